@@ -1,0 +1,50 @@
+"""agentgym: LLM agents that act for many turns, and learn from it.
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from agentgym.version import __version__
+
+if TYPE_CHECKING:
+    from agentgym.env import Env, EnvConfig, EnvStep, Reset
+    from agentgym.envs.tool_env import ToolEnv
+    from agentgym.tools import Final, tool
+    from agentgym.types import Message, Task, ToolCall, ToolSpec
+
+_WHERE = {
+    "Env": "agentgym.env",
+    "EnvConfig": "agentgym.env",
+    "EnvStep": "agentgym.env",
+    "Final": "agentgym.tools",
+    "Message": "agentgym.types",
+    "Reset": "agentgym.env",
+    "Task": "agentgym.types",
+    "ToolCall": "agentgym.types",
+    "ToolEnv": "agentgym.envs.tool_env",
+    "ToolSpec": "agentgym.types",
+    "tool": "agentgym.tools",
+}
+
+__all__ = [
+    "Env",
+    "EnvConfig",
+    "EnvStep",
+    "Final",
+    "Message",
+    "Reset",
+    "Task",
+    "ToolCall",
+    "ToolEnv",
+    "ToolSpec",
+    "__version__",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'agentgym' has no attribute {name!r}")

@@ -1,0 +1,152 @@
+"""The contract of an environment.
+
+An environment sees messages only; tokens, limits and records are the framework's business.
+What the model did wrong (a bad tool call, nonsense) is answered by a message; whatever an
+environment *raises* is a fault of the machinery and ends the episode with `end="error"`.
+"""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from agentgym.types import Message, Task, ToolSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from agentgym.sandbox import Sandboxes
+
+Script = Callable[[Sequence[Message]], Message]
+"""A scripted agent of one episode: the conversation so far -> the next message."""
+
+
+class Reset(NamedTuple):
+    """The start of an episode."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    info: Mapping[str, Any] = {}
+    """`actions`: the admissible texts, where they are few; the random policy draws from them."""
+
+
+class EnvStep(NamedTuple):
+    """What an environment answers, in Gymnasium's order."""
+
+    messages: tuple[Message, ...]
+    reward: dict[str, float]
+    """Named terms; `outcome` is the task's own verdict."""
+    terminated: bool = False
+    """The task's own end."""
+    truncated: bool = False
+    """A limit of the environment's own. The framework adds max_turns and deadlines itself."""
+    info: Mapping[str, Any] = {}
+    """`timed_out=True` says that a time limit fired inside, so that replay may differ."""
+
+
+class Env(ABC):
+    """One episode at a time: `reset`, then `step` until it terminates, then `close`.
+
+    `reset` and `step` may be plain or async functions. Plain ones run on a thread, unless
+    `inline` says that they are cheap enough for the event loop.
+    """
+
+    inline: ClassVar[bool] = False
+
+    @abstractmethod
+    def reset(self, task: Task, *, seed: int) -> "Reset | Awaitable[Reset]":
+        """Start the episode of `task`. All randomness must come from `seed`."""
+
+    @abstractmethod
+    def step(self, message: Message) -> "EnvStep | Awaitable[EnvStep]":
+        """Answer one message of the policy."""
+
+    def close(self) -> "Awaitable[None] | None":
+        """Free what the episode holds. Called exactly once per episode, also after a fault."""
+        return None
+
+    def state_key(self) -> str | None:
+        """Identify the present state: equal keys, equal states. None: the last observation."""
+        return None
+
+    def action_key(self, message: Message) -> str:
+        """Identify an action: canonical JSON of the tool calls, else the normalised text."""
+        return action_key(message)
+
+    def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
+        """Return the scripted agent of a given skill; it may look at this environment's state.
+
+        Raises:
+            NotImplementedError: this environment has no such script.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no script {level!r}")
+
+    async def snapshot(self) -> bytes:
+        """Return everything that `restore` needs to continue from here.
+
+        Raises:
+            NotImplementedError: this environment cannot be forked.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no snapshot")
+
+    async def restore(self, blob: bytes) -> None:
+        """Continue from a snapshot.
+
+        Raises:
+            NotImplementedError: this environment cannot be forked.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no restore")
+
+
+class EnvConfig(BaseModel, extra="forbid", frozen=True):
+    """What a user sets of an environment; `build()` makes one instance for one episode.
+
+    A subclass names its environment (`id`), generates its tasks and builds it. Fields of the
+    subclass become keys under `[env]` of a run's configuration.
+    """
+
+    id: ClassVar[str]
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
+    tiers: ClassVar[tuple[str, ...]] = ()
+    """The values of a field `tier`, easiest first."""
+    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    """Bounds of an episode's outcome."""
+    success: ClassVar[float] = 1.0
+    """An episode succeeded when its outcome reaches this."""
+    needs_sandbox: ClassVar[bool] = False
+
+    max_turns: int = Field(default=16, ge=1)
+    """Steps after which an episode is truncated."""
+
+    def tasks(self, split: str) -> Iterator[Task]:
+        """Yield the tasks of a split, always in the same order; `train` may be endless."""
+        raise NotImplementedError
+
+    def build(self, sandboxes: "Sandboxes | None" = None) -> Env:
+        """Make one environment; `sandboxes` is given when `needs_sandbox`."""
+        raise NotImplementedError
+
+
+def action_key(message: Message) -> str:
+    """Return canonical JSON of the tool calls, else the text with its whitespace normalised.
+
+    >>> from agentgym.types import ToolCall
+    >>> action_key(Message("assistant", tool_calls=(ToolCall("run", '{"b": 1,  "a": 2}'),)))
+    '[["run",{"a":2,"b":1}]]'
+    >>> action_key(Message("assistant", "  go   left "))
+    'go left'
+    """
+    if not message.tool_calls:
+        return re.sub(r"\s+", " ", message.content).strip()
+    calls = [[call.name, _json_or_text(call.arguments)] for call in message.tool_calls]
+    return json.dumps(calls, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,97 @@
+"""Every error the framework raises on purpose.
+
+    AgentGymError                    exit code 1
+    ├── ConfigError                  what a user wrote is wrong: a key, a name, a file          2
+    ├── MissingError                 something this machine lacks: a package, a program        3
+    ├── TaskError                    a task that an environment cannot take
+    ├── EnvError                     environment code raised
+    ├── PolicyError                  a policy could not answer
+    ├── EngineError                  an inference engine failed
+    ├── DeadlineError                our own machinery took longer than its limit
+    ├── SandboxError
+    │   ├── SandboxUnavailable       the backend cannot start a sandbox here                   3
+    │   ├── SandboxDied              this sandbox is gone
+    │   └── SandboxProtocolError     this sandbox broke the framing; it is destroyed
+    └── StoreError                   a run directory or an episode file is unusable
+
+What the model did wrong is an observation; what our machinery did wrong is one of these.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+
+class AgentGymError(Exception):
+    """Base of every error here; `hint` says what to do about it."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(AgentGymError):
+    """Raised when a name, key, value or file given by the user is wrong."""
+
+    exit_code = 2
+
+
+class MissingError(AgentGymError):
+    """Raised when a package, program or permission that is needed is not there."""
+
+    exit_code = 3
+
+
+class TaskError(AgentGymError):
+    """Raised when an environment is given a task it cannot use."""
+
+
+class EnvError(AgentGymError):
+    """Raised when the code of an environment raised."""
+
+
+class PolicyError(AgentGymError):
+    """Raised when a policy cannot produce an answer."""
+
+
+class EngineError(AgentGymError):
+    """Raised when an inference engine fails."""
+
+
+class DeadlineError(AgentGymError):
+    """Raised when machinery of ours (not the model's program) exceeds its time limit."""
+
+
+class SandboxError(AgentGymError):
+    """Base of all sandbox failures. Never shown to a model as output, never a reward."""
+
+
+class SandboxUnavailable(SandboxError):  # noqa: N818  the condition is the name
+    """Raised when a backend cannot start a sandbox on this machine."""
+
+    exit_code = 3
+
+
+class SandboxDied(SandboxError):  # noqa: N818
+    """Raised when a sandbox ended under us."""
+
+
+class SandboxProtocolError(SandboxError):
+    """Raised when a reply from inside a sandbox breaks the framing."""
+
+
+class StoreError(AgentGymError):
+    """Raised when a run directory or an episode file cannot be written or read."""
+
+
+@contextmanager
+def boundary(kind: type[AgentGymError], what: str) -> Iterator[None]:
+    """Attribute whatever escapes the block to `kind`; an error that is ours already passes."""
+    try:
+        yield
+    except AgentGymError:
+        raise
+    except Exception as error:
+        raise kind(f"{what} raised {type(error).__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""Environments driven by policies: the only place where episodes happen."""

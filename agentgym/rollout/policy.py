@@ -1,0 +1,144 @@
+"""Policies: what answers the messages of an environment."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agentgym.engine import Engine, SamplingConfig
+from agentgym.env import Env
+from agentgym.errors import EngineError
+from agentgym.renderer import Renderer
+from agentgym.types import Completion, Message, Segment, Task, ToolSpec, derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A policy's answer; `completion` is None when no tokens of ours were sampled."""
+
+    message: Message
+    completion: Completion | None = None
+
+
+class ContextFull(Exception):  # noqa: N818  control flow, not an error
+    """Raised by a policy whose context has no room for another answer: the episode is truncated."""
+
+
+class Policy(ABC):
+    """Acts in one episode."""
+
+    @abstractmethod
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
+    ) -> Reply:
+        """Answer the whole conversation so far.
+
+        Raises:
+            ContextFull: there is no room left to answer.
+            PolicyError, EngineError: the machinery failed.
+        """
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The token streams of this episode; empty unless the policy samples tokens of ours."""
+        return []
+
+    @property
+    def drift(self) -> int:
+        """Sampled tokens that are not stored as they were sampled."""
+        return 0
+
+    async def close(self) -> None:
+        """Free what the episode holds."""
+
+
+MakePolicy = Callable[[Env, Task, int], Policy]
+"""(environment, task, episode seed) -> the policy of one episode."""
+
+
+class TokenPolicy(Policy):
+    """Renders, samples and parses; keeps every token as it was sampled.
+
+    While the conversation only grows, so does the segment. When a message that was already
+    rendered changed or vanished, the conversation is rendered anew as another segment.
+    """
+
+    def __init__(
+        self, engine: Engine, renderer: Renderer, sampling: SamplingConfig, *, session: str
+    ) -> None:
+        self._engine = engine
+        self._renderer = renderer
+        self._sampling = sampling
+        self._session = session
+        self._segments: list[Segment] = []
+        self._completions: list[Completion] = []
+        self._rendered: list[Message] = []
+
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
+    ) -> Reply:
+        """Extend the token stream by what is new and sample the next message."""
+        segment = self._grow(messages, tools)
+        if len(segment.token_ids) >= self._engine.max_context:
+            raise ContextFull
+        completion = await self._engine.generate(
+            segment.token_ids,
+            self._sampling,
+            seed=derive_seed(seed, len(self._completions)),
+            stop=self._renderer.stop_token_ids,
+            session=self._session,
+        )
+        if not completion.token_ids:
+            raise EngineError("the engine returned an empty completion")
+        self._record(segment, completion)
+        message = self._renderer.parse(completion.token_ids)
+        self._rendered = [*messages, message]
+        return Reply(message, completion)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The token streams, in order."""
+        return self._segments
+
+    @property
+    def drift(self) -> int:
+        """Compare what is stored with what was sampled, token by token."""
+        drift = 0
+        for segment in self._segments:
+            for step, first, stop in segment.steps:
+                stored = segment.token_ids[first:stop]
+                sampled = self._completions[step].token_ids
+                drift += sum(a != b for a, b in zip(stored, sampled, strict=True))
+        return drift
+
+    async def close(self) -> None:
+        """Let the engine forget this episode's cache."""
+        await self._engine.release(self._session)
+
+    def _grow(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Segment:
+        known = len(self._rendered)
+        if self._segments and list(messages[:known]) == self._rendered:
+            segment = self._segments[-1]
+            stopped = self._completions[-1].finish_reason == "stop"
+            _append(segment, self._renderer.extend(messages[known:], stopped=stopped))
+            return segment
+        segment = Segment(
+            reason="edit" if self._segments else "start",
+            parent=len(self._segments) - 1 if self._segments else None,
+        )
+        _append(segment, self._renderer.prompt(messages, tools))
+        self._segments.append(segment)
+        return segment
+
+    def _record(self, segment: Segment, completion: Completion) -> None:
+        first = len(segment.token_ids)
+        segment.token_ids += completion.token_ids
+        segment.sampled += [True] * len(completion.token_ids)
+        segment.logprobs += completion.logprobs
+        segment.steps.append((len(self._completions), first, len(segment.token_ids)))
+        self._completions.append(completion)
+
+
+def _append(segment: Segment, token_ids: Sequence[int]) -> None:
+    segment.token_ids += token_ids
+    segment.sampled += [False] * len(token_ids)
+    segment.logprobs += [0.0] * len(token_ids)

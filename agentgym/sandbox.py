@@ -1,0 +1,198 @@
+"""The contract of a sandbox: where code written by a model runs.
+
+What the program did is a result; what happened to the machinery is a `SandboxError`, which is
+never shown to the model as output and never becomes a reward.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, Self
+
+from pydantic import BaseModel, Field
+
+
+class Status(StrEnum):
+    """What a program did."""
+
+    EXITED = "exited"
+    SIGNALED = "signaled"
+    TIMEOUT = "timeout"
+    CPU_LIMIT = "cpu_limit"
+    OOM = "oom"
+    OUTPUT_LIMIT = "output_limit"
+
+
+class Limits(BaseModel, extra="forbid", frozen=True):
+    """What one program may use. Wall time is loose and CPU time tight, so that a busy machine
+    does not change verdicts."""
+
+    wall_s: float = Field(default=10.0, gt=0)
+    cpu_s: float = Field(default=5.0, gt=0)
+    memory_bytes: int = Field(default=512 << 20, ge=32 << 20)
+    pids: int = Field(default=64, ge=1)
+    open_files: int = Field(default=256, ge=16)
+    file_bytes: int = Field(default=64 << 20, ge=0)
+    keep_output_bytes: int = Field(default=64 << 10, ge=0)
+    """Kept of each stream: the first and the last half of this."""
+    max_output_bytes: int = Field(default=16 << 20, ge=0)
+    """A program that writes more is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecResult:
+    """What became of one program."""
+
+    status: Status
+    exit_code: int | None = None
+    """None unless EXITED. Never a verdict: a program chooses it."""
+    signal: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_total: int = 0
+    """Bytes written, also those not kept."""
+    stderr_total: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    oom_kills: int = 0
+    sandbox_lost: bool = False
+    """The sandbox had to be destroyed to end this call."""
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether a time limit ended it."""
+        return self.status in (Status.TIMEOUT, Status.CPU_LIMIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxInfo:
+    """What this sandbox really is."""
+
+    backend: str
+    enforced: Mapping[str, str] = field(default_factory=dict)
+    """How each limit holds here: `memory`, `pids`, `cpu` -> cgroup2, cgroup1 or rlimit;
+    `seccomp` -> filter; `uid` -> the kernel uid programs run as."""
+    protected: str = "none"
+    """What keeps programs off the worker: `dumpable`, `two-uid` or `none`."""
+
+
+class Sandbox(ABC):
+    """One isolated place. Not for concurrent calls: one program at a time."""
+
+    id: str
+    info: SandboxInfo
+
+    @abstractmethod
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/box",
+        limits: Limits | None = None,
+    ) -> ExecResult:
+        """Run a program in a fresh process.
+
+        A missing or failing program is a result. When this returns, no process of the program
+        is left. A cancelled call destroys the sandbox.
+
+        Raises:
+            SandboxDied, SandboxProtocolError: the sandbox is gone or lied; it is destroyed.
+        """
+
+    @abstractmethod
+    async def python(
+        self, code: str | bytes, *, stdin: bytes = b"", limits: Limits | None = None
+    ) -> ExecResult:
+        """Run Python source in a fork of the warm worker: an `exec` without the start-up.
+
+        The program can read the worker's memory, so that nothing secret may be sent to a
+        sandbox in which untrusted code runs.
+
+        Raises:
+            SandboxDied, SandboxProtocolError: as `exec`.
+        """
+
+    @abstractmethod
+    async def read_file(self, path: str, *, max_bytes: int = 1 << 20) -> bytes:
+        """Read a regular file under /box or /tmp; links, devices and larger files are refused.
+
+        Raises:
+            ValueError: the path is not allowed, or is no regular file of at most `max_bytes`.
+            FileNotFoundError: there is none.
+        """
+
+    @abstractmethod
+    async def write_file(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
+        """Write a regular file under /box or /tmp, making its folders.
+
+        Raises:
+            ValueError: the path is not allowed, or there is no room.
+        """
+
+    async def session(self) -> "Sandbox":
+        """Open a session whose variables live across calls.
+
+        Raises:
+            NotImplementedError: this backend has none.
+        """
+        raise NotImplementedError(f"{self.info.backend} has no sessions")
+
+    async def fork(self, k: int) -> "list[Sandbox]":
+        """Fork a session into `k` that go on independently.
+
+        Raises:
+            NotImplementedError: this backend cannot.
+        """
+        raise NotImplementedError(f"{self.info.backend} has no fork")
+
+    async def snapshot(self, *, max_bytes: int = 64 << 20) -> bytes:
+        """Return an archive of /box, made inside.
+
+        Raises:
+            NotImplementedError: this backend has none.
+        """
+        raise NotImplementedError(f"{self.info.backend} has no snapshot")
+
+    async def restore(self, blob: bytes) -> None:
+        """Unpack a snapshot into /box, inside.
+
+        Raises:
+            NotImplementedError: this backend has none.
+        """
+        raise NotImplementedError(f"{self.info.backend} has no restore")
+
+    @abstractmethod
+    async def reset(self) -> bool:
+        """Wipe everything a program could have left. True only when verified; False: destroy."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Destroy the sandbox. Idempotent, bounded in time, never raises."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class Sandboxes(Protocol):
+    """Where environments get their sandboxes from."""
+
+    info: SandboxInfo
+
+    def lease(self, *, fresh: bool = False) -> AbstractAsyncContextManager[Sandbox]:
+        """Hold a clean sandbox for a while; `fresh` forbids one that ran anything before.
+
+        Raises:
+            SandboxUnavailable: none can be started.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Destroy all of them. Idempotent."""
+        ...
