@@ -97,7 +97,8 @@ class StepTable:
 
     def per_trajectory(self, values: Floats) -> Floats:
         """Sum [S] over the steps of each trajectory, giving [M]."""
-        return np.bincount(self.trajectory, weights=values, minlength=self.num_trajectories)
+        sums = np.bincount(self.trajectory, weights=values, minlength=self.num_trajectories)
+        return sums.astype(np.float64)
 
 
 def build_table(groups: Sequence[Group]) -> StepTable:
