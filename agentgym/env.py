@@ -30,7 +30,7 @@ class Reset(NamedTuple):
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     info: Mapping[str, Any] = {}
-    """`actions`: the admissible texts, where they are few; the random policy draws from them."""
+    """Anything worth keeping beside the messages; the framework reads nothing from it."""
 
 
 class EnvStep(NamedTuple):
@@ -75,6 +75,10 @@ class Env(ABC):
     def action_key(self, message: Message) -> str:
         """Identify an action: canonical JSON of the tool calls, else the normalised text."""
         return action_key(message)
+
+    def actions(self) -> Sequence[str]:
+        """Return the texts that are admissible now, where they are few; the random policy draws."""
+        return ()
 
     def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
         """Return the scripted agent of a given skill; it may look at this environment's state.

@@ -26,8 +26,9 @@ class Status(StrEnum):
 
 
 class Limits(BaseModel, extra="forbid", frozen=True):
-    """What one program may use. Wall time is loose and CPU time tight, so that a busy machine
-    does not change verdicts.
+    """What one program may use.
+
+    Wall time is loose and CPU time tight, so that a busy machine does not change verdicts.
     """
 
     wall_s: float = Field(default=10.0, gt=0)

@@ -1,0 +1,163 @@
+"""Many episodes at once: independent coroutines, one retry for faults, a limit on faults."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from agentgym.engine import Engine, SamplingConfig
+from agentgym.env import Env, EnvConfig
+from agentgym.errors import AgentGymError
+from agentgym.renderer import Renderer
+from agentgym.rollout.episode import DeadlineConfig, Job, run_episode
+from agentgym.rollout.policy import MakePolicy, Policy, TokenPolicy
+from agentgym.types import Group, Task, Trajectory, with_env
+
+if TYPE_CHECKING:
+    from agentgym.sandbox import Sandboxes
+
+_MIN_EPISODES_TO_JUDGE = 20  # a rate over fewer says nothing
+
+
+class RolloutConfig(BaseModel, extra="forbid", frozen=True):
+    """How episodes are collected."""
+
+    groups: int = Field(default=16, ge=1)
+    """Tasks per optimiser step."""
+    group_size: int = Field(default=8, ge=1)
+    """Episodes per task (G)."""
+    sampling: SamplingConfig = SamplingConfig()
+    deadlines: DeadlineConfig = DeadlineConfig()
+    concurrency: int = Field(default=128, ge=1)
+    """Episodes under way at once."""
+    max_fault_rate: float = Field(default=0.1, ge=0, le=1)
+    """The run stops when more of its episodes than this ended by a fault."""
+    refill_equal_groups: bool = False
+    """Replace groups whose returns are all equal by groups of fresh tasks (dynamic sampling)."""
+    max_refills: int = Field(default=3, ge=0)
+    """Rounds of refilling per optimiser step; after the last one equal groups are kept."""
+    deterministic: bool = False
+    """One decode stream and a fixed training order: the same seed gives the same weights, bit for bit."""
+
+
+class FaultLimit:
+    """Counts episodes and faults of a run, and stops it above a rate."""
+
+    def __init__(self, max_rate: float) -> None:
+        self.episodes = 0
+        self.faults = 0
+        self._max_rate = max_rate
+
+    def count(self, trajectory: Trajectory) -> None:
+        """Take note of an episode.
+
+        Raises:
+            AgentGymError: more episodes than allowed ended by a fault.
+        """
+        self.episodes += 1
+        self.faults += trajectory.end == "error"
+        if self.episodes < _MIN_EPISODES_TO_JUDGE or self.faults <= self._max_rate * self.episodes:
+            return
+        raise AgentGymError(
+            f"{self.faults} of {self.episodes} episodes ended by a fault, "
+            f"more than rollout.max_fault_rate = {self._max_rate:g}; the last: {trajectory.reason}",
+            hint="the episodes with end = error are in the run directory: agentgym show RUN",
+        )
+
+
+async def collect(
+    jobs: Iterable[Job],
+    *,
+    config: EnvConfig,
+    make_policy: MakePolicy,
+    policy_name: str = "",
+    rollout: RolloutConfig | None = None,
+    sandboxes: "Sandboxes | None" = None,
+    on_episode: Callable[[Trajectory], None] | None = None,
+    faults: FaultLimit | None = None,
+) -> list[Trajectory]:
+    """Run every job and return the trajectories in the order of the jobs.
+
+    A job that ended by a fault is retried once under another attempt number; if that fails too,
+    its last trajectory, with `end="error"`, is returned. `on_episode` sees every finished
+    episode, faulted ones included, as it finishes.
+
+    Raises:
+        AgentGymError: too many faults; whatever `on_episode` raises passes as well.
+    """
+    rollout = rollout or RolloutConfig()
+    faults = faults or FaultLimit(rollout.max_fault_rate)
+    waiting: Iterator[tuple[int, Job]] = iter(enumerate(jobs))
+    done: dict[int, Trajectory] = {}
+
+    async def attempt(job: Job) -> Trajectory:
+        trajectory = await run_episode(
+            job,
+            config=config,
+            make_policy=make_policy,
+            policy_name=policy_name,
+            deadlines=rollout.deadlines,
+            sandboxes=sandboxes,
+        )
+        if on_episode is not None:
+            on_episode(trajectory)
+        faults.count(trajectory)
+        return trajectory
+
+    async def work() -> None:
+        for place, job in waiting:
+            trajectory = await attempt(job)
+            if trajectory.end == "error":
+                trajectory = await attempt(job.again())
+            done[place] = trajectory
+
+    await _all(work() for _ in range(rollout.concurrency))
+    return [done[place] for place in sorted(done)]
+
+
+async def _all(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run the workers; the first failure stops the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for worker in workers:
+                tasks.create_task(worker)
+    except* AgentGymError as failures:
+        raise failures.exceptions[0] from None
+
+
+def make_jobs(
+    tasks: Sequence[Task], *, group_size: int, run_seed: int, prefix: str, env: str
+) -> list[Job]:
+    """Return `group_size` jobs for each task; group ids are `prefix` and a number."""
+    return [
+        Job(
+            task=with_env(task, env),
+            group_id=f"{prefix}-{index:03d}",
+            member=member,
+            run_seed=run_seed,
+        )
+        for index, task in enumerate(tasks)
+        for member in range(group_size)
+    ]
+
+
+def to_groups(trajectories: Iterable[Trajectory]) -> list[Group]:
+    """Gather trajectories by group id, in the order of first appearance."""
+    groups: dict[str, Group] = {}
+    for trajectory in trajectories:
+        group = groups.setdefault(trajectory.group_id, Group(trajectory.task, []))
+        group.trajectories.append(trajectory)
+    return list(groups.values())
+
+
+def token_policies(engine: Engine, renderer: Renderer, sampling: SamplingConfig) -> MakePolicy:
+    """Return the maker of policies that sample from an engine, each with a session of its own."""
+    count = 0
+
+    def make(env: Env, task: Task, seed: int) -> Policy:
+        nonlocal count
+        count += 1
+        return TokenPolicy(engine, renderer, sampling, session=f"episode-{count}")
+
+    return make

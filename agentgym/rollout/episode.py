@@ -1,0 +1,267 @@
+"""One episode: an environment and a policy take turns under three deadlines."""
+
+import asyncio
+import inspect
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from agentgym.env import Env, EnvConfig, EnvStep, Reset
+from agentgym.errors import (
+    AgentGymError,
+    ConfigError,
+    DeadlineError,
+    EnvError,
+    PolicyError,
+    boundary,
+)
+from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
+from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed, digest
+
+if TYPE_CHECKING:
+    from agentgym.sandbox import Sandboxes
+
+logger = logging.getLogger(__name__)
+
+
+class DeadlineConfig(BaseModel, extra="forbid", frozen=True):
+    """How long things may take. A tool's own limit stands at the tool."""
+
+    episode_s: float = Field(default=600.0, gt=0)
+    """A whole episode; it is then truncated and keeps what it has."""
+    generation_s: float = Field(default=120.0, gt=0)
+    """One answer of the policy; more is a fault of ours."""
+    step_s: float = Field(default=120.0, gt=0)
+    """One step or reset of the environment, tools included; more is a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One episode to run. Its randomness comes from run seed, task, member and attempt only."""
+
+    task: Task
+    group_id: str
+    member: int = 0
+    attempt: int = 0
+    run_seed: int = 0
+
+    @property
+    def id(self) -> str:
+        """The id of the trajectory."""
+        return f"{self.group_id}.{self.member}.{self.attempt}"
+
+    @property
+    def seed(self) -> int:
+        """The seed of the episode."""
+        return derive_seed(self.run_seed, self.task.id, self.member, self.attempt)
+
+    def again(self) -> "Job":
+        """Return the next attempt at the same episode."""
+        return replace(self, attempt=self.attempt + 1)
+
+
+async def run_episode(
+    job: Job,
+    *,
+    config: EnvConfig,
+    make_policy: MakePolicy,
+    policy_name: str = "",
+    deadlines: DeadlineConfig | None = None,
+    sandboxes: "Sandboxes | None" = None,
+) -> Trajectory:
+    """Play one episode to its end.
+
+    A fault of environment, engine or sandbox is not raised: the trajectory says `end="error"`
+    and why. Environment and policy are always closed, also when the caller is cancelled.
+
+    Raises:
+        ConfigError: the environment cannot be used as configured; no retry would help.
+    """
+    deadlines = deadlines or DeadlineConfig()
+    trajectory = Trajectory(
+        id=job.id,
+        task=job.task,
+        group_id=job.group_id,
+        member=job.member,
+        attempt=job.attempt,
+        seed=job.seed,
+        policy=policy_name,
+    )
+    started = time.perf_counter()
+    scope = asyncio.timeout(deadlines.episode_s)
+    try:
+        async with scope:
+            await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes)
+    except TimeoutError as error:
+        if not scope.expired():
+            raise EnvError(f"a TimeoutError escaped from {job.id}") from error
+        trajectory.end, trajectory.reason = "truncated", "episode_deadline"
+    except ConfigError:
+        raise
+    except AgentGymError as error:
+        trajectory.end, trajectory.reason = "error", f"{type(error).__name__}: {error}"
+        logger.warning("episode %s ended by a fault: %s", job.id, trajectory.reason)
+    trajectory.seconds = time.perf_counter() - started
+    return trajectory
+
+
+async def _open_and_play(
+    trajectory: Trajectory,
+    config: EnvConfig,
+    make_policy: MakePolicy,
+    deadlines: DeadlineConfig,
+    sandboxes: "Sandboxes | None",
+) -> None:
+    with boundary(EnvError, f"building {config.id}"):
+        env = config.build(sandboxes)
+    policy: Policy | None = None
+    try:
+        reset = await _reset(env, trajectory, deadlines)
+        policy = make_policy(env, trajectory.task, trajectory.seed)
+        trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
+        await _play(env, policy, trajectory, deadlines, max_turns=config.max_turns)
+    finally:
+        if policy is not None:
+            trajectory.segments, trajectory.drift = policy.segments, policy.drift
+        await _close(env, policy)
+
+
+async def _play(
+    env: Env,
+    policy: Policy,
+    trajectory: Trajectory,
+    deadlines: DeadlineConfig,
+    *,
+    max_turns: int,
+) -> None:
+    """Alternate until the environment ends, a limit does, or the context is full."""
+    started = time.perf_counter()
+    messages = list(trajectory.prompt)
+    state_key: str | None = _state_key(env, messages)
+    for _ in range(max_turns):
+        began = time.perf_counter()
+        try:
+            reply = await _act(policy, messages, trajectory, deadlines)
+        except ContextFull:
+            trajectory.end, trajectory.reason = "truncated", "context"
+            return
+        generated = time.perf_counter()
+        step = Step(
+            message=reply.message,
+            completion=reply.completion,
+            state_key=state_key,
+            action_key=env.action_key(reply.message),
+            timed_out=True,  # until the environment has answered
+        )
+        trajectory.steps.append(step)
+        answer = await _step(env, reply.message, deadlines)
+        step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
+        step.timed_out = bool(answer.info.get("timed_out", False))
+        state_key = _state_key(env, answer.messages) if answer.messages else None
+        step.next_state_key = state_key
+        step.timings = Timings(
+            generate_s=generated - began,
+            env_s=time.perf_counter() - generated,
+            started_s=began - started,
+        )
+        messages += [reply.message, *answer.messages]
+        if answer.terminated or answer.truncated:
+            trajectory.end = "terminated" if answer.terminated else "truncated"
+            trajectory.reason = "env"
+            return
+    trajectory.end, trajectory.reason = "truncated", "max_turns"
+
+
+async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:
+    what = f"reset of {trajectory.task.env or type(env).__name__}"
+    async with _deadline(deadlines.step_s, what):
+        with boundary(EnvError, what):
+            reset = await _call(env, env.reset, trajectory.task, seed=trajectory.seed)
+    if not isinstance(reset, Reset):
+        raise EnvError(f"{what} returned {type(reset).__name__}, expected Reset(messages, tools)")
+    return reset
+
+
+async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvStep:
+    what = f"step of {type(env).__name__}"
+    async with _deadline(deadlines.step_s, what):
+        with boundary(EnvError, what):
+            answer = await _call(env, env.step, message)
+    if not isinstance(answer, EnvStep):
+        raise EnvError(
+            f"{what} returned {type(answer).__name__}, expected EnvStep(messages, reward, ...)"
+        )
+    for name, value in answer.reward.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise EnvError(
+                f"{what} gave the reward term {name!r} = {value!r}, expected a finite number"
+            )
+    return answer
+
+
+async def _act(
+    policy: Policy, messages: Sequence[Message], trajectory: Trajectory, deadlines: DeadlineConfig
+) -> Any:
+    async with _deadline(deadlines.generation_s, "the policy"):
+        try:
+            return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
+        except (AgentGymError, ContextFull):
+            raise
+        except Exception as error:
+            raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
+
+
+class _deadline:  # noqa: N801  reads as a statement
+    """`asyncio.timeout` whose expiry is a `DeadlineError` that says what took too long."""
+
+    def __init__(self, seconds: float, what: str) -> None:
+        self._scope = asyncio.timeout(seconds)
+        self._seconds, self._what = seconds, what
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        try:
+            await self._scope.__aexit__(kind, error, traceback)
+        except TimeoutError as expired:
+            raise DeadlineError(f"{self._what} took longer than {self._seconds:g} s") from expired
+
+
+async def _call(env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a method that may be async, cheap, or blocking."""
+    if env.inline or inspect.iscoroutinefunction(method):
+        result = method(*args, **kwargs)
+    else:
+        result = await asyncio.to_thread(method, *args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _close(env: Env, policy: Policy | None) -> None:
+    """Close both, also under cancellation; what closing raises must not hide what happened."""
+
+    async def close() -> None:
+        if policy is not None:
+            await policy.close()
+        result = env.close()
+        if inspect.isawaitable(result):
+            await result
+
+    closing = asyncio.ensure_future(close())
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        await asyncio.wait([closing])
+        raise
+    except Exception:
+        logger.exception("closing an episode failed")
+
+
+def _state_key(env: Env, observation: Sequence[Message]) -> str:
+    key = env.state_key()
+    return digest([message.content for message in observation]) if key is None else key

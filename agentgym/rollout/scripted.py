@@ -1,0 +1,121 @@
+"""Policies without a model: the environment's own scripts, silence, and chance.
+
+Their steps carry no tokens and are never trained on, except that a warm start may imitate them.
+"""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentgym.env import Env, Script
+from agentgym.errors import ConfigError, EnvError, boundary
+from agentgym.rollout.policy import MakePolicy, Policy, Reply
+from agentgym.types import Message, Task, ToolCall, ToolSpec
+
+_WORDS = ("0", "1", "2", "10", "x", "yes", "no", "the", "end")
+
+
+class ScriptedPolicy(Policy):
+    """Plays a script of the environment."""
+
+    def __init__(self, script: Script, *, level: str) -> None:
+        self._script = script
+        self._level = level
+
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
+    ) -> Reply:
+        """Ask the script for the next message."""
+        with boundary(EnvError, f"the script {self._level!r}"):
+            return Reply(self._script(messages))
+
+
+class NoopPolicy(Policy):
+    """Says nothing: what an environment pays for this is paid for nothing."""
+
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
+    ) -> Reply:
+        """Return an empty message."""
+        return Reply(Message("assistant"))
+
+
+class RandomPolicy(Policy):
+    """Draws an admissible text, or a tool and arguments that fit its schema."""
+
+    def __init__(self, env: Env, seed: int) -> None:
+        self._env = env
+        self._random = random.Random(seed)
+
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
+    ) -> Reply:
+        """Draw uniformly."""
+        actions = self._env.actions()
+        if actions:
+            return Reply(Message("assistant", self._random.choice(actions)))
+        if not tools:
+            return Reply(Message("assistant", self._random.choice(_WORDS)))
+        tool = self._random.choice(tools)
+        arguments = json.dumps(random_value(tool.parameters, self._random))
+        return Reply(Message("assistant", tool_calls=(ToolCall(tool.name, arguments, "call_0"),)))
+
+
+def random_value(schema: Mapping[str, Any], chance: random.Random) -> Any:
+    """Draw a value that fits a JSON Schema as tools have them."""
+    if "enum" in schema:
+        return chance.choice(schema["enum"])
+    if "anyOf" in schema:
+        return random_value(chance.choice(schema["anyOf"]), chance)
+    match schema.get("type"):
+        case "object":
+            properties = schema.get("properties", {})
+            return {name: random_value(part, chance) for name, part in properties.items()}
+        case "array":
+            return [
+                random_value(schema.get("items", {}), chance) for _ in range(chance.randint(0, 3))
+            ]
+        case "integer":
+            return chance.randint(schema.get("minimum", -9), schema.get("maximum", 99))
+        case "number":
+            return chance.uniform(schema.get("minimum", -9), schema.get("maximum", 99))
+        case "boolean":
+            return chance.random() < 0.5
+        case "null":
+            return None
+        case _:
+            return chance.choice(_WORDS)
+
+
+def scripted_policies(name: str) -> MakePolicy:
+    """Return the maker for `scripted`, `scripted:noop`, `scripted:random` or `scripted:LEVEL`.
+
+    Raises:
+        ConfigError: the name is no scripted policy; later, the environment has no such script.
+    """
+    kind, _, level = name.partition(":")
+    if kind != "scripted":
+        raise ConfigError(
+            f"unknown scripted policy {name!r}",
+            hint="use scripted, scripted:noop, scripted:random or scripted:LEVEL",
+        )
+
+    def make(env: Env, task: Task, seed: int) -> Policy:
+        if level == "noop":
+            return NoopPolicy()
+        if level == "random":
+            return RandomPolicy(env, seed)
+        return ScriptedPolicy(_script(env, task, seed, level or "expert"), level=level)
+
+    return make
+
+
+def _script(env: Env, task: Task, seed: int, level: str) -> Script:
+    try:
+        return env.expert(task, seed=seed, level=level)
+    except NotImplementedError as error:
+        raise ConfigError(
+            f"{task.env or type(env).__name__} has no scripted policy {level!r}",
+            hint="scripted:random and scripted:noop work everywhere",
+        ) from error

@@ -1,0 +1,105 @@
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from agentgym.engine import Engine, SamplingConfig
+from agentgym.renderer import Renderer
+from agentgym.rollout.policy import ContextFull, TokenPolicy
+from agentgym.types import Completion, Message, ToolSpec
+
+STOP = 0
+
+
+class Letters(Renderer):
+    """One token per character; 0 ends a message, 1 opens the assistant's turn."""
+
+    stop_token_ids = (STOP,)
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
+        return [t for m in messages for t in (*map(ord, m.content), STOP)] + [1]
+
+    def extend(self, messages: Sequence[Message], *, stopped: bool) -> list[int]:
+        return ([] if stopped else [STOP]) + self.prompt(messages, ())
+
+    def complete(self, message: Message) -> list[int]:
+        return [*map(ord, message.content), STOP]
+
+    def parse(self, token_ids: Sequence[int]) -> Message:
+        return Message("assistant", "".join(map(chr, token_ids)).strip("\0"))
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return "".join(map(chr, token_ids))
+
+
+class Repeating(Engine):
+    """Says the number of its call; cuts off every second answer."""
+
+    max_context = 60
+
+    def __init__(self) -> None:
+        self.prompts: list[list[int]] = []
+        self.released: list[str] = []
+
+    async def generate(self, token_ids: Sequence[int], *_: Any, **__: Any) -> Completion:
+        self.prompts.append(list(token_ids))
+        n = len(self.prompts)
+        cut = n % 2 == 0
+        ids = (ord("0") + n,) if cut else (ord("0") + n, STOP)
+        return Completion(
+            token_ids=ids, logprobs=(-0.5,) * len(ids), finish_reason="length" if cut else "stop"
+        )
+
+    async def load_weights(self, source: Any, *, version: int) -> None:
+        raise NotImplementedError
+
+    async def release(self, session: str) -> None:
+        self.released.append(session)
+
+
+def policy() -> tuple[TokenPolicy, Repeating]:
+    engine = Repeating()
+    return TokenPolicy(engine, Letters(), SamplingConfig(), session="s"), engine
+
+
+async def test_the_stream_only_grows_and_keeps_sampled_tokens() -> None:
+    agent, engine = policy()
+    messages = [Message("user", "ab")]
+    for n in range(3):
+        reply = await agent.act(messages, (), seed=0)
+        messages += [reply.message, Message("user", f"r{n}")]
+    (segment,) = agent.segments
+    for earlier, later in zip(engine.prompts, engine.prompts[1:], strict=False):
+        assert later[: len(earlier)] == earlier
+    assert [t for t, s in zip(segment.token_ids, segment.sampled, strict=True) if s] == [
+        ord("1"), STOP, ord("2"), ord("3"), STOP,
+    ]  # fmt: skip
+    assert [step for step, _, _ in segment.steps] == [0, 1, 2]
+    assert [x for x in segment.logprobs if x] == [-0.5] * 5
+    assert agent.drift == 0
+    assert segment.token_ids == engine.prompts[-1] + [ord("3"), STOP]
+
+
+async def test_a_rewritten_conversation_starts_a_segment_that_says_so() -> None:
+    agent, _ = policy()
+    first = [Message("user", "ab")]
+    reply = await agent.act(first, (), seed=0)
+    await agent.act([Message("user", "summary"), reply.message], (), seed=0)
+    one, two = agent.segments
+    assert (one.reason, one.parent) == ("start", None)
+    assert (two.reason, two.parent) == ("edit", 0)
+    assert two.steps[0][0] == 1
+
+
+async def test_a_full_context_is_said_before_sampling() -> None:
+    agent, engine = policy()
+    with pytest.raises(ContextFull):
+        await agent.act([Message("user", "x" * 60)], (), seed=0)
+    assert engine.prompts == []
+
+
+def test_closing_releases_the_session() -> None:
+    agent, engine = policy()
+    asyncio.run(agent.close())
+    assert engine.released == ["s"]
