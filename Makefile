@@ -1,0 +1,52 @@
+# Two commands on a fresh Debian machine: `make quickstart` trains an agent, `make test` proves the rest.
+# Both set up everything they need. TORCH is the CPU build where the package index offers one.
+
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help install system quickstart test test-fast check soak clean
+
+help:
+	@echo "make install     a virtual environment in $(VENV)/ with everything"
+	@echo "make quickstart  train a small model on agentgym/Code-v0 and show that it learned"
+	@echo "make test        every check and test (at most 25 minutes from nothing)"
+	@echo "make test-fast   the tests that need no sandbox, in under a minute"
+	@echo "make check       ruff, mypy, import-linter"
+	@echo "make soak        leak, kill and many-seed runs, for hours if need be"
+
+install: $(STAMP)
+
+# Stops before any download, with the one command to run, where the machine lacks something.
+system:
+	@sh .ci/system
+
+$(STAMP): pyproject.toml constraints.txt | system
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt $(TORCH)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+quickstart: install
+	$(BIN)/python -m agentgym.cli.quickstart
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-fast: install
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not sandbox and not soak and not gpu"
+
+test: check
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
+
+soak: install
+	$(BIN)/python -m pytest -m soak
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
