@@ -1,1 +1,7 @@
-"""To be filled."""
+"""The environments that come with agentgym: a table of names and where they live."""
+
+ENVS: dict[str, str] = {
+    "agentgym/KeyDoor-v0": "agentgym.envs.keydoor:KeyDoorConfig",
+    "agentgym/Calculator-v0": "agentgym.envs.calculator:CalculatorConfig",
+    "agentgym/Code-v0": "agentgym.envs.code:CodeConfig",
+}

@@ -1,0 +1,75 @@
+"""The base class of environments whose actions are tool calls."""
+
+import inspect
+from collections.abc import Awaitable
+from typing import Any, ClassVar
+
+from agentgym.env import Env, EnvStep, Reset
+from agentgym.tools import ToolResult, ToolSet
+from agentgym.types import OUTCOME, Message, Task, ToolCall, digest
+
+
+class ToolEnv(Env):
+    """Subclass it and mark methods with `@tool`.
+
+    A message with tool calls is answered by one tool message for each call, in order; a tool
+    that returns `Final` ends the episode. A message without is the final answer, for `score`.
+    Every step with tool calls has the reward term `tool_valid`: 1.0 when all were valid.
+    """
+
+    system: ClassVar[str] = ""
+    """The system message; none when empty."""
+
+    task: Task
+    """The task of the present episode."""
+
+    def start(self, task: Task, *, seed: int) -> "str | Awaitable[str | None] | None":
+        """Prepare the episode and return the first user message; None: the task's prompt."""
+        return None
+
+    def score(self, text: str) -> dict[str, float] | Awaitable[dict[str, float]]:
+        """Return the reward terms of a final answer given as text."""
+        return {OUTCOME: 0.0}
+
+    async def reset(self, task: Task, *, seed: int) -> Reset:
+        """Start the episode with the system message and the one that `start` returns."""
+        self.task = task
+        self._tools = ToolSet.of(self)
+        prompt = await _value(self.start(task, seed=seed))
+        user = Message("user", task.prompt if prompt is None else prompt)
+        self._seen: tuple[str, ...] = (user.content,)
+        messages = (Message("system", self.system), user) if self.system else (user,)
+        return Reset(messages, self._tools.specs)
+
+    async def step(self, message: Message) -> EnvStep:
+        """Run the tool calls in order, up to one that ends the episode."""
+        if not message.tool_calls:
+            return EnvStep((), dict(await _value(self.score(message.content))), terminated=True)
+        results = await self._call_all(message.tool_calls)
+        final = results[-1].final
+        self._seen = tuple(result.message.content for result in results)
+        return EnvStep(
+            tuple(result.message for result in results),
+            {
+                "tool_valid": float(all(result.valid for result in results)),
+                **(final.reward if final else {}),
+            },
+            terminated=final is not None,
+            info={"timed_out": True} if any(result.timed_out for result in results) else {},
+        )
+
+    def state_key(self) -> str | None:
+        """Identify the state by the task and the last observations."""
+        return digest(self.task.id, self._seen)
+
+    async def _call_all(self, calls: tuple[ToolCall, ...]) -> list[ToolResult]:
+        results: list[ToolResult] = []
+        for call in calls:
+            results.append(await self._tools.call(call))
+            if results[-1].final is not None:
+                break
+        return results
+
+
+async def _value(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
