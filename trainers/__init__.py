@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Training: shaping, credit, losses and the loop. Imports nothing, so that no torch comes with it."""
