@@ -88,12 +88,12 @@ class GroupStats(NamedTuple):
 
 def group_stats(values: Floats, groups: Ints) -> GroupStats:
     """Return the statistics of `values` [n] by their group numbers [n], dense from 0."""
-    size = np.binsize(groups)
+    size = np.bincount(groups)
     shift = np.zeros(len(size))
     shift[groups] = values  # one value of each group, so that equal values differ by exactly 0
-    distance = np.binsize(groups, weights=values - shift[groups], minlength=len(size))
+    distance = np.bincount(groups, weights=values - shift[groups], minlength=len(size))
     mean = shift + distance / np.maximum(size, 1)
-    squares = np.binsize(groups, weights=(values - mean[groups]) ** 2, minlength=len(size))
+    squares = np.bincount(groups, weights=(values - mean[groups]) ** 2, minlength=len(size))
     return GroupStats(size, mean, np.sqrt(squares / np.maximum(size - 1, 1)))
 
 
