@@ -4,14 +4,17 @@ Shapers and credit estimators are pure functions over it. Rows are steps, trajec
 trajectory, each in order; trajectories that ended by a fault are not in it.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentgym.types import Group, Step, Trajectory
+from agentgym.types import Group
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -102,69 +105,58 @@ class StepTable:
 
 
 def build_table(groups: Sequence[Group]) -> StepTable:
-    """Lay the trajectories of `groups` out as columns; those that ended by a fault are left out."""
+    """Lay the trajectories of `groups` out as columns.
+
+    Trajectories that ended by a fault, or have no steps, are left out, and so are groups of which
+    nothing is left.
+    """
     kept = [
         (number, trajectory)
         for number, group in enumerate(groups)
         for trajectory in group.trajectories
         if trajectory.end != "error" and trajectory.steps
     ]
-    _, group_rows = np.unique([number for number, _ in kept], return_inverse=True)
     trajectories = [trajectory for _, trajectory in kept]
     steps = [step for trajectory in trajectories for step in trajectory.steps]
-    lengths = np.array([len(trajectory.steps) for trajectory in trajectories], dtype=np.int64)
-    states = _Interner()
-    actions = _Interner()
-    term_names, terms = _terms(steps)
+    step_start = _offsets([len(trajectory.steps) for trajectory in trajectories])
+    trajectory = np.repeat(np.arange(len(trajectories)), np.diff(step_start))
+    states, actions = _numbering(), _numbering()
+    term_names, terms = _terms([step.reward_terms for step in steps])
     return StepTable(
-        trajectory=np.repeat(np.arange(len(trajectories)), lengths),
-        step=_positions(trajectories),
-        state=states.numbers([step.state_key for step in steps]),
-        next_state=states.numbers([step.next_state_key for step in steps]),
-        action=actions.numbers([step.action_key for step in steps]),
+        trajectory=trajectory,
+        step=np.arange(len(steps)) - step_start[trajectory],
+        state=_numbers([step.state_key for step in steps], states),
+        next_state=_numbers([step.next_state_key for step in steps], states),
+        action=_numbers([step.action_key for step in steps], actions),
         term_names=term_names,
         terms=terms,
-        token_start=_offsets([_num_sampled(step) for step in steps]),
-        group=np.asarray(group_rows, dtype=np.int64),
-        step_start=_offsets(lengths),
+        token_start=_offsets(
+            [len(step.completion.token_ids) if step.completion else 0 for step in steps]
+        ),
+        group=_numbers([number for number, _ in kept], _numbering()),
+        step_start=step_start,
         terminated=np.array([t.end == "terminated" for t in trajectories], dtype=np.bool_),
-        trajectory_ids=tuple(trajectory.id for trajectory in trajectories),
-        state_keys=tuple(states.keys),
+        trajectory_ids=tuple(t.id for t in trajectories),
+        state_keys=tuple(key for key in states if key is not None),
     )
 
 
-class _Interner:
-    """Numbers keys in the order they are first seen; None is -1."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, int] = {}
-
-    def numbers(self, keys: Sequence[str | None]) -> Ints:
-        known = self.keys
-        return np.array(
-            [-1 if key is None else known.setdefault(key, len(known)) for key in keys],
-            dtype=np.int64,
-        )
+def _numbering() -> dict[Any, int]:
+    """Return a dictionary that numbers new keys as they are looked up; None is -1."""
+    return defaultdict(count().__next__, {None: -1})
 
 
-def _terms(steps: Sequence[Step]) -> tuple[tuple[str, ...], Floats]:
-    names = tuple(sorted({name for step in steps for name in step.reward_terms}))
-    column = {name: k for k, name in enumerate(names)}
-    terms = np.zeros((len(steps), len(names)))
-    for row, step in enumerate(steps):
-        for name, value in step.reward_terms.items():
-            terms[row, column[name]] = value
+def _numbers(keys: Sequence[Any], numbering: dict[Any, int]) -> Ints:
+    return np.fromiter(map(numbering.__getitem__, keys), dtype=np.int64, count=len(keys))
+
+
+def _terms(rows: Sequence[Mapping[str, float]]) -> tuple[tuple[str, ...], Floats]:
+    names = tuple(sorted({name for row in rows for name in row}))
+    terms = np.zeros((len(rows), len(names)))
+    for column, name in enumerate(names):
+        terms[:, column] = [row.get(name, 0.0) for row in rows]
     return names, terms
 
 
-def _positions(trajectories: Sequence[Trajectory]) -> Ints:
-    ranges = [np.arange(len(trajectory.steps)) for trajectory in trajectories]
-    return np.concatenate(ranges) if ranges else np.zeros(0, dtype=np.int64)
-
-
-def _num_sampled(step: Step) -> int:
-    return len(step.completion.token_ids) if step.completion else 0
-
-
-def _offsets(counts: Sequence[int] | Ints) -> Ints:
-    return np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))]).astype(np.int64)
+def _offsets(counts: Sequence[int]) -> Ints:
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
