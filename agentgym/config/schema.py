@@ -1,0 +1,230 @@
+"""What a configuration's model knows: its keys, its kinds, and the words for what is wrong."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+from agentgym.config.layers import Layers, dotted
+from agentgym.config.toml import KeyPath, render_value
+from agentgym.errors import AgentGymError, ConfigError
+
+
+class Checker:
+    """Finds unknown keys and names, and completes sections from their fields' defaults."""
+
+    def __init__(self, model: type[BaseModel], layers: Layers) -> None:
+        self._model = model
+        self._layers = layers
+
+    def check(self) -> None:
+        """Walk the given values.
+
+        Raises:
+            ConfigError: the first key or kind that does not exist.
+        """
+        self._table(self._model, self._layers.values, (), ())
+
+    def _table(
+        self,
+        model: type[BaseModel],
+        given: dict[str, Any],
+        path: KeyPath,
+        siblings: Iterable[type[BaseModel]],
+    ) -> None:
+        fields = self._fields(model, given, path)
+        for key, value in given.items():
+            here = (*path, key)
+            if key not in fields:
+                raise self._unknown_key(here, model, siblings)
+            models = _models(fields[key].annotation)
+            if isinstance(value, dict) and models:
+                _complete(value, fields[key])
+                kind = _kind_of(models, value)
+                if kind is None:
+                    raise self._unknown_kind(here, models, value.get("name"))
+                self._table(kind, value, here, models)
+            elif isinstance(value, bool) and not _takes_bool(fields[key].annotation):
+                where = self._layers.blame(here)
+                raise ConfigError(f"{where}: `{dotted(here)}` takes no {render_value(value)}")
+
+    def _fields(
+        self, model: type[BaseModel], given: dict[str, Any], path: KeyPath
+    ) -> Mapping[str, FieldInfo]:
+        try:
+            return _fields_of(model, given)
+        except AgentGymError as error:  # naming a class that cannot be loaded
+            where = self._layers.blame((*path, "id"))
+            raise type(error)(f"{where}: {error}", hint=error.hint) from error
+
+    def _unknown_key(
+        self, path: KeyPath, model: type[BaseModel], siblings: Iterable[type[BaseModel]]
+    ) -> ConfigError:
+        where = self._layers.blame(path)
+        others = [kind for kind in siblings if kind is not model and path[-1] in kind.model_fields]
+        if others:
+            section = dotted(path[:-1])
+            names = " and ".join(f'"{_name(kind)}"' for kind in others)
+            return ConfigError(
+                f'{where}: `{dotted(path)}` is no key of {section} "{_name(model)}"',
+                hint=f"{names} has it; remove it, or replace the section: "
+                f"{section}='{{name = \"{_name(model)}\"}}'",
+            )
+        known = list(_known_keys(self._model, self._layers.values))
+        siblings_known = [key for key in known if key[:-1] == path[:-1]]
+        close = _closest_key(path, siblings_known) or _closest_key(path, known)
+        listed = ", ".join(dotted(key) for key in siblings_known or known)
+        hint = f"did you mean `{dotted(close)}`?" if close else f"known keys: {listed}"
+        return ConfigError(f"{where}: unknown key `{dotted(path)}`", hint=hint)
+
+    def _unknown_kind(
+        self, path: KeyPath, models: Sequence[type[BaseModel]], name: Any
+    ) -> ConfigError:
+        where = self._layers.blame((*path, "name"))
+        known = [_name(kind) for kind in models]
+        if name is None:
+            message = f"{where}: `{dotted((*path, 'name'))}` is missing"
+            return ConfigError(message, hint=f"known: {', '.join(known)}")
+        close = difflib.get_close_matches(str(name), known, n=1)
+        hint = f'did you mean "{close[0]}"? ' if close else ""
+        message = f"{where}: unknown {path[-1]} {name!r}"
+        return ConfigError(message, hint=f"{hint}known: {', '.join(known)}")
+
+
+def _closest_key(path: KeyPath, known: Sequence[KeyPath]) -> KeyPath | None:
+    """Return the key whose last part is nearest, or whose whole is."""
+    by_last = {key[-1]: key for key in reversed(known)}
+    by_whole = {dotted(key): key for key in known}
+    last = difflib.get_close_matches(path[-1], by_last, n=1, cutoff=0.7)
+    whole = difflib.get_close_matches(dotted(path), by_whole, n=1, cutoff=0.8)
+    return by_last[last[0]] if last else by_whole[whole[0]] if whole else None
+
+
+def explain(model: type[BaseModel], layers: Layers, error: ErrorDetails) -> ConfigError:
+    """Put what pydantic found into words, with the key and its source."""
+    path = _key_path(model, layers.values, error["loc"])
+    key = dotted(path)
+    if error["type"] == "missing":
+        hint = f"set it in a file, or give {key}=... on the command line"
+        return ConfigError(f"missing key `{key}`", hint=hint)
+    where = layers.blame(path)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = "Input should be a table of keys"
+    if error["type"] in ("value_error", "assertion_error"):
+        return ConfigError(f"{where}: `{key}`: {message}" if key else f"{where}: {message}")
+    message = f"{where}: `{key}` {_lower(message.removeprefix('Input '))}"
+    return ConfigError(f"{message}, not {_shown(error['input'])}", hint=_close_literal(error))
+
+
+def _shown(value: Any) -> str:
+    text = (
+        render_value(value) if isinstance(value, str | int | float | list | dict) else repr(value)
+    )
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _close_literal(error: ErrorDetails) -> str | None:
+    expected = error.get("ctx", {}).get("expected", "")
+    known = str(expected).replace(" or ", ", ").replace("'", "").split(", ")
+    close = difflib.get_close_matches(str(error["input"]), known, n=1)
+    return f'did you mean "{close[0]}"?' if close and error["type"] == "literal_error" else None
+
+
+def _key_path(
+    model: type[BaseModel], given: Mapping[str, Any], loc: tuple[int | str, ...]
+) -> KeyPath:
+    """Drop from pydantic's location the tags of unions, which are no keys."""
+    path: list[str] = []
+    current: type[BaseModel] | None = model
+    parts = iter(loc)
+    for part in parts:
+        if current is None:
+            path += [str(part)] if isinstance(part, int) else []
+            continue
+        path.append(str(part))
+        found = _fields_of(current, given).get(str(part))
+        models = _models(found.annotation) if found else []
+        inner = given.get(str(part))
+        given = inner if isinstance(inner, Mapping) else {}
+        current = _kind_of(models, given)
+        if len(models) > 1:
+            next(parts, None)
+    return tuple(path)
+
+
+def _fields_of(model: type[BaseModel], given: Mapping[str, Any]) -> Mapping[str, FieldInfo]:
+    hook = getattr(model, "config_fields", None)
+    fields: Mapping[str, FieldInfo] = hook(given) if hook else model.model_fields
+    return fields
+
+
+def _known_keys(
+    model: type[BaseModel], given: Mapping[str, Any], path: KeyPath = ()
+) -> Iterator[KeyPath]:
+    for key, info in _fields_of(model, given).items():
+        inner = given.get(key)
+        inner = inner if isinstance(inner, dict) else {}
+        models = _models(info.annotation)
+        kind = _kind_of(models, inner) or (models[0] if models else None)
+        if kind is None:
+            yield (*path, key)
+        else:
+            yield from _known_keys(kind, inner, (*path, key))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models among the members of an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) is Annotated:
+        return _models(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [model for member in get_args(annotation) for model in _models(member)]
+    return []
+
+
+def _takes_bool(annotation: Any) -> bool:
+    """Whether true and false are values of it; pydantic would read them as 1 and 0."""
+    members = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
+    return not any(member in (int, float) for member in members) or bool in members
+
+
+def _kind_of(models: Sequence[type[BaseModel]], given: Mapping[str, Any]) -> type[BaseModel] | None:
+    if len(models) == 1:
+        return models[0]
+    return next((kind for kind in models if _name(kind) == given.get("name")), None)
+
+
+def _name(model: type[BaseModel]) -> str:
+    return str(model.model_fields["name"].default)
+
+
+def _complete(given: dict[str, Any], info: FieldInfo) -> None:
+    """Add what the default of a field sets explicitly, so that a key changes only itself."""
+    default = info.get_default(call_default_factory=True, validated_data={})
+    if default is PydanticUndefined or not isinstance(default, BaseModel):
+        return
+    name = getattr(default, "name", None)
+    if given.get("name", name) != name:
+        return
+    explicit = default.model_dump(exclude_unset=True)
+    _lay_under(given, explicit if name is None else {"name": name, **explicit})
+
+
+def _lay_under(given: dict[str, Any], below: Mapping[str, Any]) -> None:
+    for key, value in below.items():
+        if isinstance(value, dict) and isinstance(given.get(key), dict):
+            _lay_under(given[key], value)
+        else:
+            given.setdefault(key, value)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
