@@ -1,0 +1,196 @@
+"""Trajectories become rows of tokens, and rows become padded batches.
+
+A row is one segment of a trajectory that is trained on. Letters as in `agentgym/types.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agentgym.table import Floats, Ints, StepTable
+from agentgym.types import Segment, Trajectory
+
+
+class Cause(IntEnum):
+    """Why a sampled token had no weight in the update."""
+
+    TRAINED = 0
+    ZERO_ADVANTAGE = 1
+    """Its whole row had the advantage 0 and was left out."""
+    NOT_IN_BATCH = 2
+    """It stands in no segment of its trajectory."""
+    CLIPPED = 3
+    """The loss cut its gradient off."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One segment, ready to be trained on."""
+
+    token_ids: Ints
+    """[L]"""
+    loss_mask: NDArray[np.bool_]
+    """[L], True where the token is trained on."""
+    old_logprobs: NDArray[np.float32]
+    """[L], under the policy that sampled; 0 where masked out."""
+    advantages: NDArray[np.float32]
+    """[L], 0 where masked out."""
+    token: Ints
+    """[L], the token's number among the N sampled tokens; -1 where it is none of them."""
+
+    @property
+    def num_trained(self) -> int:
+        """How many tokens are trained on."""
+        return int(self.loss_mask.sum())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Rows padded on the right to one width."""
+
+    token_ids: Tensor
+    """[B, T] int64"""
+    loss_mask: Tensor
+    """[B, T] bool; column 0 is False, since nothing stands before it."""
+    old_logprobs: Tensor
+    """[B, T] float32"""
+    advantages: Tensor
+    """[B, T] float32"""
+    token: Tensor
+    """[B, T] int64, as in `Row`."""
+    lengths: Tensor
+    """[B] int64, tokens of each row without padding."""
+    reference_logprobs: Tensor | None = None
+    """[B, T] float32, under the frozen reference; only where the loss asks for it."""
+
+    def __post_init__(self) -> None:
+        shape = self.token_ids.shape
+        for name in ("loss_mask", "old_logprobs", "advantages", "token"):
+            assert getattr(self, name).shape == shape, f"{name} is not {tuple(shape)}"
+        assert self.lengths.shape == shape[:1]
+        assert self.loss_mask.dtype == torch.bool
+        assert not self.loss_mask[:, 0].any(), "the first token of a row cannot be predicted"
+        outside = ~self.loss_mask
+        assert not self.advantages[outside].any(), "an advantage outside of the mask"
+        assert not self.old_logprobs[outside].any(), "a log-probability outside of the mask"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """The rows of one optimiser step, and what became of each of its N sampled tokens."""
+
+    rows: list[Row]
+    cause: NDArray[np.int8]
+    """[N], a `Cause`."""
+
+
+def make_rows(trajectories: Sequence[Trajectory], table: StepTable, advantages: Floats) -> Rows:
+    """Lay advantages over the tokens of trajectories, which stand in the order of the table.
+
+    `advantages` is [S], one for all tokens of a step, or [N]. A row whose advantages are all 0
+    is left out.
+
+    Raises:
+        ValueError: `advantages` has another shape, or is not finite.
+    """
+    per_token = _per_token(advantages, table)
+    cause = np.full(len(per_token), Cause.NOT_IN_BATCH, dtype=np.int8)
+    rows: list[Row] = []
+    for trajectory, first_step in zip(trajectories, table.step_start[:-1], strict=True):
+        for segment in trajectory.segments:
+            row = _row(segment, per_token, table.token_start[first_step:])
+            trained = row.token[row.loss_mask]
+            cause[trained] = Cause.ZERO_ADVANTAGE
+            if row.advantages.any():
+                cause[trained] = Cause.TRAINED
+                rows.append(row)
+    return Rows(rows=rows, cause=cause)
+
+
+def _per_token(advantages: Floats, table: StepTable) -> Floats:
+    num_tokens = int(table.token_start[-1])
+    if not np.isfinite(advantages).all():
+        raise ValueError("an advantage is not finite")
+    if advantages.shape == (table.num_steps,):
+        return np.repeat(advantages, np.diff(table.token_start))
+    if advantages.shape == (num_tokens,):
+        return advantages
+    raise ValueError(
+        f"advantages have the shape {advantages.shape}, "
+        f"expected ({table.num_steps},) or ({num_tokens},)"
+    )
+
+
+def _row(segment: Segment, per_token: Floats, token_start: Ints) -> Row:
+    """`token_start` begins at the first step of the segment's trajectory."""
+    length = len(segment.token_ids)
+    token = np.full(length, -1, dtype=np.int64)
+    for step, first, stop in segment.steps:
+        token[first:stop] = token_start[step] + np.arange(stop - first)
+    mask = token >= 0
+    advantages = np.zeros(length, dtype=np.float32)
+    advantages[mask] = per_token[token[mask]]
+    return Row(
+        token_ids=np.asarray(segment.token_ids, dtype=np.int64),
+        loss_mask=mask,
+        old_logprobs=np.where(mask, np.asarray(segment.logprobs, dtype=np.float32), 0),
+        advantages=advantages,
+        token=token,
+    )
+
+
+def imitation_row(token_ids: Sequence[int], sampled: Sequence[bool]) -> Row:
+    """Return a row in which every token marked `sampled` is to be imitated."""
+    mask = np.asarray(sampled, dtype=np.bool_)
+    return Row(
+        token_ids=np.asarray(token_ids, dtype=np.int64),
+        loss_mask=mask,
+        old_logprobs=np.zeros(len(mask), dtype=np.float32),
+        advantages=mask.astype(np.float32),
+        token=np.full(len(mask), -1, dtype=np.int64),
+    )
+
+
+def split_rows(rows: Iterable[Row], *, max_tokens: int) -> list[list[Row]]:
+    """Cut rows into micro-batches of at most `max_tokens`, padding included.
+
+    Rows of like length go together; one that is longer than the budget goes alone.
+    """
+    parts: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: -len(row.token_ids)):
+        width = len(parts[-1][0].token_ids) if parts else 0
+        if parts and width * (len(parts[-1]) + 1) <= max_tokens:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts
+
+
+def pad(rows: Sequence[Row], *, device: torch.device | str = "cpu") -> Batch:
+    """Pad rows on the right to the longest.
+
+    The padding is token 0: it is masked out of the loss, and a causal model does not look ahead.
+    """
+
+    def column(name: str, fill: int | bool) -> Tensor:
+        values = [getattr(row, name) for row in rows]
+        padded = np.full((len(rows), width), fill, dtype=values[0].dtype)
+        for line, value in zip(padded, values, strict=True):
+            line[: len(value)] = value
+        return torch.from_numpy(padded).to(device)
+
+    lengths = [len(row.token_ids) for row in rows]
+    width = max(lengths)
+    return Batch(
+        token_ids=column("token_ids", 0),
+        loss_mask=column("loss_mask", False),
+        old_logprobs=column("old_logprobs", 0),
+        advantages=column("advantages", 0),
+        token=column("token", -1),
+        lengths=torch.tensor(lengths, device=device),
+    )

@@ -1,0 +1,107 @@
+"""Episodes of a run: rolled out and recorded, or found in the record."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from agentgym.env import EnvConfig
+from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
+from agentgym.rollout.episode import Job
+from agentgym.rollout.policy import MakePolicy
+from agentgym.sandbox import Sandboxes
+from agentgym.store.episodes import EpisodeHead, EpisodeWriter, read_episode, read_heads
+from agentgym.types import Trajectory
+
+Slot = tuple[str, int]
+"""(group id, member): the place of one episode in the history of a run."""
+
+
+class Recorded:
+    """What a run's store holds: for each slot the episode that was completed, and the attempts."""
+
+    def __init__(self, heads: Iterable[EpisodeHead] = ()) -> None:
+        self._complete: dict[Slot, EpisodeHead] = {}
+        self._attempts: dict[Slot, int] = {}
+        for head in heads:
+            slot = (head.group_id, head.member)
+            self._attempts[slot] = max(self._attempts.get(slot, 0), head.attempt + 1)
+            if head.end != "error":
+                self._complete.setdefault(slot, head)
+
+    def find(self, job: Job) -> Trajectory | None:
+        """Return the completed episode of a job's slot."""
+        head = self._complete.get((job.group_id, job.member))
+        return None if head is None else read_episode(head)
+
+    def attempts(self, job: Job) -> int:
+        """Return how often this slot was tried."""
+        return self._attempts.get((job.group_id, job.member), 0)
+
+
+class Episodes:
+    """Where the trainer gets its episodes from.
+
+    An episode that a killed process completed is taken from the record, so that every completed
+    episode is used exactly once; what is missing is rolled out and recorded.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        env: EnvConfig,
+        rollout: RolloutConfig,
+        sandboxes: Sandboxes | None = None,
+        on_episode: Callable[[], None] | None = None,
+    ) -> None:
+        self._recorded = Recorded(read_heads(run_dir))
+        self._writer = EpisodeWriter(run_dir)
+        self._env = env
+        self._rollout = rollout
+        self._sandboxes = sandboxes
+        self._on_episode = on_episode
+        self._faults = FaultLimit(rollout.max_fault_rate)
+
+    @property
+    def faults(self) -> int:
+        """Episodes of this process that ended by a fault."""
+        return self._faults.faults
+
+    async def collect(
+        self, jobs: Iterable[Job], *, make_policy: MakePolicy, policy_name: str
+    ) -> list[Trajectory]:
+        """Return the trajectory of each job, in the order of the jobs.
+
+        Raises:
+            AgentGymError: too many faults, or the record cannot be written.
+        """
+        jobs = list(jobs)
+        known = {place: found for place, job in enumerate(jobs) if (found := self._find(job))}
+        missing = [place for place in range(len(jobs)) if place not in known]
+        fresh = await collect(
+            [self._next_attempt(jobs[place]) for place in missing],
+            config=self._env,
+            make_policy=make_policy,
+            policy_name=policy_name,
+            rollout=self._rollout,
+            sandboxes=self._sandboxes,
+            on_episode=self._record,
+            faults=self._faults,
+        )
+        known |= dict(zip(missing, fresh, strict=True))
+        return [known[place] for place in range(len(jobs))]
+
+    def close(self) -> None:
+        """Close the record. Idempotent."""
+        self._writer.close()
+
+    def _find(self, job: Job) -> Trajectory | None:
+        return self._recorded.find(job)
+
+    def _next_attempt(self, job: Job) -> Job:
+        return replace(job, attempt=self._recorded.attempts(job))
+
+    def _record(self, trajectory: Trajectory) -> None:
+        self._writer.append(trajectory)
+        if self._on_episode is not None:
+            self._on_episode()

@@ -1,0 +1,137 @@
+"""How good a policy is: success with its interval, per kind of task, and pass@k."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+from agentgym.env import EnvConfig
+from agentgym.rollout.collect import make_jobs
+from agentgym.rollout.policy import MakePolicy
+from agentgym.trainers.episodes import Episodes
+from agentgym.trainers.settings import EvalConfig
+from agentgym.types import Trajectory
+
+_Z95 = 1.959963984540054
+
+
+class Rate(NamedTuple):
+    """A share of n, and the 95 % interval of Wilson around it."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What an evaluation found. Episodes that ended by a fault count in `faults` only."""
+
+    success: Rate
+    kinds: dict[str, Rate]
+    """By the task's `payload["kind"]`, where it has one."""
+    pass_at: dict[int, float]
+    """By k: 1, and the samples per task."""
+    turns: float
+    """Mean number of steps."""
+    faults: int
+
+    def scalars(self, prefix: str) -> dict[str, float]:
+        """Return the numbers to plot."""
+        rates = {"success": self.success} | {
+            f"success/{kind}": rate for kind, rate in self.kinds.items()
+        }
+        scalars = {f"{prefix}/{name}": rate.mean for name, rate in rates.items()}
+        return scalars | {f"{prefix}/turns": self.turns, f"{prefix}/faults": float(self.faults)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "success": self.success._asdict(),
+            "kinds": {kind: rate._asdict() for kind, rate in self.kinds.items()},
+            "pass_at": {str(k): value for k, value in self.pass_at.items()},
+            "turns": self.turns,
+            "faults": self.faults,
+        }
+
+
+async def evaluate(
+    episodes: Episodes,
+    *,
+    env: EnvConfig,
+    config: EvalConfig,
+    make_policy: MakePolicy,
+    policy_name: str,
+    prefix: str,
+    seed: int,
+) -> Score:
+    """Play the first tasks of a split and score them; group ids begin with `prefix`."""
+    tasks = list(islice(env.tasks(config.split), config.episodes))
+    jobs = make_jobs(
+        tasks, group_size=config.samples, run_seed=seed, prefix=prefix, env=type(env).id
+    )
+    trajectories = await episodes.collect(jobs, make_policy=make_policy, policy_name=policy_name)
+    return score(trajectories, success=type(env).success)
+
+
+def score(trajectories: Iterable[Trajectory], *, success: float) -> Score:
+    """Score finished episodes; one succeeded when its outcome reaches `success`."""
+    by_task: defaultdict[str, list[bool]] = defaultdict(list)
+    by_kind: defaultdict[str, list[bool]] = defaultdict(list)
+    turns: list[int] = []
+    faults = 0
+    for trajectory in trajectories:
+        if trajectory.end == "error":
+            faults += 1
+            continue
+        succeeded = trajectory.outcome >= success
+        by_task[trajectory.group_id].append(succeeded)
+        turns.append(len(trajectory.steps))
+        payload = trajectory.task.payload
+        if isinstance(payload, dict) and "kind" in payload:
+            by_kind[str(payload["kind"])].append(succeeded)
+    most = max(map(len, by_task.values()), default=0)
+    return Score(
+        success=wilson([each for verdicts in by_task.values() for each in verdicts]),
+        kinds={kind: wilson(verdicts) for kind, verdicts in sorted(by_kind.items())},
+        pass_at={k: pass_at_k(list(by_task.values()), k) for k in sorted({1, most}) if most},
+        turns=sum(turns) / len(turns) if turns else 0.0,
+        faults=faults,
+    )
+
+
+def wilson(verdicts: Sequence[bool]) -> Rate:
+    """Return the rate of True and its 95 % score interval; of nothing: 0, between 0 and 1.
+
+    Source: E. B. Wilson, JASA 22, 1927.
+
+    >>> [round(part, 4) for part in wilson([True] * 8 + [False] * 2)]
+    [0.8, 0.4902, 0.9433, 10]
+    """
+    n = len(verdicts)
+    if n == 0:
+        return Rate(0.0, 0.0, 1.0, 0)
+    mean = sum(verdicts) / n
+    scale = 1 + _Z95**2 / n
+    middle = (mean + _Z95**2 / (2 * n)) / scale
+    half = _Z95 * math.sqrt(mean * (1 - mean) / n + _Z95**2 / (4 * n * n)) / scale
+    return Rate(mean, max(0.0, middle - half), min(1.0, middle + half), n)
+
+
+def pass_at_k(tasks: Sequence[Sequence[bool]], k: int) -> float:
+    """Return the mean chance that one of k samples of a task succeeds, without bias.
+
+    Tasks with fewer than k samples are left out. Source: Codex, arXiv:2107.03374, section 2.1.
+
+    >>> pass_at_k([[True, False, False]], 2)
+    0.6666666666666667
+    """
+    chances = [
+        1 - math.comb(len(task) - sum(task), k) / math.comb(len(task), k)
+        for task in tasks
+        if len(task) >= k
+    ]
+    return sum(chances) / len(chances) if chances else 0.0

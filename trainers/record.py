@@ -1,0 +1,67 @@
+"""What an optimiser step leaves in the run's notes, so that nothing has to be guessed later.
+
+A step that was repeated after a crash has two notes; the later one is the history.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentgym.store.notes import NoteWriter
+from agentgym.table import Floats, StepTable
+from agentgym.trainers.shaping.base import Shaped
+from agentgym.trainers.update import Updated
+
+UPDATE = "update"
+
+
+class Recorder:
+    """Writes one note per optimiser step."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._notes = NoteWriter(run_dir, producer="trainer")
+
+    def update(
+        self,
+        *,
+        step: int,
+        version: int,
+        schedules: Mapping[str, float],
+        table: StepTable,
+        shaped: Shaped,
+        advantages: Floats,
+        updated: Updated,
+    ) -> None:
+        """Record which trajectories a step used, in order, and what became of their tokens.
+
+        Columns: `step_start` [M + 1] and `token_start` [S + 1] tell whose the rows of the others
+        are; `rewards` [S] and `advantages` ([S] or [N]) are float64; `gate/NAME` [M];
+        `logprobs`, `weights`, `cause` [N] are as in `Updated`.
+        """
+        payload: dict[str, Any] = {
+            "step": step,
+            "version": version,
+            "schedules": dict(schedules),
+            "trajectories": list(table.trajectory_ids),
+        }
+        gates = {f"gate/{name}": values for name, values in shaped.gates.items()}
+        columns: dict[str, NDArray[Any]] = {
+            "step_start": table.step_start,
+            "token_start": table.token_start,
+            "rewards": np.asarray(shaped.rewards, dtype=np.float64),
+            "advantages": np.asarray(advantages, dtype=np.float64),
+            **gates,
+            "logprobs": updated.logprobs,
+            "weights": updated.weights,
+            "cause": updated.cause,
+        }
+        if table.entropy is not None:
+            columns["entropy"] = table.entropy
+        self._notes.append(UPDATE, payload, columns)
+
+    def close(self) -> None:
+        """Close the notes. Idempotent."""
+        self._notes.close()

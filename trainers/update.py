@@ -1,0 +1,148 @@
+"""One optimiser step's rows become new weights: minibatches, micro-batches, AdamW."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agentgym.errors import AgentGymError
+from agentgym.trainers.batch import Batch, Cause, Row, Rows, pad, split_rows
+from agentgym.trainers.losses import Loss
+from agentgym.trainers.policy import TokenStats, TrainerPolicy
+from agentgym.trainers.settings import OptimConfig, TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Updated:
+    """What an update did."""
+
+    metrics: dict[str, float]
+    logprobs: NDArray[np.float32]
+    """[N], the trainer's, when the token was last trained on; NaN where it was not."""
+    weights: NDArray[np.float32]
+    """[N], what the token's loss was multiplied by in the loss of its minibatch."""
+    cause: NDArray[np.int8]
+    """[N], a `Cause`: why a weight is 0."""
+
+
+def make_optimizer(policy: TrainerPolicy, config: OptimConfig) -> torch.optim.AdamW:
+    """Return AdamW over the policy; only matrices decay."""
+    matrices = [each for each in policy.parameters() if each.dim() >= 2]
+    others = [each for each in policy.parameters() if each.dim() < 2]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups,
+        lr=config.lr,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+    )
+
+
+def take_step(
+    optimizer: torch.optim.Optimizer, policy: TrainerPolicy, *, lr: float, grad_clip: float
+) -> float:
+    """Clip the gradients, move the weights, and return the norm there was.
+
+    Raises:
+        AgentGymError: a gradient is not finite; the weights are untouched.
+    """
+    norm = float(torch.nn.utils.clip_grad_norm_(list(policy.parameters()), grad_clip))
+    if not math.isfinite(norm):
+        raise AgentGymError(
+            f"the norm of the gradient is {norm}",
+            hint="lower optim.lr and resume from the last checkpoint",
+        )
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    optimizer.zero_grad()
+    return norm
+
+
+class Updater:
+    """Holds the optimizer and, where the loss asks for one, the frozen reference."""
+
+    def __init__(
+        self, policy: TrainerPolicy, *, loss: Loss, optim: OptimConfig, train: TrainConfig
+    ) -> None:
+        self.policy = policy
+        self.optimizer = make_optimizer(policy, optim)
+        self.reference: TrainerPolicy | None = None
+        """What the KL is measured from; needed where `loss.kl_penalty` is not 0."""
+        self._loss = loss
+        self._optim = optim
+        self._train = train
+
+    def update(self, rows: Rows, *, lr: float, seed: int) -> Updated:
+        """Train on rows and return what happened to each token; no rows, no change."""
+        num_tokens = len(rows.cause)
+        updated = Updated(
+            metrics={},
+            logprobs=np.full(num_tokens, np.nan, dtype=np.float32),
+            weights=np.zeros(num_tokens, dtype=np.float32),
+            cause=rows.cause.copy(),
+        )
+        sums: defaultdict[str, list[float]] = defaultdict(list)
+        for minibatch in self._minibatches(rows.rows, seed=seed):
+            for name, value in self._accumulate(minibatch, updated).items():
+                sums[name].append(value)
+            norm = take_step(self.optimizer, self.policy, lr=lr, grad_clip=self._optim.grad_clip)
+            sums["grad_norm"].append(norm)
+        updated.metrics.update({name: sum(each) / len(each) for name, each in sums.items()})
+        if sums:
+            # Before the first minibatch has moved the weights the two should be one policy.
+            updated.metrics["logprob_gap"] = sums["logprob_gap"][0]
+        return updated
+
+    def _minibatches(self, rows: Sequence[Row], *, seed: int) -> Iterator[list[Row]]:
+        shuffle = np.random.default_rng(seed)
+        for _ in range(self._train.epochs):
+            for part in np.array_split(shuffle.permutation(len(rows)), self._train.minibatches):
+                if len(part):
+                    yield [rows[index] for index in part]
+
+    def _accumulate(self, minibatch: Sequence[Row], updated: Updated) -> dict[str, float]:
+        """Add up the gradients of a minibatch; the cut into micro-batches changes nothing."""
+        normalizer = float(sum(row.num_trained for row in minibatch))
+        sums: defaultdict[str, Tensor | float] = defaultdict(float)
+        for rows in split_rows(minibatch, max_tokens=self._train.max_tokens_per_micro_batch):
+            batch = self._with_reference(pad(rows, device=self.policy.device))
+            stats = self.policy.stats(
+                batch.token_ids, batch.loss_mask, entropy_grad=self._loss.entropy_bonus > 0
+            )
+            out = self._loss(stats.logprobs, batch, normalizer=normalizer, entropy=stats.entropy)
+            out.loss.backward()  # type: ignore[no-untyped-call]
+            gap = (stats.logprobs.detach() - batch.old_logprobs).abs().sum() / normalizer
+            for name, value in {
+                **out.metrics,
+                "loss": out.loss.detach(),
+                "logprob_gap": gap,
+            }.items():
+                sums[name] += value
+            _note_tokens(updated, batch, stats, clipped=out.clipped, weight=1 / normalizer)
+        return {name: float(value) for name, value in sums.items()}
+
+    def _with_reference(self, batch: Batch) -> Batch:
+        if self.reference is None:
+            return batch
+        with torch.no_grad():
+            stats = self.reference.stats(batch.token_ids, batch.loss_mask, entropy_grad=False)
+        return replace(batch, reference_logprobs=stats.logprobs)
+
+
+def _note_tokens(
+    updated: Updated, batch: Batch, stats: TokenStats, *, clipped: Tensor, weight: float
+) -> None:
+    """Write down what the last pass over these tokens did to them."""
+    mask = batch.loss_mask
+    token = batch.token[mask].cpu().numpy()
+    cut = clipped[mask].cpu().numpy()
+    updated.logprobs[token] = stats.logprobs.detach()[mask].cpu().numpy()
+    updated.weights[token] = np.where(cut, 0.0, weight)
+    updated.cause[token] = np.where(cut, Cause.CLIPPED, Cause.TRAINED)
