@@ -1,0 +1,221 @@
+"""Names become objects: `pkg.mod:attr`, `path/file.py[:attr]`, or an id of a table.
+
+Modules are found as `python` finds them, and last of all in the current folder or beside the
+file; that folder is appended to `sys.path`, so that it hides nothing.
+"""
+
+import difflib
+import hashlib
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from agentgym.env import Env, EnvConfig
+from agentgym.errors import AgentGymError, ConfigError, EnvError
+
+
+def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
+    """Find an environment by its id in `table`, by `pkg.mod:attr`, or by `path/file.py[:attr]`.
+
+    A file without an attribute must define a single environment.
+
+    Raises:
+        ConfigError: there is no such thing, or it is not an `EnvConfig`.
+        EnvError: its code raised when imported.
+    """
+    if ref in table:
+        return _checked(load_object(table[ref]), ref)
+    path, attribute = _split_file(ref)
+    if path is not None:
+        module = _load_module(path)
+        found = _attribute(module, attribute, ref) if attribute else _only_env(module, path)
+        return _checked(found, ref)
+    if ":" in ref and "/" not in ref:
+        return _checked(load_object(ref), ref)
+    close = did_you_mean(ref, table)
+    known = f"known: {', '.join(sorted(table))}; or give pkg.mod:Config, or path/file.py"
+    hint = f"did you mean {close!r}? {known}" if close else known
+    raise ConfigError(f"unknown environment {ref!r}", hint=hint)
+
+
+def load_object(ref: str) -> Any:
+    """Import `pkg.mod:attr`; the attribute may have dots.
+
+    Raises:
+        ConfigError: it is not written like this, or there is no such module or attribute.
+        EnvError: the module raised when imported.
+    """
+    name, _, attribute = ref.partition(":")
+    if not attribute or not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(f"{ref!r} does not name an object", hint="write pkg.mod:attr")
+    _append_path(Path.cwd())
+    try:
+        module = _attributed(lambda: importlib.import_module(name), ref)
+    except EnvError as error:
+        if _is_absent(error.__cause__, name):
+            raise ConfigError(f"{ref!r}: {error.__cause__}") from error
+        raise
+    return _attribute(module, attribute, ref)
+
+
+def load_file(ref: str) -> Any:
+    """Run `path/file.py` and return its module, or with `path/file.py:attr` that attribute.
+
+    A file that has not changed is run once per process.
+
+    Raises:
+        ConfigError: there is no such file or attribute.
+        EnvError: its code raised.
+    """
+    path, attribute = _split_file(ref)
+    if path is None:
+        raise ConfigError(f"{ref!r} does not name a file", hint="write path/file.py[:attr]")
+    module = _load_module(path)
+    return _attribute(module, attribute, ref) if attribute else module
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, if any.
+
+    >>> did_you_mean("keydoor", ["agentgym/Code-v0", "agentgym/KeyDoor-v0"])
+    'agentgym/KeyDoor-v0'
+    """
+    lowered = {each.lower(): each for each in known}
+    wanted = name.lower()
+    if wanted in lowered:
+        return lowered[wanted]
+    containing = [each for each in lowered if wanted and wanted in each]
+    if len(containing) == 1:
+        return lowered[containing[0]]
+    tails = {each.rpartition("/")[2].rpartition("-v")[0] or each: each for each in lowered}
+    for names in ({each: each for each in lowered}, tails):
+        if close := difflib.get_close_matches(wanted, names, n=1):
+            return lowered[names[close[0]]]
+    return None
+
+
+def _checked(found: Any, ref: str) -> type[EnvConfig]:
+    if not (isinstance(found, type) and issubclass(found, EnvConfig)):
+        what = f"the class {found.__name__}" if isinstance(found, type) else repr(found)
+        is_env = isinstance(found, type) and issubclass(found, Env)
+        hint = "name the config of this environment" if is_env else "name a subclass of EnvConfig"
+        raise ConfigError(f"{ref!r} is {what}, not the config of an environment", hint=hint)
+    if not isinstance(getattr(found, "id", None), str):
+        raise ConfigError(
+            f"{ref!r}: the class {found.__name__} has no id",
+            hint='give it one: id: ClassVar[str] = "me/Name-v0"',
+        )
+    return found
+
+
+def _only_env(module: ModuleType, path: Path) -> Any:
+    configs = [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, EnvConfig)
+        and each.__module__ == module.__name__
+    ]
+    named = [each for each in configs if hasattr(each, "id")] or configs
+    if not named:
+        raise ConfigError(
+            f"{path} defines no environment", hint="define a subclass of EnvConfig with an id"
+        )
+    if len(named) > 1:
+        choices = ", ".join(f"{path}:{each.__name__}" for each in named)
+        raise ConfigError(f"{path} defines {len(named)} environments", hint=f"name one: {choices}")
+    return named[0]
+
+
+def _split_file(ref: str) -> tuple[Path | None, str]:
+    if ref.endswith(".py"):
+        return Path(ref), ""
+    path, _, attribute = ref.rpartition(":")
+    return (Path(path), attribute) if path.endswith(".py") else (None, "")
+
+
+def _load_module(path: Path) -> ModuleType:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        hint = _nearest_file(path)
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=hint) from error
+    path = path.resolve()
+    key = hashlib.blake2b(bytes(path) + b"\0" + source, digest_size=6).hexdigest()
+    name = f"_file_{path.stem}_{key}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    assert spec is not None  # the name ends with .py
+    module = module_from_spec(spec)
+    _append_path(path.parent)
+    sys.modules[name] = module  # dataclasses and pydantic look their module up here
+
+    def run() -> ModuleType:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+        return module
+
+    try:
+        return _attributed(run, str(path), file=str(path))
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _attributed(load: Callable[[], ModuleType], ref: str, *, file: str = "") -> ModuleType:
+    """Call `load`; what it raises is the fault of the code that is loaded, and says where."""
+    try:
+        return load()
+    except (Exception, SystemExit) as error:
+        hint = error.hint if isinstance(error, AgentGymError) else None
+        place = _place(error, file) or ref
+        message = f"{place}: importing raised {type(error).__name__}: {error}"
+        raise EnvError(message, hint=hint) from error
+
+
+def _place(error: BaseException, file: str) -> str | None:
+    """Return the file and line that raised: the innermost one of `file`, if it has any."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = [
+        each
+        for each in traceback.extract_tb(error.__traceback__)
+        if each.filename != __file__ and not each.filename.startswith("<frozen")
+    ]
+    frames = [each for each in frames if each.filename == file] or frames
+    frames = [each for each in frames if "importlib" not in each.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+def _is_absent(error: BaseException | None, name: str) -> bool:
+    """Whether the module asked for, or a package it is in, does not exist."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return False
+    return name == error.name or name.startswith(f"{error.name}.")
+
+
+def _attribute(module: ModuleType, dotted: str, ref: str) -> Any:
+    found: Any = module
+    for part in dotted.split("."):
+        if not hasattr(found, part):
+            close = did_you_mean(part, [each for each in vars(found) if not each.startswith("_")])
+            hint = f"did you mean {close!r}?" if close else None
+            raise ConfigError(f"{ref!r}: there is no {part!r}", hint=hint)
+        found = getattr(found, part)
+    return found
+
+
+def _nearest_file(path: Path) -> str | None:
+    files = [each.name for each in path.parent.glob("*.py")] if path.parent.is_dir() else []
+    close = did_you_mean(path.name, files)
+    return f"did you mean {str(path.parent / close)!r}?" if close else None
+
+
+def _append_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))

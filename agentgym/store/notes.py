@@ -1,0 +1,68 @@
+"""Annotations on disk: `runs/<run>/notes/<producer>-00001.jsonl.zst`, in the grammar of episodes.
+
+What is learnt about episodes after they were recorded: rewards, advantages, entropies, the
+trainer's log-probabilities, which trajectories an optimiser step used.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from agentgym.errors import StoreError
+from agentgym.store.columns import Columns
+from agentgym.store.frames import read_records, shards
+from agentgym.store.writer import ROLL_BYTES, ShardWriter
+
+SCHEMA = "agentgym.notes/1"
+FOLDER = "notes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Note:
+    """One annotation."""
+
+    producer: str
+    kind: str
+    payload: dict[str, Any]
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class NoteWriter(ShardWriter):
+    """Appends annotations to a run. A restarted writer goes on in another file."""
+
+    def __init__(self, run_dir: str | Path, *, producer: str, roll_bytes: int = ROLL_BYTES) -> None:
+        folder = Path(run_dir) / FOLDER
+        super().__init__(folder, writer=producer, schema=SCHEMA, roll_bytes=roll_bytes)
+
+    def append(self, kind: str, payload: Mapping[str, Any], columns: Columns | None = None) -> None:
+        """Write a note whole, or not at all: JSON values, and 1-d columns of numbers, bit for bit.
+
+        Raises:
+            StoreError: a value cannot be stored, or the disk is full.
+        """
+        body = {"kind": kind, "payload": payload}
+        self.write({"kind": kind}, body, columns or {})
+
+
+def read_notes(run_dir: str | Path, kind: str | None = None) -> Iterator[Note]:
+    """Yield the whole notes of a run, producer by producer, in the order of writing.
+
+    Raises:
+        StoreError: there is no such directory, or a shard is of a newer version.
+    """
+    root = Path(run_dir)
+    if not root.is_dir():
+        raise StoreError(f"no run directory {root}")
+    for path in shards(root / FOLDER):
+        for record in read_records(
+            path, schema=SCHEMA, want=lambda head: kind in (None, head.fields.get("kind"))
+        ):
+            yield Note(
+                producer=record.head.header["writer"],
+                kind=record.body["kind"],
+                payload=record.body["payload"],
+                columns=record.columns,
+            )
