@@ -74,45 +74,35 @@ def by_trajectory(table: StepTable, values: Floats) -> dict[str, list[float]]:
     return {name: part.tolist() for name, part in zip(table.trajectory_ids, parts, strict=True)}
 
 
-@st.composite
-def episodes(
-    draw: st.DrawFn,
-    *,
-    rewards: st.SearchStrategy[float] = Rewards,
-    states: st.SearchStrategy[str | None] = st.sampled_from([*"ABCD", None]),  # noqa: B008
-    max_steps: int = 6,
-) -> list[Step]:
+def episodes(rewards: st.SearchStrategy[float] = Rewards) -> st.SearchStrategy[list[Step]]:
     """The steps of one trajectory; few states and actions, so that they recur."""
-    length = draw(st.integers(1, max_steps))
-    keys = [draw(states) for _ in range(length + 1)]
-    return [
-        make_step(
-            state=keys[t],
-            action=draw(st.sampled_from("xy")),
-            next_state=keys[t + 1],
-            num_tokens=draw(st.integers(1, 3)),
-            **{OUTCOME: draw(rewards), "format": draw(Rewards)},
-        )
-        for t in range(length)
-    ]
+    row = st.tuples(st.sampled_from([*"ABC", None]), st.sampled_from("xy"), rewards)
+    return st.lists(row, min_size=1, max_size=5).map(_walk)
 
 
 @st.composite
-def groups(
-    draw: st.DrawFn,
-    *,
-    rewards: st.SearchStrategy[float] = Rewards,
-    max_groups: int = 3,
-    max_members: int = 4,
-) -> list[Group]:
+def groups(draw: st.DrawFn, *, rewards: st.SearchStrategy[float] = Rewards) -> list[Group]:
     """Groups of different sizes whose trajectories differ in length."""
-    sizes = draw(st.lists(st.integers(1, max_members), min_size=1, max_size=max_groups))
-    return [
-        make_group(*(draw(episodes(rewards=rewards)) for _ in range(size)), name=f"g{number}")
-        for number, size in enumerate(sizes)
-    ]
+    sizes = st.lists(episodes(rewards), min_size=1, max_size=4)
+    drawn = draw(st.lists(sizes, min_size=1, max_size=3))
+    return [make_group(*group, name=f"g{number}") for number, group in enumerate(drawn)]
 
 
 def tables(*, rewards: st.SearchStrategy[float] = Rewards) -> st.SearchStrategy[StepTable]:
     """Tables of such groups."""
     return groups(rewards=rewards).map(build_table)
+
+
+def _walk(rows: list[tuple[str | None, str, float]]) -> list[Step]:
+    """Each step leads to the state of the next, the last one to none or to a state of its own."""
+    states = [state for state, _, _ in rows[1:]] + [None if rows[0][1] == "x" else "end"]
+    return [
+        make_step(
+            state=state,
+            action=action,
+            next_state=after,
+            num_tokens=1 + t % 3,
+            **{OUTCOME: reward, "format": reward * t},
+        )
+        for t, ((state, action, reward), after) in enumerate(zip(rows, states, strict=True))
+    ]

@@ -1,0 +1,185 @@
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from pydantic import TypeAdapter, ValidationError
+from strategies import by_trajectory, make_group, make_step, make_table, tables
+
+import agentgym.trainers
+from agentgym.errors import ConfigError
+from agentgym.table import Floats, StepTable, build_table
+from agentgym.trainers.credit import CREDITS, AnyCredit
+from agentgym.trainers.credit.base import (
+    CreditConfig,
+    center,
+    discounted_returns,
+    equal_groups,
+    group_stats,
+    leave_one_out,
+    number_rows,
+    unshared,
+)
+from agentgym.trainers.credit.grpo import GRPO
+
+_VALUES = st.floats(-5, 5, allow_subnormal=False)
+_GROUPED = st.lists(st.tuples(_VALUES, st.integers(0, 3)), min_size=1, max_size=12)
+
+
+class _NeedsEntropy(GRPO):
+    requires = ("entropy",)
+
+
+@given(tables(), st.floats(0.05, 1.0))
+def test_discounted_returns_agree_with_the_recursion(table: StepTable, gamma: float) -> None:
+    """G_t = r_t + gamma G_{t+1}, from the end of each trajectory."""
+    rewards = table.term("outcome")
+    expected = {}
+    for name, values in by_trajectory(table, rewards).items():
+        total, returns = 0.0, []
+        for reward in reversed(values):
+            total = reward + gamma * total
+            returns.append(total)
+        expected[name] = pytest.approx(returns[::-1], abs=1e-12)
+    assert by_trajectory(table, discounted_returns(table, rewards, gamma=gamma)) == expected
+
+
+def test_discounted_returns_stay_exact_over_long_trajectories() -> None:
+    """A reward of 1 at the end of 1,000 steps is worth gamma^999 at the first."""
+    table = make_table([[0.0] * 999 + [1.0], [0.0, 1.0]])
+    returns = discounted_returns(table, table.term("outcome"), gamma=0.95)
+    np.testing.assert_allclose(returns[:1000], 0.95 ** np.arange(999, -1, -1), rtol=1e-12)
+    assert returns[1000:].tolist() == [0.95, 1.0]
+
+
+def test_discounted_returns_leave_the_rewards_alone() -> None:
+    table = make_table([[1.0, 1.0]])
+    rewards = table.term("outcome").copy()
+    discounted_returns(table, rewards, gamma=0.5)
+    assert rewards.tolist() == [1.0, 1.0]
+
+
+@given(_GROUPED)
+def test_group_statistics_agree_with_numpy(rows: list[tuple[float, int]]) -> None:
+    values, groups = _columns(rows)
+    stats = group_stats(values, groups)
+    for group in range(groups.max() + 1):
+        members = values[groups == group]
+        assert stats.size[group] == len(members)
+        if len(members):
+            assert stats.mean[group] == pytest.approx(members.mean(), abs=1e-12)
+        std = members.std(ddof=1) if len(members) > 1 else 0.0
+        assert stats.std[group] == pytest.approx(std, abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@given(value=_VALUES, size=st.integers(1, 9))
+def test_equal_values_center_to_exactly_zero(scale: bool, value: float, size: int) -> None:
+    """Not to rounding errors: three times 0.1 has a mean that is not 0.1."""
+    centered = center(np.full(size, value), np.zeros(size, dtype=np.int64), scale=scale)
+    assert (centered == 0.0).all()
+
+
+@given(_GROUPED)
+def test_leaving_one_out_agrees_with_the_mean_of_the_others(
+    rows: list[tuple[float, int]],
+) -> None:
+    values, groups = _columns(rows)
+    advantages = leave_one_out(values, groups)
+    for i, value in enumerate(values):
+        others = [v for j, v in enumerate(values) if groups[j] == groups[i] and j != i]
+        expected = value - np.mean(others) if others else 0.0
+        assert advantages[i] == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=12))
+def test_rows_have_equal_numbers_when_they_are_equal(rows: list[tuple[int, int]]) -> None:
+    first = np.array([row[0] for row in rows], dtype=np.int64)
+    second = np.array([row[1] for row in rows], dtype=np.int64)
+    numbers = number_rows(first, second)
+    known: dict[int, tuple[int, int]] = {}
+    for number, row in zip(numbers.tolist(), rows, strict=True):
+        assert known.setdefault(number, row) == row
+    assert sorted(known) == list(range(len(set(rows))))
+
+
+def test_missing_keys_are_shared_with_nobody() -> None:
+    keys = unshared(np.array([0, -1, 0, -1, 1]))
+    assert keys[0] == keys[2]
+    assert len(set(keys.tolist())) == 4
+
+
+@given(tables())
+def test_groups_are_equal_when_their_returns_are(table: StepTable) -> None:
+    rewards = table.term("outcome")
+    returns = defaultdict(set)
+    for group, total in zip(table.group.tolist(), table.per_trajectory(rewards), strict=True):
+        returns[group].add(float(total))
+    expected = [len(returns[group]) == 1 for group in range(table.num_groups)]
+    assert equal_groups(table, rewards).tolist() == expected
+
+
+@pytest.mark.parametrize("name", CREDITS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_reward_that_is_not_finite_names_its_trajectory(name: str, bad: float) -> None:
+    table = make_table([[0.0, 1.0], [0.0, bad]])
+    with pytest.raises(ValueError, match=r"'g0/1' has the reward .* at step 1"):
+        CREDITS[name]()(table, table.term("outcome"))
+
+
+def test_rewards_must_match_the_table() -> None:
+    with pytest.raises(ValueError, match="expected 2 rewards"):
+        GRPO()(make_table([[0.0, 1.0]]), np.zeros(3))
+
+
+def test_a_missing_column_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match="needs the column 'entropy'"):
+        _NeedsEntropy()(make_table([[0.0]]), np.zeros(1))
+
+
+@pytest.mark.parametrize("name", CREDITS)
+def test_the_union_reads_every_estimator_of_the_table(name: str) -> None:
+    estimator = TypeAdapter[CreditConfig](AnyCredit).validate_python({"name": name})
+    assert type(estimator) is CREDITS[name]
+
+
+def test_an_unknown_estimator_is_told_the_known_ones() -> None:
+    with pytest.raises(ValidationError, match="gigpo"):
+        TypeAdapter(AnyCredit).validate_python({"name": "gigp"})
+
+
+@pytest.mark.parametrize("name", CREDITS)
+def test_a_key_that_does_not_exist_is_an_error(name: str) -> None:
+    with pytest.raises(ValidationError, match="no_such_key"):
+        CREDITS[name].model_validate({"no_such_key": 1})
+
+
+@pytest.mark.parametrize("area", ["credit", "shaping"])
+def test_methods_import_their_base_and_nothing_else_of_ours(area: str) -> None:
+    folder = Path(agentgym.trainers.__file__).parent / area
+    for path in folder.glob("*.py"):
+        if path.name in ("__init__.py", "base.py"):
+            continue
+        modules = {
+            node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("agentgym")
+        }
+        assert modules == {f"agentgym.trainers.{area}.base"}, path.name
+
+
+def test_a_truncated_trajectory_counts_as_a_terminated_one() -> None:
+    group = make_group([make_step(state="a", outcome=1.0)], [make_step(state="a", outcome=0.0)])
+    table = build_table([group])
+    group.trajectories[1].end = "truncated"
+    truncated = build_table([group])
+    for estimator in CREDITS.values():
+        rewards = table.term("outcome")
+        assert estimator()(table, rewards).tolist() == estimator()(truncated, rewards).tolist()
+
+
+def _columns(rows: list[tuple[float, int]]) -> tuple[Floats, np.ndarray]:
+    values, groups = zip(*rows, strict=True)
+    return np.array(values, dtype=np.float64), np.array(groups, dtype=np.int64)

@@ -1,0 +1,127 @@
+"""What is true of every estimator in the table, whatever the trajectories."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from strategies import by_trajectory, groups, make_group, make_step, tables
+
+from agentgym.table import StepTable, build_table
+from agentgym.trainers.credit import CREDITS
+from agentgym.trainers.credit.base import CreditConfig
+from agentgym.trainers.credit.discounted_grpo import DiscountedGRPO
+from agentgym.trainers.credit.gigpo import GiGPO
+from agentgym.trainers.credit.grpo import GRPO
+from agentgym.trainers.credit.rloo import RLOO
+from agentgym.trainers.credit.salt import SALT
+from agentgym.types import OUTCOME, Group
+
+VARIANTS: list[CreditConfig] = [
+    *(estimator() for estimator in CREDITS.values()),
+    GRPO(singletons="raw"),
+    RLOO(singletons="raw"),
+    GiGPO(norm="mean_norm"),
+    GiGPO(episode_stats="cross_steps", singletons="raw"),
+    GiGPO(norm="mean_norm", episode_stats="cross_steps", gamma=1.0, step_weight=0.5),
+    SALT(base="rloo", history=1),
+]
+UNDISCOUNTED: list[CreditConfig] = [GRPO(), RLOO(), SALT(), SALT(base="rloo")]
+
+# Drawing costs more than estimating, so that each property tries every variant on what it draws.
+
+
+@given(tables(rewards=st.floats(-5, 5)))
+def test_every_step_gets_a_finite_float64(table: StepTable) -> None:
+    for credit in VARIANTS:
+        advantages = credit(table, table.term(OUTCOME))
+        assert advantages.shape == (table.num_steps,), credit
+        assert advantages.dtype == np.float64, credit
+        assert np.isfinite(advantages).all(), credit
+
+
+@given(tables())
+def test_inputs_are_left_alone(table: StepTable) -> None:
+    rewards = table.term(OUTCOME).copy()
+    rewards.flags.writeable = False
+    for column in vars(table).values():
+        if isinstance(column, np.ndarray):
+            column.flags.writeable = False
+    for credit in VARIANTS:
+        assert credit(table, rewards).tolist() == credit(table, rewards).tolist(), credit
+
+
+@given(tables())
+def test_zero_rewards_give_zero_advantages(table: StepTable) -> None:
+    for credit in VARIANTS:
+        assert not credit(table, np.zeros(table.num_steps)).any(), credit
+
+
+@given(groups(), st.data())
+def test_order_does_not_matter(drawn: list[Group], data: st.DataObject) -> None:
+    """Neither of the groups nor of the trajectories inside them."""
+    shuffled = [
+        Group(group.task, data.draw(st.permutations(group.trajectories)))
+        for group in data.draw(st.permutations(drawn))
+    ]
+    for credit in VARIANTS:
+        assert _advantages(credit, shuffled) == _approx(_advantages(credit, drawn)), credit
+
+
+@given(groups())
+def test_groups_know_nothing_of_each_other(drawn: list[Group]) -> None:
+    for credit in VARIANTS:
+        alone = {
+            name: values for group in drawn for name, values in _advantages(credit, [group]).items()
+        }
+        assert _advantages(credit, drawn) == _approx(alone), credit
+
+
+@given(groups(), st.integers(-8, 8))
+def test_equal_returns_give_zeros(drawn: list[Group], total: int) -> None:
+    """Wherever in a trajectory the rewards lie, and however long it is: without a discount."""
+    for group in drawn:
+        for trajectory in group.trajectories:
+            trajectory.steps[0].reward_terms[OUTCOME] += total - trajectory.outcome
+    table = build_table(drawn)
+    for credit in UNDISCOUNTED:
+        assert not credit(table, table.term(OUTCOME)).any(), credit
+
+
+@given(st.floats(-5, 5), st.integers(2, 5), st.integers(1, 5), st.booleans())
+def test_equal_trajectories_give_zeros(
+    reward: float, size: int, length: int, has_states: bool
+) -> None:
+    """Equal in length as well, as a discount tells lengths apart; with or without keys."""
+    episode = [
+        make_step(state=f"s{t}" if has_states else None, action="x", outcome=reward)
+        for t in range(length)
+    ]
+    table = build_table([make_group(*[episode] * size)])
+    for credit in VARIANTS:
+        assert not credit(table, table.term(OUTCOME)).any(), credit
+
+
+@given(tables())
+def test_trajectories_of_a_group_sum_to_zero(table: StepTable) -> None:
+    for credit in (GRPO(), RLOO(), DiscountedGRPO(), GiGPO(step_weight=0.0)):
+        firsts = credit(table, table.term(OUTCOME))[table.step_start[:-1]]
+        sums = np.bincount(table.group, weights=firsts)
+        assert sums == pytest.approx(0.0, abs=1e-9), credit
+
+
+@given(tables())
+def test_grpo_on_discounted_returns_without_a_discount_is_grpo(table: StepTable) -> None:
+    rewards = table.term(OUTCOME)
+    expected = pytest.approx(GRPO()(table, rewards), abs=1e-9)
+    assert DiscountedGRPO(gamma=1.0)(table, rewards) == expected
+
+
+def _advantages(credit: CreditConfig, drawn: Sequence[Group]) -> dict[str, list[float]]:
+    table = build_table(drawn)
+    return by_trajectory(table, credit(table, table.term(OUTCOME)))
+
+
+def _approx(expected: dict[str, list[float]]) -> dict[str, object]:
+    """Sums in another order differ by rounding, which division by EPS magnifies."""
+    return {name: pytest.approx(values, abs=1e-8) for name, values in expected.items()}
