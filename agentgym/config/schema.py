@@ -109,9 +109,12 @@ def explain(model: type[BaseModel], layers: Layers, error: ErrorDetails) -> Conf
     path = _key_path(model, layers.values, error["loc"])
     key = dotted(path)
     if error["type"] == "missing":
+        key = dotted((*path, *_first_required(model, path)))
         hint = f"set it in a file, or give {key}=... on the command line"
         return ConfigError(f"missing key `{key}`", hint=hint)
     where = layers.blame(path)
+    if error["type"] == "extra_forbidden":
+        return ConfigError(f"{where}: unknown key `{key}`")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "Input should be a table of keys"
@@ -119,6 +122,13 @@ def explain(model: type[BaseModel], layers: Layers, error: ErrorDetails) -> Conf
         return ConfigError(f"{where}: `{key}`: {message}" if key else f"{where}: {message}")
     message = f"{where}: `{key}` {_lower(message.removeprefix('Input '))}"
     return ConfigError(f"{message}, not {_shown(error['input'])}", hint=_close_literal(error))
+
+
+def _first_required(model: type[BaseModel], path: KeyPath) -> KeyPath:
+    """Return the key to name when a whole section is missing."""
+    models = _models(model.model_fields[path[0]].annotation) if len(path) == 1 else []
+    required = [name for kind in models for name, info in kind.model_fields.items()]
+    return tuple(required[:1])
 
 
 def _shown(value: Any) -> str:
@@ -135,26 +145,29 @@ def _close_literal(error: ErrorDetails) -> str | None:
     return f'did you mean "{close[0]}"?' if close and error["type"] == "literal_error" else None
 
 
-def _key_path(
-    model: type[BaseModel], given: Mapping[str, Any], loc: tuple[int | str, ...]
-) -> KeyPath:
-    """Drop from pydantic's location the tags of unions, which are no keys."""
+def _key_path(model: type[BaseModel], given: Any, loc: Sequence[int | str]) -> KeyPath:
+    """Drop from pydantic's location what is no key: the tags of unions."""
     path: list[str] = []
     current: type[BaseModel] | None = model
-    parts = iter(loc)
-    for part in parts:
-        if current is None:
-            path += [str(part)] if isinstance(part, int) else []
+    parts = list(loc)
+    while parts:
+        part = parts.pop(0)
+        if current is None and not _has(given, part) and parts:
             continue
         path.append(str(part))
-        found = _fields_of(current, given).get(str(part))
+        found = _fields_of(current, given).get(str(part)) if current else None
+        given = given[part] if _has(given, part) else {}
         models = _models(found.annotation) if found else []
-        inner = given.get(str(part))
-        given = inner if isinstance(inner, Mapping) else {}
-        current = _kind_of(models, given)
-        if len(models) > 1:
-            next(parts, None)
+        current = _kind_of(models, given) if isinstance(given, dict) else None
+        if len(models) > 1 and parts:
+            parts.pop(0)
     return tuple(path)
+
+
+def _has(given: Any, part: int | str) -> bool:
+    if isinstance(given, list):
+        return isinstance(part, int) and part < len(given)
+    return isinstance(given, dict) and part in given
 
 
 def _fields_of(model: type[BaseModel], given: Mapping[str, Any]) -> Mapping[str, FieldInfo]:

@@ -43,6 +43,11 @@ class Logging(Section):
     path: str | None = None
 
 
+class Term(Section):
+    term: str
+    weight: float = 1.0
+
+
 class Config(Section):
     model: str
     seed: int = 0
@@ -50,6 +55,7 @@ class Config(Section):
     credit: Annotated[GRPO | GiGPO, Field(discriminator="name")] = GiGPO()
     logging: Logging | None = Logging(path="log")
     extra: dict[str, Any] = {}
+    terms: tuple[Term, ...] = ()
 
 
 @pytest.fixture
@@ -136,6 +142,12 @@ def test_a_section_given_whole_on_the_command_line_replaces_the_one_before(write
         ("[optim]\nbetas = [1, 'b']", "`optim.betas.1` should be a valid number", None),
         ("[credit]\nstep_weight = -1", "`credit.step_weight` should be greater than or eq", None),
         ("[credit]\nname = 'gigo'", "unknown credit 'gigo'", 'did you mean "gigpo"?'),
+        (
+            "\nterms = [{term = 'a', weight = 'b'}]",
+            "`terms.0.weight` should be a valid number",
+            None,
+        ),
+        ("\n[[terms]]\nterm = 'a'\nweigth = 1", "unknown key `terms.0.weigth`", None),
         ("[extra]\n[model]\nx = 1", "`model` should be a valid string, not {x = 1}", None),
     ],
 )
@@ -161,6 +173,10 @@ def test_a_missing_key_is_named() -> None:
     message, hint = refused()
     assert message == "missing key `model`"
     assert hint == "set it in a file, or give model=... on the command line"
+
+
+def test_a_missing_key_of_a_list_of_tables_is_named(write: Any) -> None:
+    assert refused(write(BASE + "[[terms]]\nweight = 1"))[0] == "missing key `terms.0.term`"
 
 
 def test_broken_toml_is_refused_with_file_and_line(write: Any) -> None:
@@ -224,6 +240,7 @@ configs = st.builds(
     | st.builds(GiGPO, step_weight=st.floats(0, allow_nan=False)),
     logging=st.none() | st.builds(Logging, path=st.none() | texts),
     extra=st.dictionaries(texts, values, max_size=3),
+    terms=st.lists(st.builds(Term, term=texts, weight=st.floats(-1, 1)), max_size=2).map(tuple),
 )
 
 
