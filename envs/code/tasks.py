@@ -225,7 +225,7 @@ def _draw(rng: Random, size: int, split: str) -> Task | None:
         payload={
             "operations": [list(pair) for pair in chain],
             "reduction": reduction,
-            "kinds": [f"{size} operation{'s' * (size > 1)}", *kinds],
+            "kind": f"{size}-op" if size == 1 else f"{size}-ops",
             "public": public,
             "hidden": public + _examples(chain, reduction, [*hidden, []]),
         },
