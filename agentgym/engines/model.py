@@ -1,0 +1,224 @@
+"""Where a model comes from: a Hugging Face folder on disk, or a tiny one made here."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agentgym.engines.tiny import TinyConfig, make_tiny
+from agentgym.errors import ConfigError, MissingError
+from agentgym.types import ToolSpec
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
+
+class ModelConfig(BaseModel, extra="forbid", frozen=True):
+    """Which model, where it runs and how it computes."""
+
+    path: str = "tiny"
+    """A Hugging Face folder on this disk; "tiny" makes a small random model."""
+    tiny: TinyConfig = TinyConfig()
+    """The size of the model that "tiny" makes."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """auto: the first GPU if there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on a GPU, float32 on a CPU."""
+    max_context: int | None = Field(default=None, ge=2)
+    """Most tokens of an episode; None: what the model was made for."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of torch; None: torch decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready to use."""
+
+    model: Any
+    """A transformers causal language model, in eval mode."""
+    tokenizer: Any
+    """Its transformers tokenizer, with a chat template."""
+    folder: Path
+    """What it was read from."""
+    max_context: int
+    """Most tokens of prompt and completion together."""
+
+
+def load_model(
+    config: ModelConfig,
+    *,
+    folder: Path | None = None,
+    texts: Iterable[str] = (),
+    tools: Sequence[ToolSpec] = (),
+    seed: int = 0,
+) -> Loaded:
+    """Read a model from disk; nothing is ever fetched from a network.
+
+    Args:
+        config: which model.
+        folder: where a tiny model is made, or found again when it was made before.
+        texts: the words a tiny model's tokenizer knows.
+        tools: the tools a tiny model's tokenizer knows.
+        seed: of a tiny model's weights.
+
+    Raises:
+        ConfigError: the folder is no model, or it cannot do what is asked.
+        MissingError: torch or transformers is not installed, or there is no such device.
+    """
+    _set_up_torch(config.threads)
+    if config.path == "tiny":
+        if folder is None:
+            raise ConfigError("a tiny model needs a folder to be made in")
+        source = folder
+        if not (source / "config.json").exists():
+            make_tiny(source, config=config.tiny, texts=texts, tools=tools, seed=seed)
+    else:
+        source = Path(config.path).expanduser()
+    check_folder(source)
+    tokenizer = _load_tokenizer(source)
+    device = _device(config.device)
+    model = _load_weights(source, dtype=_dtype(config.dtype, device)).to(device)
+    max_context = _max_context(model.config, config.max_context)
+    return Loaded(model.eval(), tokenizer, source, max_context)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError, naming what is missing, unless `folder` looks like a model."""
+    hint = "set model.path to a folder with config.json, weights, tokenizer and chat template"
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise ConfigError(f"model folder {str(folder)!r} {what}", hint=hint)
+    names = {path.name for path in folder.iterdir()}
+    found = f"found {', '.join(sorted(names)[:8]) or 'nothing'}"
+    expected = {
+        "config.json": ("config.json",),
+        "weights": _WEIGHTS,
+        "tokenizer": _TOKENIZERS,
+    }
+    missing = [what for what, files in expected.items() if names.isdisjoint(files)]
+    if missing:
+        raise ConfigError(
+            f"{str(folder)!r} is no model: no {', no '.join(missing)} ({found})", hint=hint
+        )
+    try:
+        kind = json.loads((folder / "config.json").read_text("utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{str(folder / 'config.json')!r} names no model_type ({error!r})", hint=hint
+        ) from error
+    if not isinstance(kind, str):
+        raise ConfigError(f"{str(folder / 'config.json')!r} has model_type {kind!r}", hint=hint)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the progress bars of transformers, which write over a live display."""
+    from transformers.utils import logging
+
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
+
+
+def _set_up_torch(threads: int | None) -> None:
+    try:
+        import torch
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingError(
+            f"a local model needs torch and transformers ({error})",
+            hint="pip install 'agentgym-framework[train]'",
+        ) from error
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever a broken file makes the library raise
+        raise ConfigError(
+            f"the tokenizer in {str(folder)!r} cannot be read: {error}",
+            hint="copy tokenizer.json and tokenizer_config.json of the model there",
+        ) from error
+    if not tokenizer.chat_template:
+        raise ConfigError(
+            f"the tokenizer in {str(folder)!r} has no chat template",
+            hint="put a chat_template.jinja there, or use the instruct version of the model",
+        )
+    return tokenizer
+
+
+def _load_weights(folder: Path, *, dtype: "torch.dtype") -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet():
+            return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    except Exception as error:  # whatever a broken file makes the library raise
+        raise ConfigError(
+            f"the model in {str(folder)!r} cannot be loaded: {error}",
+            hint="the folder must hold a causal language model that transformers knows",
+        ) from error
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise MissingError(
+            f"device {name!r} is not there: torch sees {count} CUDA devices",
+            hint='set model.device to "auto" or "cpu"',
+        )
+    return device
+
+
+def _dtype(name: str, device: "torch.device") -> "torch.dtype":
+    import torch
+
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _max_context(config: Any, wanted: int | None) -> int:
+    """Return how many tokens fit; every layer must see all of them."""
+    shape = config.get_text_config()
+    most = int(shape.max_position_embeddings)
+    window = getattr(shape, "sliding_window", None)
+    kinds = set(getattr(shape, "layer_types", None) or ["sliding_attention" if window else ""])
+    if "sliding_attention" in kinds and window:
+        most = min(most, int(window))
+    if unknown := kinds - {"full_attention", "sliding_attention", ""}:
+        raise ConfigError(
+            f"layers of the kinds {sorted(unknown)} have no key-value cache that can be kept here",
+            hint="use a model whose layers all have full attention",
+        )
+    if wanted is not None and wanted > most:
+        raise ConfigError(
+            f"model.max_context is {wanted}, but the model takes at most {most} tokens",
+            hint=f"set model.max_context to {most} or less",
+        )
+    return most if wanted is None else wanted
