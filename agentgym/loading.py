@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import importlib
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
@@ -17,6 +18,10 @@ from typing import Any
 
 from agentgym.env import Env, EnvConfig
 from agentgym.errors import AgentGymError, ConfigError, EnvError
+
+_PATHS = sysconfig.get_paths()
+_OURS = str(Path(__file__).parent)
+_LIBRARIES = (_PATHS["stdlib"], _PATHS["purelib"], _PATHS["platlib"], _OURS, "<")
 
 
 def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
@@ -161,34 +166,31 @@ def _load_module(path: Path) -> ModuleType:
         return module
 
     try:
-        return _attributed(run, str(path), file=str(path))
+        return _attributed(run, str(path))
     except BaseException:
         del sys.modules[name]
         raise
 
 
-def _attributed(load: Callable[[], ModuleType], ref: str, *, file: str = "") -> ModuleType:
+def _attributed(load: Callable[[], ModuleType], ref: str) -> ModuleType:
     """Call `load`; what it raises is the fault of the code that is loaded, and says where."""
     try:
         return load()
     except (Exception, SystemExit) as error:
         hint = error.hint if isinstance(error, AgentGymError) else None
-        place = _place(error, file) or ref
+        place = _place(error) or ref
         message = f"{place}: importing raised {type(error).__name__}: {error}"
         raise EnvError(message, hint=hint) from error
 
 
-def _place(error: BaseException, file: str) -> str | None:
-    """Return the file and line that raised: the innermost one of `file`, if it has any."""
+def _place(error: BaseException) -> str | None:
+    """Return the file and line that raised: the innermost that is no library's, if there is one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = [
-        each
-        for each in traceback.extract_tb(error.__traceback__)
-        if each.filename != __file__ and not each.filename.startswith("<frozen")
+        each for each in traceback.extract_tb(error.__traceback__) if each.filename != __file__
     ]
-    frames = [each for each in frames if each.filename == file] or frames
-    frames = [each for each in frames if "importlib" not in each.filename]
+    frames = [each for each in frames if not each.filename.startswith(_LIBRARIES)] or frames
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 

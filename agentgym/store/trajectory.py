@@ -6,7 +6,7 @@ first, stop]`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from itertools import chain
 from typing import Any
 
@@ -30,6 +30,8 @@ Place = tuple[int | None, int, int]
 
 _COMPOUND = ("task", "prompt", "tools", "steps", "segments")
 _FLAT = tuple(each.name for each in fields(Trajectory) if each.name not in _COMPOUND)
+_TIMINGS = tuple(each.name for each in fields(Timings))
+_TASK = tuple(each.name for each in fields(Task))
 _INT32 = np.iinfo(np.int32)
 
 
@@ -65,7 +67,7 @@ def to_body(trajectory: Trajectory) -> tuple[dict[str, Any], Columns]:
     body = {
         **{name: getattr(trajectory, name) for name in _FLAT},
         "env": trajectory.task.env,
-        "task": {each.name: getattr(trajectory.task, each.name) for each in fields(Task)},
+        "task": {name: getattr(trajectory.task, name) for name in _TASK},
         "prompt": [message.to_openai() for message in trajectory.prompt],
         "tools": [tool.to_openai()["function"] for tool in trajectory.tools],
         "steps": [
@@ -190,7 +192,7 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
         "next_state_key": step.next_state_key,
         "action_key": step.action_key,
         "timed_out": step.timed_out,
-        "timings": asdict(step.timings),
+        "timings": {name: getattr(step.timings, name) for name in _TIMINGS},
         "completion": completion
         and {
             "num_tokens": len(completion.token_ids),

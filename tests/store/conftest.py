@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 
 from agentgym.types import (
@@ -70,3 +72,16 @@ def _append(segment: Segment, token_ids: list[int]) -> None:
 @pytest.fixture(scope="session")
 def make_trajectory():
     return _trajectory
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
