@@ -1,0 +1,21 @@
+import doctest
+from pathlib import Path
+
+import pytest
+
+import agentgym.trainers.credit.base
+
+_DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("page", ["credit.md", "shaping.md"])
+def test_the_example_of_the_page_runs(page: str) -> None:
+    failed, attempted = doctest.testfile(str(_DOCS / page), module_relative=False)
+    assert attempted
+    assert not failed
+
+
+def test_the_examples_of_the_docstrings_run() -> None:
+    failed, attempted = doctest.testmod(agentgym.trainers.credit.base)
+    assert attempted
+    assert not failed
