@@ -1,0 +1,5 @@
+"""Renderers by name; `pkg.mod:Class` of each."""
+
+RENDERERS = {
+    "chat": "agentgym.renderers.chat:ChatRenderer",
+}
