@@ -121,6 +121,8 @@ class EnvConfig(BaseModel, extra="forbid", frozen=True):
     success: ClassVar[float] = 1.0
     """An episode succeeded when its outcome reaches this."""
     needs_sandbox: ClassVar[bool] = False
+    uses_seed: ClassVar[bool] = False
+    """Whether the seed of an episode changes what happens; False: the task decides everything."""
 
     max_turns: int = Field(default=16, ge=1)
     """Steps after which an episode is truncated."""

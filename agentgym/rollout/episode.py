@@ -181,7 +181,7 @@ async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) ->
     what = f"reset of {trajectory.task.env or type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            reset = await _call(env, env.reset, trajectory.task, seed=trajectory.seed)
+            reset = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
     if not isinstance(reset, Reset):
         raise EnvError(f"{what} returned {type(reset).__name__}, expected Reset(messages, tools)")
     return reset
@@ -191,7 +191,7 @@ async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvSte
     what = f"step of {type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            answer = await _call(env, env.step, message)
+            answer = await call_env(env, env.step, message)
     if not isinstance(answer, EnvStep):
         raise EnvError(
             f"{what} returned {type(answer).__name__}, expected EnvStep(messages, reward, ...)"
@@ -233,7 +233,7 @@ class _deadline:  # noqa: N801  reads as a statement
             raise DeadlineError(f"{self._what} took longer than {self._seconds:g} s") from expired
 
 
-async def _call(env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a method that may be async, cheap, or blocking."""
     if env.inline or inspect.iscoroutinefunction(method):
         result = method(*args, **kwargs)

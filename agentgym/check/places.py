@@ -1,0 +1,29 @@
+"""Where things are in the source: `file:line` for people."""
+
+import inspect
+import sys
+import traceback
+from pathlib import Path
+
+
+def place_of(thing: type) -> str | None:
+    """Return where a class is defined, if that can be found."""
+    try:
+        file, (_, line) = inspect.getsourcefile(thing), inspect.getsourcelines(thing)
+    except (OSError, TypeError):
+        return None
+    return f"{file}:{line}"
+
+
+def place_of_error(error: BaseException, folder: Path | None) -> str | None:
+    """Return the innermost line of `folder` that an error came through."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if folder is not None and Path(frame.filename).is_relative_to(folder):
+            return f"{frame.filename}:{frame.lineno}"
+    return place_of_error(error.__cause__, folder) if error.__cause__ else None
+
+
+def file_of(thing: type) -> Path | None:
+    """Return the file of the module in which a class is defined."""
+    name = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    return Path(name) if name else None

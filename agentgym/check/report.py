@@ -1,0 +1,68 @@
+"""What a check found."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """How a check came out."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_CHECKED = "not_checked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One check and how it came out."""
+
+    number: int
+    name: str
+    promise: str
+    """What the environment has to keep."""
+    status: Status
+    message: str = ""
+    where: str | None = None
+    """`file:line` of what failed."""
+    hint: str | None = None
+    """How to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks of one environment."""
+
+    env: str
+    results: tuple[Result, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return all(result.status is not Status.FAILED for result in self.results)
+
+    def count(self, status: Status) -> int:
+        """Return how many checks came out like this."""
+        return sum(result.status is status for result in self.results)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "env": self.env,
+            "ok": self.ok,
+            **{status.value: self.count(status) for status in Status},
+            "checks": [asdict(result) for result in self.results],
+        }
+
+
+class Failed(Exception):  # noqa: N818  a finding, not an error of ours
+    """Raised by a check: the promise is broken."""
+
+    def __init__(self, message: str, *, hint: str | None = None, where: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.where = where
+
+
+class NotChecked(Exception):  # noqa: N818
+    """Raised by a check that cannot say anything here."""
