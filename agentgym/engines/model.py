@@ -172,12 +172,20 @@ def _load_weights(folder: Path, *, dtype: "torch.dtype") -> Any:
 
     try:
         with quiet():
-            return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, output_loading_info=True
+            )
     except Exception as error:  # whatever a broken file makes the library raise
         raise ConfigError(
             f"the model in {str(folder)!r} cannot be loaded: {error}",
             hint="the folder must hold a causal language model that transformers knows",
         ) from error
+    if missing := sorted(loading["missing_keys"]):
+        raise ConfigError(
+            f"the weights in {str(folder)!r} lack {len(missing)} tensors, such as {missing[0]!r}",
+            hint="the weights must be those of config.json",
+        )
+    return model
 
 
 def _device(name: str) -> "torch.device":
