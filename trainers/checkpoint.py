@@ -9,7 +9,7 @@ whatever has a plain name is complete.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,9 @@ from typing import Any, Protocol
 import torch
 
 from agentgym.errors import StoreError
+
+REFERENCE = "reference"
+"""The folder inside a checkpoint for the model that the KL is measured from."""
 
 _LATEST = "latest"
 _STATE = "trainer.pt"
@@ -31,12 +34,18 @@ class Saves(Protocol):
 
 
 def save_checkpoint(
-    root: Path, step: int, *, parts: tuple[Saves, ...], state: dict[str, Any], keep: int
+    root: Path,
+    step: int,
+    *,
+    parts: Sequence[Saves],
+    state: dict[str, Any],
+    keep: int,
+    reference: Sequence[Saves] = (),
 ) -> Path:
     """Write `root/<step>` atomically, point `latest` to it, and remove all but the newest `keep`.
 
     A step that was saved before is left as it is.
-    `state` holds tensors, numbers, text and containers of these, nothing else.
+    `reference` goes to a folder of its own inside. `state` holds tensors, numbers, text and containers of these, nothing else.
 
     Raises:
         StoreError: it cannot be written; the checkpoints before it are untouched.
@@ -50,6 +59,8 @@ def save_checkpoint(
         hidden.mkdir()
         for part in parts:
             part.save_pretrained(hidden)
+        for part in reference:
+            part.save_pretrained(hidden / REFERENCE)
         torch.save(state, hidden / _STATE)
         for path in (*hidden.rglob("*"), hidden):
             _sync(path)

@@ -1,19 +1,26 @@
-"""Episodes of a run: rolled out and recorded, or found in the record."""
+"""Tasks and episodes of a run: in what order, and rolled out or found in the record."""
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from agentgym.env import EnvConfig
+from agentgym.errors import ConfigError
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
 from agentgym.rollout.episode import Job
 from agentgym.rollout.policy import MakePolicy
 from agentgym.sandbox import Sandboxes
 from agentgym.store.episodes import EpisodeHead, EpisodeWriter, read_episode, read_heads
-from agentgym.types import Trajectory
+from agentgym.types import Task, Trajectory, derive_seed, with_env
 
 Slot = tuple[str, int]
 """(group id, member): the place of one episode in the history of a run."""
+
+
+def usable(trajectory: Trajectory) -> bool:
+    """Return whether a trajectory has a place in the table."""
+    return trajectory.end != "error" and bool(trajectory.steps)
 
 
 class Recorded:
@@ -52,7 +59,7 @@ class Episodes:
         env: EnvConfig,
         rollout: RolloutConfig,
         sandboxes: Sandboxes | None = None,
-        on_episode: Callable[[], None] | None = None,
+        on_episode: Callable[[Trajectory], None] | None = None,
     ) -> None:
         self._recorded = Recorded(read_heads(run_dir))
         self._writer = EpisodeWriter(run_dir)
@@ -104,4 +111,42 @@ class Episodes:
     def _record(self, trajectory: Trajectory) -> None:
         self._writer.append(trajectory)
         if self._on_episode is not None:
-            self._on_episode()
+            self._on_episode(trajectory)
+
+
+class TaskStream:
+    """The training tasks in their order, without end; its state is how many were taken."""
+
+    def __init__(self, env: EnvConfig, *, seed: int) -> None:
+        self.position = 0
+        self._env = env
+        self._seed = seed
+        self._tasks = self._endless()
+
+    def skip(self, position: int) -> None:
+        """Go on after the first `position` tasks."""
+        for _ in range(position - self.position):
+            self._next()
+
+    def jobs(self, group_id: str, *, group_size: int) -> list[Job]:
+        """Return the episodes of the next task. A task that comes again has other seeds."""
+        task, lap = self._next()
+        run_seed = derive_seed(self._seed, lap) if lap else self._seed
+        return [
+            Job(task=task, group_id=group_id, member=member, run_seed=run_seed)
+            for member in range(group_size)
+        ]
+
+    def _next(self) -> tuple[Task, int]:
+        self.position += 1
+        return next(self._tasks)
+
+    def _endless(self) -> Iterator[tuple[Task, int]]:
+        name = type(self._env).id
+        for lap in itertools.count():
+            empty = True
+            for task in self._env.tasks("train"):
+                empty = False
+                yield with_env(task, name), lap
+            if empty:
+                raise ConfigError(f"{name} has no training tasks with these settings")

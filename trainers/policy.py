@@ -40,8 +40,8 @@ class TrainerPolicy:
         self.model = model
         self._temperature = temperature or 1.0
         self._bf16 = bf16
+        self._activation_checkpointing = activation_checkpointing
         _disable_dropout(model)
-        model.train()  # transformers checkpoints activations in this mode only
         if activation_checkpointing:
             _checkpoint_activations(model)
         _check_head(model)
@@ -62,6 +62,8 @@ class TrainerPolicy:
         token: a causal model does not look ahead, so that no attention mask is needed. Only the
         positions in the mask pay for logits, and `entropy_grad=False` saves its backward pass.
         """
+        # transformers recomputes activations in training mode only; an engine wants the other.
+        self.model.train(self._activation_checkpointing)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             hidden = self.model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
             wanted = mask[:, 1:]

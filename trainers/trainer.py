@@ -1,0 +1,467 @@
+"""The training loop: collect, annotate, shape, credit, batch, update, sync, record, save."""
+
+import copy
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from agentgym.engines.model import Loaded, load_model, quiet
+from agentgym.env import EnvConfig
+from agentgym.errors import AgentGymError, StoreError
+from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink
+from agentgym.rollout.collect import to_groups, token_policies
+from agentgym.rollout.scripted import scripted_policies
+from agentgym.sandbox import Sandboxes
+from agentgym.store.run import Run, Status
+from agentgym.table import StepTable, build_table
+from agentgym.trainers.annotate import annotate, check_annotations
+from agentgym.trainers.batch import make_rows
+from agentgym.trainers.checkpoint import (
+    REFERENCE,
+    clean,
+    latest_checkpoint,
+    load_state,
+    save_checkpoint,
+)
+from agentgym.trainers.credit.base import equal_groups
+from agentgym.trainers.episodes import Episodes, TaskStream, usable
+from agentgym.trainers.evaluate import evaluate, score
+from agentgym.trainers.interrupt import Interrupt, Interrupted
+from agentgym.trainers.record import Recorder
+from agentgym.trainers.scalars import Clock, describe
+from agentgym.trainers.setup import (
+    Parts,
+    Settings,
+    build_parts,
+    build_policy,
+    load_first_model,
+    seeded,
+)
+from agentgym.trainers.shaping.base import Shaped
+from agentgym.trainers.update import Updated, Updater
+from agentgym.trainers.warm_start import demonstrations, imitate
+from agentgym.types import Group, Trajectory, derive_seed
+
+OnStep = Callable[[int, int, Mapping[str, float]], None]
+"""(steps done, steps of the run, scalars of the last one)."""
+
+OnPhase = Callable[[str, int, int], None]
+"""(name of the phase, done, of how many)."""
+
+T = TypeVar("T")
+
+
+async def train(
+    settings: Settings,
+    run: Run,
+    *,
+    env: EnvConfig,
+    sandboxes: Sandboxes | None = None,
+    on_step: OnStep | None = None,
+    on_phase: OnPhase | None = None,
+) -> None:
+    """Train to the end, from the newest checkpoint where the run has one.
+
+    What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
+    own success), `eval`, `checkpoint` and `fault`.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it; everything up to here is saved.
+        AgentGymError: it cannot start or go on.
+    """
+    check_annotations(settings.credit.requires)
+    seed = derive_seed(settings.seed, "torch")
+    status: Status = "failed"
+    with seeded(seed, deterministic=settings.rollout.deterministic), Interrupt() as interrupt:
+        trainer = Trainer(settings, run, env=env, sandboxes=sandboxes, interrupt=interrupt)
+        trainer.on_step, trainer.on_phase = on_step, on_phase
+        try:
+            await trainer.start()
+            await trainer.loop()
+            status = "finished"
+        except Interrupted:
+            status = "interrupted"
+            trainer.save()
+            raise KeyboardInterrupt from None
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            with suppress(StoreError):  # a full disk must not hide what happened
+                run.update(status=status)
+            await trainer.close()
+
+
+class Trainer:
+    """The state of training, and one method for each thing that a step does."""
+
+    parts: Parts
+    updater: Updater
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run,
+        *,
+        env: EnvConfig,
+        sandboxes: Sandboxes | None,
+        interrupt: Interrupt,
+    ) -> None:
+        self.settings = settings
+        self.run = run
+        self.env = env
+        self.step = 0
+        """Optimiser steps done; also the version of the policy."""
+        self.on_step: OnStep | None = None
+        self.on_phase: OnPhase | None = None
+        self._sandboxes = sandboxes
+        self._interrupt = interrupt
+        self._started = time.perf_counter()
+        self._clock = Clock()
+        self._tasks = TaskStream(env, seed=settings.seed)
+        self._cursor = 0  # tasks taken when the last step was done
+        self._is_ready = False
+        self._saved: int | None = None
+        self._recorder = Recorder(run.root)
+        self._episodes = Episodes(
+            run.root,
+            env=env,
+            rollout=settings.rollout,
+            sandboxes=sandboxes,
+            on_episode=self._on_episode,
+        )
+        sinks = [TensorBoardSink(run.root / "tensorboard")] if settings.train.tensorboard else []
+        self._metrics = Metrics(JsonlSink(run.metrics_path), *sinks)
+
+    # The loop
+
+    async def start(self) -> None:
+        """Restore the newest checkpoint, or make the first one."""
+        clean(self.run.checkpoints_dir)
+        folder = latest_checkpoint(self.run.checkpoints_dir)
+        if folder is not None:
+            self._restore(folder)
+        self.run.event("start", step=self.step, resumed=folder is not None)
+        if folder is None:
+            await self._begin()
+        await self.sync()
+        self._is_ready = True
+        self.save()
+
+    async def loop(self) -> None:
+        """Take the steps that are left."""
+        if self.step == 0 and self.settings.eval.every:
+            await self.evaluate()
+        while not self._is_over():
+            await self.take_step()
+            if self._is_due(self.settings.eval.every):
+                await self.evaluate()
+            if self._is_due(self.settings.checkpoint.every):
+                self.save()
+
+    async def take_step(self) -> None:
+        """Go once along the line, from tasks to weights."""
+        self._clock = Clock()
+        groups = await self.collect()
+        trajectories = [each for group in groups for each in group.trajectories if usable(each)]
+        table = self.annotate(build_table(groups), trajectories)
+        shaped = self.shape(table)
+        advantages = self.settings.credit(table, shaped.rewards)
+        rows = make_rows(trajectories, table, advantages)
+        schedules = {"progress": self.progress, "lr": self.lr}
+        with self._clock.phase("update"):
+            seed = derive_seed(self.settings.seed, "shuffle", self.step)
+            updated = self.updater.update(rows, lr=self.lr, seed=seed)
+        self._recorder.update(
+            step=self.step,
+            version=self.step,
+            schedules=schedules,
+            table=table,
+            shaped=shaped,
+            advantages=advantages,
+            updated=updated,
+        )
+        self.step += 1
+        self._cursor = self._tasks.position
+        await self.sync()
+        self.log(trajectories, table, shaped, updated, schedules)
+
+    async def close(self) -> None:
+        """Free everything."""
+        self._episodes.close()
+        self._recorder.close()
+        self._metrics.close()
+        if hasattr(self, "parts"):
+            await self.parts.engine.close()
+
+    # The verbs
+
+    async def collect(self) -> list[Group]:
+        """Roll the groups of this step out; replace those that teach nothing, where asked for."""
+        rollout = self.settings.rollout
+        teaching = await self._roll_out(0, rollout.groups)
+        if not rollout.refill_equal_groups:
+            return teaching
+        drawn = rollout.groups
+        teaching, equal = self._split_equal(teaching)
+        for _ in range(rollout.max_refills):
+            missing = rollout.groups - len(teaching)
+            more, same = self._split_equal(await self._roll_out(drawn, missing))
+            teaching, equal, drawn = teaching + more, equal + same, drawn + missing
+        chosen = (teaching + equal)[: rollout.groups]
+        return sorted(chosen, key=lambda group: group.trajectories[0].group_id)
+
+    def annotate(self, table: StepTable, trajectories: list[Trajectory]) -> StepTable:
+        """Fill in the columns that the estimator asks for."""
+        if not table.num_steps:
+            raise AgentGymError(
+                f"no episode of step {self.step} came to an end without a fault",
+                hint="the reasons are in the run directory: agentgym show RUN",
+            )
+        with self._clock.phase("annotate"):
+            return annotate(
+                table,
+                trajectories,
+                columns=self.settings.credit.requires,
+                policy=self.parts.policy,
+                max_tokens=self.settings.train.max_tokens_per_micro_batch,
+            )
+
+    def shape(self, table: StepTable) -> Shaped:
+        """Return the rewards that count at this point of the training."""
+        return self.settings.shaping(table, progress=self.progress)
+
+    async def sync(self) -> None:
+        """Hand the weights to the engine, under the number of steps they took."""
+        with self._clock.phase("sync"):
+            weights = None if self.parts.is_shared else self.parts.policy.model.state_dict()
+            await self.parts.engine.load_weights(weights, version=self.step)
+
+    def log(
+        self,
+        trajectories: list[Trajectory],
+        table: StepTable,
+        shaped: Shaped,
+        updated: Updated,
+        schedules: Mapping[str, float],
+    ) -> None:
+        """Write the scalars of the step that was just done."""
+        scalars = {
+            **describe(trajectories, table, shaped, success=type(self.env).success),
+            **updated.metrics,
+            **schedules,
+            **self._clock.scalars(num_tokens=int(table.token_start[-1])),
+            "faults": float(self._episodes.faults),
+        }
+        self._metrics.log(self.step, scalars)
+        self.run.update(step=self.step)
+        if self.on_step is not None:
+            self.on_step(self.step, self.settings.train.steps, scalars)
+
+    async def evaluate(self) -> None:
+        """Score the policy on held-out tasks."""
+        config, sampling = self.settings.eval, self.settings.rollout.sampling
+        modes = {"sampled": sampling}
+        if config.greedy:
+            modes["greedy"] = sampling.model_copy(update={"temperature": 0.0})
+        for mode, drawing in modes.items():
+            found = await self._watch(
+                "eval",
+                config.episodes * config.samples,
+                evaluate(
+                    self._episodes,
+                    env=self.env,
+                    config=config,
+                    make_policy=token_policies(self.parts.engine, self.parts.renderer, drawing),
+                    policy_name=self._policy_name,
+                    prefix=f"eval-{mode}-{self.step:06d}",
+                    seed=self.settings.seed,
+                ),
+            )
+            self.run.event("eval", step=self.step, mode=mode, **found.to_json())
+            self._metrics.log(self.step, found.scalars(f"eval/{mode}"))
+
+    def save(self) -> None:
+        """Save the state after the last whole step, unless that is done or there is none yet."""
+        if not self._is_ready or self._saved == self.step:
+            return
+        reference = self.updater.reference
+        with self._clock.phase("checkpoint"), quiet():
+            folder = save_checkpoint(
+                self.run.checkpoints_dir,
+                self.step,
+                parts=(self.parts.policy.model, self.parts.tokenizer),
+                reference=(reference.model, self.parts.tokenizer) if reference else (),
+                state=self._state(),
+                keep=self.settings.checkpoint.keep,
+            )
+        self._saved = self.step
+        self.run.event("checkpoint", step=self.step, folder=folder.name)
+
+    # Where a step stands
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that are done."""
+        return self.step / max(1, self.settings.train.steps)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the step to come."""
+        return self.settings.optim.rate(self.step, self.settings.train.steps)
+
+    @property
+    def _policy_name(self) -> str:
+        return f"local@{self.step}"
+
+    def _is_over(self) -> bool:
+        limit = self.settings.train.max_seconds
+        is_late = limit is not None and time.perf_counter() - self._started >= limit
+        return is_late or self.step >= self.settings.train.steps
+
+    def _is_due(self, every: int) -> bool:
+        return every > 0 and (self.step % every == 0 or self._is_over())
+
+    # Parts of the verbs
+
+    async def _roll_out(self, first: int, count: int) -> list[Group]:
+        """Play `count` groups of fresh tasks; their ids name the step and count from `first`."""
+        rollout = self.settings.rollout
+        jobs = [
+            job
+            for index in range(first, first + count)
+            for job in self._tasks.jobs(
+                f"train-{self.step:06d}-{index:03d}", group_size=rollout.group_size
+            )
+        ]
+        policies = token_policies(self.parts.engine, self.parts.renderer, rollout.sampling)
+        work = self._episodes.collect(jobs, make_policy=policies, policy_name=self._policy_name)
+        return to_groups(await self._watch("collect", len(jobs), work))
+
+    def _split_equal(self, groups: list[Group]) -> tuple[list[Group], list[Group]]:
+        """Part the groups whose returns differ from those whose returns are all equal."""
+        groups = [group for group in groups if any(map(usable, group.trajectories))]
+        table = build_table(groups)
+        equal = equal_groups(table, self.shape(table).rewards).tolist()
+        return (
+            [group for group, is_equal in zip(groups, equal, strict=True) if not is_equal],
+            [group for group, is_equal in zip(groups, equal, strict=True) if is_equal],
+        )
+
+    async def _watch(self, name: str, total: int, work: Coroutine[Any, Any, T]) -> T:
+        """Await a phase that plays `total` episodes; an interruption gives it up."""
+        self._phase, self._done, self._total = name, 0, total
+        with self._clock.phase(name):
+            return await self._interrupt.give_up(work)
+
+    def _on_episode(self, trajectory: Trajectory) -> None:
+        self._done += 1
+        if trajectory.end == "error":
+            self.run.event("fault", episode=trajectory.id, reason=trajectory.reason)
+        if self.on_phase is not None:
+            self.on_phase(self._phase, self._done, self._total)
+
+    # The first checkpoint, and the way back from any
+
+    async def _begin(self) -> None:
+        """Make the first policy: load it, and let it imitate the teacher where asked for."""
+        demos = await self._demonstrate() if self.settings.warm_start.steps else []
+        loaded = await load_first_model(
+            self.settings,
+            self.run.root / "model",
+            env=self.env,
+            sandboxes=self._sandboxes,
+            seen=demos,
+        )
+        self._use(build_parts(self.settings, loaded))
+        if demos:
+            self._imitate(demos)
+        if self.settings.loss.kl_penalty:
+            self.updater.reference = copy.deepcopy(self.parts.policy)
+
+    def _restore(self, folder: Path) -> None:
+        """Go on from a checkpoint."""
+        state = load_state(folder)
+        self._use(build_parts(self.settings, self._load(folder)))
+        self.updater.optimizer.load_state_dict(state["optimizer"])
+        if self.settings.loss.kl_penalty:
+            reference = self._load(folder / REFERENCE, dtype="float32")
+            self.updater.reference = build_policy(self.settings, reference)
+        torch.set_rng_state(state["rng"])
+        self.step = self._saved = state["step"]
+        self._cursor = state["tasks"]
+        self._tasks.skip(self._cursor)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "step": self.step,
+            "tasks": self._cursor,
+            "optimizer": self.updater.optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+
+    def _use(self, parts: Parts) -> None:
+        settings = self.settings
+        self.parts = parts
+        self.updater = Updater(
+            parts.policy, loss=settings.loss, optim=settings.optim, train=settings.train
+        )
+
+    def _load(self, folder: Path, **changes: Any) -> Loaded:
+        return load_model(self.settings.model.model_copy(update={"path": str(folder), **changes}))
+
+    async def _demonstrate(self) -> list[Trajectory]:
+        """Let the teacher play, one episode per task."""
+        config = self.settings.warm_start
+        jobs = [
+            job
+            for index in range(config.episodes)
+            for job in self._tasks.jobs(f"warm-{index:06d}", group_size=1)
+        ]
+        self._cursor = self._tasks.position
+        work = self._episodes.collect(
+            jobs, make_policy=scripted_policies(config.policy), policy_name=config.policy
+        )
+        return await self._watch("teach", len(jobs), work)
+
+    def _imitate(self, demos: list[Trajectory]) -> None:
+        settings, config = self.settings, self.settings.warm_start
+        max_context = self.parts.engine.max_context
+        rows = demonstrations(demos, self.parts.renderer, max_context=max_context)
+        if not rows:
+            raise AgentGymError(
+                f"no episode of the teacher {config.policy!r} can be imitated",
+                hint="they ended by faults, or are longer than model.max_context",
+            )
+
+        def on_step(step: int, loss: float) -> None:
+            self._metrics.log(0, {"warm_start/loss": loss, "warm_start/step": step})
+            if self.on_phase is not None:
+                self.on_phase("imitate", step, config.steps)
+            if self._interrupt.requested:
+                raise Interrupted
+
+        with self._clock.phase("imitate"):
+            loss = imitate(
+                self.parts.policy,
+                rows,
+                config=config,
+                grad_clip=settings.optim.grad_clip,
+                max_tokens=settings.train.max_tokens_per_micro_batch,
+                seed=derive_seed(settings.seed, "imitate"),
+                on_step=on_step,
+            )
+        teacher = score(demos, success=type(self.env).success)
+        self.run.event(
+            "warm_start",
+            steps=config.steps,
+            loss=loss,
+            demonstrations=len(rows),
+            teacher=teacher.to_json(),
+            seconds=self._clock.seconds,
+        )
