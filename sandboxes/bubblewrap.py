@@ -1,0 +1,140 @@
+"""The command line of bubblewrap, and what its complaints mean."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from agentgym.errors import SandboxUnavailable
+
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/box",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",
+    # A set of strings iterates alike in every sandbox, so that replayed output is equal.
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+"""All that a program finds in its environment."""
+
+_PROGRAM_ID = "65534"
+_TMPFS_BYTES = str(64 << 20)
+_SHM_BYTES = str(16 << 20)
+_MASKED = ("/usr/local", "/usr/src", "/usr/lib/python3/dist-packages")
+_CONTAINER = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+
+# What bwrap says -> what is the matter, and the command that mends it.
+_COMPLAINTS = (
+    ("Unknown option", "bubblewrap is older than 0.8", "apt-get install bubblewrap"),
+    (
+        "mount proc",
+        "/proc cannot be mounted, as in a container with a masked /proc",
+        f"start the container with `{_CONTAINER}`",
+    ),
+    (
+        "seccomp",
+        "the kernel refuses seccomp filters",
+        "run on a kernel with CONFIG_SECCOMP_FILTER",
+    ),
+    (
+        "RTM_NEWADDR",
+        "AppArmor restricts user namespaces",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+    (
+        "uid map",
+        "AppArmor restricts user namespaces",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+)
+
+
+def find() -> str:
+    """Return the path of bwrap.
+
+    Raises:
+        SandboxUnavailable: it is not installed.
+    """
+    path = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    if path is None:
+        raise SandboxUnavailable(
+            "the local sandbox needs bubblewrap", hint="apt-get install bubblewrap"
+        )
+    return path
+
+
+def command(bwrap: str, program: list[str], *, seccomp_fd: int, info_fd: int) -> list[str]:
+    """Return the command that runs `program` as PID 1 of a new sandbox.
+
+    The caller must not be root: root in a user namespace is still root to the kernel, and writes
+    to /proc/sys. Nothing of the host is writable inside, and of its files only /usr is there,
+    without what was installed beside the distribution. Every tmpfs has a size or is read-only,
+    for the default is half of the machine's memory.
+    """
+    arguments = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
+    arguments += ["--unshare-uts", "--unshare-cgroup-try", "--disable-userns"]
+    arguments += ["--cap-drop", "ALL", "--new-session", "--as-pid-1", "--die-with-parent"]
+    arguments += ["--hostname", "sandbox", "--clearenv"]
+    arguments += ["--uid", _PROGRAM_ID, "--gid", _PROGRAM_ID]
+    for name, value in ENVIRONMENT.items():
+        arguments += ["--setenv", name, value]
+    arguments += ["--ro-bind", "/usr", "/usr", *_links()]
+    for path in _masked():
+        arguments += ["--tmpfs", path, "--remount-ro", path]
+    arguments += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
+    arguments += [*_tmpfs("/dev/shm", _SHM_BYTES, "1777"), "--remount-ro", "/dev"]
+    arguments += [*_tmpfs("/tmp", _TMPFS_BYTES, "1777"), *_tmpfs("/box", _TMPFS_BYTES, "0700")]
+    arguments += ["--chdir", "/box", "--remount-ro", "/"]
+    arguments += ["--seccomp", str(seccomp_fd), "--info-fd", str(info_fd)]
+    return [bwrap, *arguments, "--", *program]
+
+
+def explain(stderr: str) -> SandboxUnavailable:
+    """Turn what bwrap said into the reason and the command that mends it."""
+    said = stderr.strip() or "it said nothing"
+    if "namespace" in stderr:
+        return SandboxUnavailable(
+            f"user namespaces are forbidden here ({said})", hint=_allow_namespaces()
+        )
+    for phrase, reason, hint in _COMPLAINTS:
+        if phrase in stderr:
+            return SandboxUnavailable(f"{reason} ({said})", hint=hint)
+    return SandboxUnavailable(f"the sandbox did not start: {said}", hint="agentgym doctor")
+
+
+def _tmpfs(path: str, size: str, mode: str) -> list[str]:
+    return ["--size", size, "--perms", mode, "--tmpfs", path]
+
+
+def _links() -> Iterator[str]:
+    """The names beside /usr, as links where the host has links, else as folders."""
+    for name in ("lib", "lib64", "bin"):
+        path = f"/{name}"
+        if os.path.islink(path):
+            yield from ("--symlink", os.readlink(path), path)
+        elif os.path.isdir(path):
+            yield from ("--ro-bind", path, path)
+
+
+def _masked() -> list[str]:
+    """Folders of /usr that hide what root installed: graders and hidden tests may be there."""
+    ours = [str(Path(__file__).resolve().parents[1]), sys.prefix]
+    installed = [path for path in ours if path.startswith("/usr/") and path != "/usr"]
+    masked: list[str] = []
+    for path in (*_MASKED, *installed):
+        if os.path.isdir(path) and not any(path.startswith(f"{above}/") for above in masked):
+            masked.append(path)
+    return list(dict.fromkeys(masked))
+
+
+def _allow_namespaces() -> str:
+    for name, needed in (("kernel/unprivileged_userns_clone", 1), ("user/max_user_namespaces", 1)):
+        file = Path("/proc/sys", name)
+        if file.exists() and int(file.read_text()) < needed:
+            value = 1 if needed == 1 and "clone" in name else 15000
+            return f"sysctl -w {name.replace('/', '.')}={value}"
+    if Path("/.dockerenv").exists():
+        return f"start the container with `{_CONTAINER}`"
+    return "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"

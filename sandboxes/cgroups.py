@@ -1,0 +1,246 @@
+"""Control groups: exact limits on memory, processes and CPU for a tree of processes.
+
+Version 2 and version 1 are used where this process may make groups; elsewhere there are only
+rlimits. Groups stand under `agentgym/` and carry their owner's process in their name, so that
+what a killed owner left is found.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agentgym.errors import SandboxError
+
+logger = logging.getLogger(__name__)
+
+_PARENT = "agentgym"
+_PERIOD_US = 100_000
+_NEEDED = ("memory", "pids", "cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroups:
+    """Where groups can be made here."""
+
+    version: Literal[1, 2]
+    roots: dict[str, Path]
+    """Controller -> the folder `agentgym` of its hierarchy; one folder for all in version 2."""
+
+    @property
+    def name(self) -> str:
+        """`cgroup1` or `cgroup2`."""
+        return f"cgroup{self.version}"
+
+    @property
+    def folders(self) -> list[Path]:
+        """Each folder that holds groups, once."""
+        return list(dict.fromkeys(self.roots.values()))
+
+    @property
+    def home(self) -> "Group":
+        """A group without limits, for the processes that start sandboxes."""
+        return self.create("spawners")
+
+    def create(self, name: str) -> "Group":
+        """Make an empty group."""
+        group = Group(self.version, {kind: root / name for kind, root in self.roots.items()})
+        for folder in group.folders:
+            folder.mkdir(exist_ok=True)
+        return group
+
+    def reap(self) -> int:
+        """Remove the groups of owners that are gone, and return how many there were."""
+        left = {path for root in self.folders for path in root.iterdir() if path.is_dir()}
+        dead = [path for path in left if _is_abandoned(path.name)]
+        for path in dead:
+            with contextlib.suppress(OSError):  # another process was faster, or it is not empty
+                path.rmdir()
+        return len(dead)
+
+
+@dataclass(slots=True)
+class Group:
+    """One group: the limits and counters of one sandbox."""
+
+    version: Literal[1, 2]
+    paths: dict[str, Path]
+
+    @property
+    def folders(self) -> list[Path]:
+        """Each folder of this group, once."""
+        return list(dict.fromkeys(self.paths.values()))
+
+    @property
+    def join_files(self) -> list[str]:
+        """A process that writes 0 to each of these moves itself here.
+
+        Version 1 moves one thread: moving a whole process waits for an RCU grace period (3 ms).
+        """
+        return [str(path / ("tasks", "cgroup.procs")[self.version - 1]) for path in self.folders]
+
+    def limit(self, *, memory_bytes: int, pids: int, cpus: float) -> None:
+        """Set the limits.
+
+        Raises:
+            SandboxError: the group already holds more memory than that.
+        """
+        quota = int(cpus * _PERIOD_US)
+        try:
+            if self.version == 2:
+                self._limit_v2(memory_bytes, quota)
+            else:
+                self._limit_v1(memory_bytes, quota)
+        except OSError as error:
+            raise SandboxError(f"memory limit {memory_bytes} does not fit: {error}") from error
+        _write(self.paths["pids"] / "pids.max", pids)
+
+    def oom_kills(self) -> int:
+        """Return how many processes were killed here for want of memory, ever."""
+        file = ("memory.oom_control", "memory.events")[self.version - 1]
+        return _counter(self.paths["memory"] / file, "oom_kill")
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU seconds used here, ever; None where they are not counted."""
+        if self.version == 2:
+            return _counter(self.paths["cpu"] / "cpu.stat", "usage_usec") / 1e6
+        if "cpuacct" not in self.paths:
+            return None
+        return int((self.paths["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+
+    def remove(self) -> None:
+        """Remove the group, if nothing runs in it."""
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    def _limit_v1(self, memory_bytes: int, quota: int) -> None:
+        with_swap = self.paths["memory"] / "memory.memsw.limit_in_bytes"
+        if with_swap.exists():  # it may never be below the limit without swap
+            _write(with_swap, -1)
+        _write(self.paths["memory"] / "memory.limit_in_bytes", memory_bytes)
+        if with_swap.exists():
+            _write(with_swap, memory_bytes)
+        _write(self.paths["cpu"] / "cpu.cfs_quota_us", quota)
+
+    def _limit_v2(self, memory_bytes: int, quota: int) -> None:
+        swap = self.paths["memory"] / "memory.swap.max"
+        if swap.exists():
+            _write(swap, 0)
+        _write(self.paths["memory"] / "memory.max", memory_bytes)
+        _write(self.paths["cpu"] / "cpu.max", f"{quota} {_PERIOD_US}")
+
+
+def owner_name(pid: int) -> str:
+    """Name a process beyond its pid, which is used again: pid and start time."""
+    return f"{pid}-{_start_time(pid)}"
+
+
+def detect() -> Cgroups | None:
+    """Find out what this process may use; None: neither version."""
+    v1, v2 = _mounts(Path("/proc/self/mountinfo").read_text())
+    own = _own_group(Path("/proc/self/cgroup").read_text())
+    found = (_detect_v2(v2, v2 / own) if v2 else None) or _detect_v1(v1)
+    if found:
+        found.reap()
+    return found
+
+
+def _detect_v1(mounts: dict[str, Path]) -> Cgroups | None:
+    if not all(kind in mounts for kind in _NEEDED):
+        return None
+    kinds = [kind for kind in (*_NEEDED, "cpuacct") if kind in mounts]
+    roots = {kind: mounts[kind] / _PARENT for kind in kinds}
+    try:
+        for root in roots.values():
+            root.mkdir(exist_ok=True)
+            if not os.access(root, os.W_OK):
+                return None
+    except OSError as error:
+        logger.debug("no cgroup v1: %s", error)
+        return None
+    return Cgroups(1, roots)
+
+
+def _detect_v2(mount: Path, own: Path) -> Cgroups | None:
+    """Try the top of the hierarchy, which root has, then our own group, which may be delegated."""
+    for base in dict.fromkeys((mount, own)):
+        try:
+            _delegate(base, may_move=base == own)
+            root = base / _PARENT
+            root.mkdir(exist_ok=True)
+            _delegate(root, may_move=False)
+        except OSError as error:
+            logger.debug("no cgroup v2 under %s: %s", base, error)
+            continue
+        return Cgroups(2, dict.fromkeys(_NEEDED, root))
+    return None
+
+
+def _delegate(group: Path, *, may_move: bool) -> None:
+    """Hand the controllers down to children; processes of the group must move to a leaf first."""
+    available = (group / "cgroup.controllers").read_text().split()
+    if not all(kind in available for kind in _NEEDED):
+        raise OSError(errno.ENOENT, f"controllers here: {available}")
+    control = group / "cgroup.subtree_control"
+    text = " ".join(f"+{kind}" for kind in _NEEDED)
+    try:
+        _write(control, text)
+    except OSError as error:
+        if error.errno != errno.EBUSY or not may_move:
+            raise
+        leaf = group / f"{_PARENT}-host"
+        leaf.mkdir(exist_ok=True)
+        for pid in (group / "cgroup.procs").read_text().split():
+            _write(leaf / "cgroup.procs", pid)
+        _write(control, text)
+
+
+def _mounts(mountinfo: str) -> tuple[dict[str, Path], Path | None]:
+    """Return the hierarchies of version 1 by controller, and that of version 2."""
+    v1: dict[str, Path] = {}
+    v2 = None
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        path = Path(before.split()[4])
+        if kind == "cgroup2":
+            v2 = path
+        elif kind == "cgroup":
+            v1 |= dict.fromkeys(options.split(","), path)
+    return v1, v2
+
+
+def _own_group(cgroup: str) -> str:
+    match = re.search(r"^0::/(.*)$", cgroup, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _is_abandoned(name: str) -> bool:
+    match = re.match(r"(\d+)-(\d+)\.", name)
+    return match is not None and _start_time(int(match[1])) != int(match[2])
+
+
+def _start_time(pid: int) -> int:
+    """Clock ticks from boot to the start of a process; 0 when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def _write(path: Path, value: object) -> None:
+    path.write_text(f"{value}")
+
+
+def _counter(path: Path, name: str) -> int:
+    for line in path.read_text().splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
