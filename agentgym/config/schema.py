@@ -118,7 +118,7 @@ def explain(model: type[BaseModel], layers: Layers, error: ErrorDetails) -> Conf
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "Input should be a table of keys"
-    if error["type"] in ("value_error", "assertion_error"):
+    if error["type"] in ("value_error", "assertion_error", "other_key"):
         return ConfigError(f"{where}: `{key}`: {message}" if key else f"{where}: {message}")
     message = f"{where}: `{key}` {_lower(message.removeprefix('Input '))}"
     return ConfigError(f"{message}, not {_shown(error['input'])}", hint=_close_literal(error))

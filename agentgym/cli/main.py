@@ -1,0 +1,150 @@
+"""The entry point: which commands there are, and what an error looks like."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from agentgym.cli import (
+    check,
+    config,
+    doctor,
+    envs,
+    evaluate,
+    replay,
+    resume,
+    run,
+    show,
+    train,
+)
+from agentgym.cli.output import note, safe
+from agentgym.errors import AgentGymError
+from agentgym.version import __version__
+
+_INTERRUPTED = 130
+_HELP = "LLM agents that learn over many turns."
+_EPILOG = (
+    "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 something missing, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="agentgym",
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("envs")(envs.envs)
+app.command("check")(check.check)
+app.command("run")(run.run)
+app.command("train")(train.train)
+app.command("resume")(resume.resume)
+app.command("eval")(evaluate.evaluate)
+app.command("show")(show.show)
+app.command("replay")(replay.replay)
+app.command("doctor")(doctor.doctor)
+app.add_typer(config.app, name="config")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"agentgym {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; `--debug` may stand anywhere."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    words = [word for word in given if word != "--debug"]
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(words or ["--help"], prog_name="agentgym", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except BaseException as error:  # noqa: BLE001  the one place where errors become text
+        return _report(error, debug=debug)
+
+
+def _report(error: BaseException, *, debug: bool) -> int:
+    """Print an error as `error:` and `hint:`, and return the exit code it stands for."""
+    found = _innermost(error)
+    if isinstance(found, SystemExit):
+        return found.code if isinstance(found.code, int) else 1
+    if isinstance(found, KeyboardInterrupt | typer.Abort):
+        note("interrupted")
+        return _INTERRUPTED
+    if isinstance(found, AgentGymError):
+        if debug:
+            note("".join(traceback.format_exception(error)))
+        _print_error(str(found), found.hint)
+        return found.exit_code
+    if isinstance(found, typer.TyperException):
+        message, hint = _usage(found)
+        _print_error(message, hint)
+        return int(getattr(found, "exit_code", 2))
+    text = "".join(traceback.format_exception(error))
+    _print_error(f"unexpected {type(found).__name__}: {found}", _saved(text, debug=debug))
+    return 1
+
+
+def _print_error(message: str, hint: str | None) -> None:
+    note(f"error: {_safe_lines(message)}")
+    if hint:
+        note(f"hint: {_safe_lines(hint)}")
+
+
+def _safe_lines(text: str) -> str:
+    return safe(text).replace("\n", "\n  ")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Look into groups: an error of ours in one says more than the group does."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inside = [_innermost(each) for each in error.exceptions]
+    return next((each for each in inside if isinstance(each, AgentGymError)), inside[0])
+
+
+def _usage(error: Any) -> tuple[str, str | None]:
+    """Put what Typer says about the command line into a message and a hint."""
+    message = (error.message or error.format_message()).rstrip(".")
+    message, _, suggestion = message.partition(". Did you mean ")
+    close = suggestion.rstrip("?") or " or ".join(getattr(error, "possibilities", None) or ())
+    if close:
+        return _lower(message), f"did you mean {close}?"
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "agentgym"
+    return _lower(error.format_message().rstrip(".")), f"see {path} --help"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _saved(text: str, *, debug: bool) -> str | None:
+    """Print the traceback, or keep it in a file and return where."""
+    if debug:
+        note(text)
+        return None
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="agentgym-crash-", suffix=".txt", text=True)
+        with os.fdopen(descriptor, "w", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return "run it again with --debug to see the traceback"
+    return f"this is a bug; the traceback is in {path}"

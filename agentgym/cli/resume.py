@@ -1,0 +1,84 @@
+"""`agentgym resume`: go on with a training that stopped."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentgym.cli.options import Json, Overrides
+
+if TYPE_CHECKING:
+    from agentgym.config.overlay import Resolved
+    from agentgym.config.run import RunConfig
+    from agentgym.store.run import Run
+
+MAY_CHANGE = (
+    "train.steps",
+    "train.max_seconds",
+    "train.tensorboard",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "eval.every",
+    "eval.episodes",
+    "eval.samples",
+    "eval.greedy",
+    "rollout.concurrency",
+    "rollout.max_fault_rate",
+    "model.device",
+    "model.threads",
+)
+"""Keys that do not decide what the steps already done would have been."""
+
+
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a training.")],
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Go on from the newest checkpoint, with the configuration of the run.
+
+    JSON: as of train.
+    """
+    from agentgym.cli.output import note
+    from agentgym.cli.training import run_training
+    from agentgym.errors import ConfigError
+    from agentgym.store.run import Run
+
+    before = Run.open(run)
+    if before.info.get("kind") != "train":
+        hint = "agentgym run and eval leave runs that only record episodes"
+        raise ConfigError(f"{before.root} is not a training", hint=hint)
+    resolved = _resolve(before, overrides or [])
+    steps = resolved.config.train.steps
+    if before.status == "finished" and before.step >= steps:
+        note(f"all {steps} steps are done; for more: agentgym resume {run} train.steps=...")
+    with Run.resume(run) as found:
+        if overrides:
+            _rewrite(found, resolved)
+        run_training(resolved.config, found, json=json)
+
+
+def _resolve(run: "Run", overrides: list[str]) -> "Resolved[RunConfig]":
+    from agentgym.config.overlay import flatten
+    from agentgym.config.run import recorded
+    from agentgym.errors import ConfigError
+
+    resolved = recorded(run.config_path, overrides)
+    before = flatten(recorded(run.config_path).config)
+    after = flatten(resolved.config)
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    refused = [key for key in changed if key not in MAY_CHANGE]
+    if refused:
+        lines = [f"\n{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in refused]
+        raise ConfigError(
+            f"{run.root} cannot go on with other keys than it began with:{''.join(lines)}",
+            hint=f"only these may change: {', '.join(MAY_CHANGE)}; for another run: "
+            f"agentgym train {run.config_path} out=... {' '.join(overrides)}",
+        )
+    return resolved
+
+
+def _rewrite(run: "Run", resolved: "Resolved[RunConfig]") -> None:
+    from agentgym.config.overlay import render_toml
+    from agentgym.store.files import replace_file
+
+    replace_file(run.config_path, render_toml(resolved))

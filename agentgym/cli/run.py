@@ -1,0 +1,55 @@
+"""`agentgym run`: roll any model out in any environment, and score it."""
+
+from typing import Annotated
+
+import typer
+
+from agentgym.cli.options import Json, Overrides
+
+
+def run(
+    env: Annotated[
+        str, typer.Argument(metavar="ENV", help="An id, pkg.mod:Config or path/file.py[:Config].")
+    ],
+    overrides: Overrides = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            help="scripted, scripted:noop, scripted:random, scripted:LEVEL, a model folder, "
+            "a run or a checkpoint.",
+        ),
+    ] = "scripted",
+    episodes: Annotated[int, typer.Option("-n", "--episodes", min=1, help="How many tasks.")] = 50,
+    split: Annotated[str, typer.Option(help="Of which tasks.")] = "test",
+    samples: Annotated[int, typer.Option(min=1, help="Episodes per task.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
+    out: Annotated[str | None, typer.Option("-o", "--out", help="The run directory.")] = None,
+    clean: Annotated[bool, typer.Option(help="Delete the run directory first.")] = False,
+    json: Json = False,
+) -> None:
+    """Roll a model out and score it; every episode is recorded in a run directory.
+
+    JSON: {run, env, policy, split, seed, success: {mean, low, high, n}, kinds, pass_at, turns,
+    faults, reward_terms, ends, tokens, seconds}
+    """
+    from agentgym.cli.scoring import model_folder, score_and_report
+    from agentgym.config.overlay import resolve
+    from agentgym.config.run import RunConfig
+    from agentgym.config.toml import render_value
+
+    given = {
+        "env.id": env,
+        "eval.episodes": episodes,
+        "eval.split": split,
+        "eval.samples": samples,
+        "seed": seed,
+    }
+    if not model.startswith("scripted"):
+        given["model.path"] = str(model_folder(model))
+    if out is not None:
+        given["out"] = out
+    words = [f"{key}={render_value(value)}" for key, value in given.items()]
+    resolved = resolve(RunConfig, overrides=[*words, *(overrides or ())])
+    score_and_report(resolved, model=model, clean=clean, json=json)

@@ -1,0 +1,189 @@
+"""Rolling a policy out over a split and scoring it: what `run` and `eval` have in common."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentgym.cli.output import echo, echo_json, note, one_line, paint
+from agentgym.cli.progress import EpisodeCounter
+from agentgym.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agentgym.config.overlay import Resolved
+    from agentgym.config.run import RunConfig
+    from agentgym.rollout.policy import MakePolicy
+    from agentgym.trainers.evaluate import Rate
+    from agentgym.types import Trajectory
+
+
+def model_folder(ref: str) -> Path:
+    """Return the model that is meant: a folder, a checkpoint, or the newest one of a run.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = Path(ref)
+    if (path / "run.json").is_file():
+        latest = path / "checkpoints" / "latest"
+        if not latest.is_dir():
+            hint = "train it first, or name a model folder"
+            raise ConfigError(f"the run {path} has no checkpoint", hint=hint)
+        return latest.resolve()
+    if not path.exists():
+        hint = "use scripted, scripted:LEVEL, a model folder, a run or a checkpoint"
+        raise ConfigError(f"unknown model {ref!r}", hint=hint)
+    return path
+
+
+def score_and_report(
+    resolved: "Resolved[RunConfig]", *, model: str, clean: bool, json: bool
+) -> None:
+    """Record a run of `eval.episodes` tasks of `eval.split`, and print its score.
+
+    Raises:
+        AgentGymError: it cannot be run, or too many episodes ended by a fault.
+    """
+    import asyncio
+    import sys
+
+    from agentgym.config.overlay import render_toml
+    from agentgym.store.run import Run
+
+    config = resolved.config
+    with Run.create(
+        config.run_dir(),
+        config_text=render_toml(resolved),
+        command=sys.argv,
+        seed=config.seed,
+        env=config.env.id,
+        clean=clean,
+    ) as run:
+        run.update(kind="score")
+        try:
+            report = asyncio.run(_score(config, model=model, root=run.root, show=not json))
+        except KeyboardInterrupt:
+            run.update(status="interrupted")
+            raise
+        except BaseException:
+            run.update(status="failed")
+            raise
+        run.update(status="finished", policy=model, score=report)
+    if json:
+        echo_json({"run": str(run.root), **report})
+    else:
+        _print(report, run.root)
+
+
+async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> dict[str, Any]:
+    from agentgym.rollout.collect import make_jobs
+    from agentgym.trainers.episodes import Episodes
+    from agentgym.trainers.evaluate import score
+
+    env, chosen = config.env.config, config.eval
+    tasks = list(islice(env.tasks(chosen.split), chosen.episodes))
+    jobs = make_jobs(
+        tasks,
+        group_size=chosen.samples,
+        run_seed=config.seed,
+        prefix=f"run-{chosen.split}",
+        env=type(env).id,
+    )
+    started = time.perf_counter()
+    async with open_sandboxes(config) as sandboxes, _policies(config, model) as make_policy:
+        with EpisodeCounter(len(jobs), show=show) as counter:
+            episodes = Episodes(
+                root,
+                env=env,
+                rollout=config.rollout,
+                sandboxes=sandboxes,
+                on_episode=counter.advance,
+            )
+            try:
+                found = await episodes.collect(jobs, make_policy=make_policy, policy_name=model)
+            finally:
+                episodes.close()
+    return {
+        "env": config.env.id,
+        "policy": model,
+        "split": chosen.split,
+        "seed": config.seed,
+        **score(found, success=env.success).to_json(),
+        **_summary(found),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+@asynccontextmanager
+async def open_sandboxes(config: "RunConfig") -> AsyncIterator[Any]:
+    """Hold the sandboxes of a run, or None where its environment needs none."""
+    if not config.env.config.needs_sandbox:
+        yield None
+        return
+    sandboxes = config.sandbox.build()
+    try:
+        yield sandboxes
+    finally:
+        await sandboxes.close()
+
+
+@asynccontextmanager
+async def _policies(config: "RunConfig", model: str) -> AsyncIterator["MakePolicy"]:
+    if model.partition(":")[0] == "scripted":
+        from agentgym.rollout.scripted import scripted_policies
+
+        yield scripted_policies(model)
+        return
+    from agentgym.engines.local import LocalEngineConfig
+    from agentgym.engines.model import load_model
+    from agentgym.renderers.chat import ChatRenderer
+    from agentgym.rollout.collect import token_policies
+
+    loaded = load_model(config.model)
+    engine = LocalEngineConfig().build(loaded.model, max_context=loaded.max_context)
+    try:
+        yield token_policies(engine, ChatRenderer(loaded.tokenizer), config.rollout.sampling)
+    finally:
+        await engine.close()
+
+
+def _summary(trajectories: "Sequence[Trajectory]") -> dict[str, Any]:
+    """Return means per episode over those that ended without a fault, and how all of them ended."""
+    whole = [each for each in trajectories if each.end != "error"]
+    terms: defaultdict[str, float] = defaultdict(float)
+    for trajectory in whole:
+        for step in trajectory.steps:
+            for name, value in step.reward_terms.items():
+                terms[name] += value / len(whole)
+    ends = Counter(
+        f"{each.end}/{each.reason}" if each.end != "error" else "error" for each in trajectories
+    )
+    return {
+        "reward_terms": dict(sorted(terms.items())),
+        "ends": dict(ends.most_common()),
+        "tokens": sum(each.num_sampled for each in whole) / max(1, len(whole)),
+    }
+
+
+def _print(report: dict[str, Any], root: Path) -> None:
+    echo(paint(f"{report['env']}  {report['split']}  {one_line(report['policy'])}", "bold"))
+    echo(f"success  {_rate(report['success'])}")
+    for kind, rate in report["kinds"].items():
+        echo(f"  {one_line(kind)}  {_rate(rate)}")
+    for k, value in report["pass_at"].items():
+        if k != "1":
+            echo(f"pass@{k}  {value:.3f}")
+    echo("reward   " + "  ".join(f"{name} {v:.3f}" for name, v in report["reward_terms"].items()))
+    echo("ends     " + "  ".join(f"{name} {count}" for name, count in report["ends"].items()))
+    echo(f"mean     {report['turns']:.1f} turns  {report['tokens']:.0f} tokens sampled")
+    if report["faults"]:
+        note(f"warning: {report['faults']} episodes ended by a fault and are left out")
+    echo(f"recorded in {root}, {report['seconds']:.1f} s; see: agentgym show {root}")
+
+
+def _rate(rate: "dict[str, Any] | Rate") -> str:
+    found = rate if isinstance(rate, dict) else rate._asdict()
+    return f"{found['mean']:.3f}  [{found['low']:.3f}, {found['high']:.3f}]  n {found['n']}"

@@ -1,0 +1,55 @@
+"""`agentgym train`: train a policy."""
+
+from typing import Annotated
+
+import typer
+
+from agentgym.cli.options import Json
+
+
+def train(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG.toml... [KEY=VALUE]...",
+            help="Files, merged from left to right, and keys to change.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and write nothing.")
+    ] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Delete the run directory first, if it exists.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train a policy. Ctrl-C saves and stops; `agentgym resume` goes on.
+
+    JSON: {run, status, step, steps, success: [per step], eval}
+    """
+    import sys
+
+    from agentgym.config.overlay import render_toml
+    from agentgym.config.run import resolve_words
+    from agentgym.store.run import Run
+
+    resolved = resolve_words(words)
+    config = resolved.config
+    if dry_run:
+        from agentgym.cli.dry_run import dry_run as report_plan
+
+        report_plan(config, json=json)
+        return
+    from agentgym.cli.training import check_torch, run_training
+
+    check_torch()
+    with Run.create(
+        config.run_dir(),
+        config_text=render_toml(resolved),
+        command=sys.argv,
+        seed=config.seed,
+        env=config.env.id,
+        clean=clean,
+    ) as run:
+        run.update(kind="train")
+        run_training(config, run, json=json)

@@ -1,0 +1,154 @@
+"""The configuration of a run: the sections of its parts. Importing this imports no torch."""
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from agentgym.config.overlay import Resolved, resolve
+from agentgym.engines.settings import ModelConfig
+from agentgym.env import EnvConfig
+from agentgym.envs import ENVS
+from agentgym.errors import ConfigError
+from agentgym.loading import load_env
+from agentgym.rollout.collect import RolloutConfig
+from agentgym.sandboxes.local import LocalSandboxConfig
+from agentgym.trainers.credit import AnyCredit
+from agentgym.trainers.credit.gigpo import GiGPO
+from agentgym.trainers.losses import PPO, AnyLoss
+from agentgym.trainers.settings import (
+    CheckpointConfig,
+    EvalConfig,
+    OptimConfig,
+    TrainConfig,
+    WarmStartConfig,
+)
+from agentgym.trainers.shaping import AnyShaper
+from agentgym.trainers.shaping.outcome import Outcome
+
+
+class EnvSection(BaseModel, extra="forbid", frozen=True):
+    """`id`, and beside it the keys of the environment that it names."""
+
+    id: str
+    """An environment's id, `pkg.mod:Config`, or `path/file.py[:Config]`."""
+    config: SerializeAsAny[EnvConfig]
+
+    @classmethod
+    def config_fields(cls, given: Mapping[str, Any]) -> dict[str, FieldInfo]:
+        """Return the keys of the section.
+
+        Raises:
+            ConfigError, EnvError: there is no such environment.
+        """
+        ref = given.get("id")
+        if ref is None:
+            raise ConfigError("`env.id` is missing", hint=f"known: {', '.join(sorted(ENVS))}")
+        fields = load_env(ref, ENVS).model_fields if isinstance(ref, str) else {}
+        return {"id": cls.model_fields["id"], **fields}
+
+    @classmethod
+    def of(cls, ref: str, **keys: Any) -> Self:
+        """Return the section of an environment with some of its keys."""
+        return cls.model_validate({"id": ref, **keys})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or not isinstance(given.get("id"), str):
+            return given
+        keys = {key: value for key, value in given.items() if key != "id"}
+        config = load_env(given["id"], ENVS).model_validate(keys)
+        return {"id": _absolute(given["id"]), "config": config}
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return {"id": self.id, **self.config.model_dump()}
+
+
+class RunConfig(BaseModel, extra="forbid", frozen=True):
+    """Everything that decides what a run does."""
+
+    seed: int = Field(default=0, ge=0)
+    """All randomness of a run comes from it."""
+    out: str | None = None
+    """The run directory; null: runs/<environment>-<time>."""
+    env: EnvSection
+    model: ModelConfig = ModelConfig()
+    sandbox: LocalSandboxConfig = LocalSandboxConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    shaping: AnyShaper = Outcome()
+    credit: AnyCredit = GiGPO()
+    loss: AnyLoss = PPO()
+    optim: OptimConfig = OptimConfig()
+    warm_start: WarmStartConfig = WarmStartConfig()
+    train: TrainConfig = TrainConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    eval: EvalConfig = EvalConfig()
+
+    @model_validator(mode="after")
+    def _check_split(self) -> Self:
+        splits = self.env.config.splits
+        if self.eval.split not in splits:
+            message = f"{self.env.id} has the splits {', '.join(splits)}"
+            raise _refused(("eval", "split"), message, self.eval.split)
+        return self
+
+    def run_dir(self) -> Path:
+        """Return where the run is written; named by the time when `out` is null."""
+        if self.out is not None:
+            return Path(self.out)
+        name = self.env.config.id.rpartition("/")[2].rpartition("-v")[0] or self.env.config.id
+        return free_dir(Path("runs") / f"{name.lower()}-{time.strftime('%Y%m%d-%H%M%S')}")
+
+
+def _refused(key: tuple[str, ...], message: str, value: object) -> ValidationError:
+    """Return an error of one key that was found by looking at another."""
+    kind = PydanticCustomError("other_key", "{message}", {"message": message})
+    return ValidationError.from_exception_data(
+        "RunConfig", [{"type": kind, "loc": key, "input": value}]
+    )
+
+
+def _absolute(ref: str) -> str:
+    """Make a path in `path/file.py[:Config]` absolute, so that a run resumes from any folder."""
+    path, suffix, attribute = ref.partition(".py")
+    file = Path(path + suffix)
+    return f"{file.resolve()}{attribute}" if suffix and file.is_file() else ref
+
+
+def free_dir(path: Path) -> Path:
+    """Return a path that does not exist: this one, or the first with a number behind it."""
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], others) if not each.exists())
+
+
+def resolve_words(words: Sequence[str]) -> Resolved[RunConfig]:
+    """Resolve what stands on a command line: files, and `key=value` wherever they stand.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
+    files = [word for word in words if "=" not in word]
+    return resolve(RunConfig, files, [word for word in words if "=" in word])
+
+
+def recorded(config: Path, overrides: Sequence[str] = ()) -> Resolved[RunConfig]:
+    """Read the configuration of a run again; each value keeps the source it had.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
+    return resolve(RunConfig, [config], overrides, recorded=True)
