@@ -5,16 +5,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field
-
-from agentgym.engines.tiny import TinyConfig, make_tiny
+from agentgym.engines.settings import ModelConfig
+from agentgym.engines.tiny import make_tiny
 from agentgym.errors import ConfigError, MissingError
 from agentgym.types import ToolSpec
 
 if TYPE_CHECKING:
     import torch
+
+__all__ = ["Loaded", "ModelConfig", "check_folder", "load_model", "quiet"]
 
 _WEIGHTS = (
     "model.safetensors",
@@ -23,23 +24,6 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-
-
-class ModelConfig(BaseModel, extra="forbid", frozen=True):
-    """Which model, where it runs and how it computes."""
-
-    path: str = "tiny"
-    """A Hugging Face folder on this disk; "tiny" makes a small random model."""
-    tiny: TinyConfig = TinyConfig()
-    """The size of the model that "tiny" makes."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """auto: the first GPU if there is one."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on a GPU, float32 on a CPU."""
-    max_context: int | None = Field(default=None, ge=2)
-    """Most tokens of an episode; None: what the model was made for."""
-    threads: int | None = Field(default=None, ge=1)
-    """CPU threads of torch; None: torch decides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, model_validator
-
+from agentgym.engines.settings import TinyConfig
 from agentgym.types import ToolSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+__all__ = ["TinyConfig", "make_tiny"]
 
 SYSTEM, USER, ASSISTANT, TOOL = "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"
 END, PAD = "<|end|>", "<|pad|>"
@@ -46,24 +47,6 @@ _PIECES = (
     r"| ?[^\s\p{L}\d_]{1,4}"
     r"|\s{1,8}(?!\S)|\s{1,8}"
 )
-
-
-class TinyConfig(BaseModel, extra="forbid", frozen=True):
-    """The size of a small model."""
-
-    layers: int = Field(default=2, ge=1)
-    width: int = Field(default=128, ge=8)
-    heads: int = Field(default=4, ge=1)
-    max_context: int = Field(default=512, ge=8)
-    """Most tokens of an episode."""
-    max_words: int = Field(default=2048, ge=0)
-    """Words with a token of their own; the rarest are spelled out."""
-
-    @model_validator(mode="after")
-    def _check_heads(self) -> "TinyConfig":
-        if self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} must be a multiple of 2 * heads {self.heads}")
-        return self
 
 
 def make_tiny(
