@@ -227,7 +227,7 @@ def _draw(rng: Random, size: int, split: str) -> Task | None:
             "reduction": reduction,
             "kind": f"{size}-op" if size == 1 else f"{size}-ops",
             "public": public,
-            "hidden": public + _examples(chain, reduction, [*hidden, []]),
+            "hidden": _examples(chain, reduction, [*hidden, []]),
         },
         split=split,
     )

@@ -78,13 +78,12 @@ def test_a_tier_has_its_numbers_of_operations(tier):
     assert sizes == [NUM_OPERATIONS[tier][i % len(NUM_OPERATIONS[tier])] for i in range(30)]
 
 
-def test_a_task_is_json_and_its_hidden_examples_are_the_public_ones_five_more_and_the_empty_list():
+def test_a_task_is_json_with_three_public_and_six_hidden_examples():
     for task in train("hard", 100):
         payload = json.loads(json.dumps(task.payload))
         assert payload == task.payload
         assert len(payload["public"]) == 3
-        assert payload["hidden"][:3] == payload["public"]
-        assert len(payload["hidden"]) == 9
+        assert len(payload["hidden"]) == 6
         assert payload["hidden"][-1][0] == []
 
 
