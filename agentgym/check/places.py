@@ -3,16 +3,18 @@
 import inspect
 import sys
 import traceback
+from functools import lru_cache
 from pathlib import Path
 
 
+@lru_cache(maxsize=64)
 def place_of(thing: type) -> str | None:
-    """Return where a class is defined, if that can be found."""
+    """Return where a class is defined: file and line, or the file, or None."""
+    file = file_of(thing)
     try:
-        file, (_, line) = inspect.getsourcefile(thing), inspect.getsourcelines(thing)
+        return f"{file}:{inspect.getsourcelines(thing)[1]}"
     except (OSError, TypeError):
-        return None
-    return f"{file}:{line}"
+        return str(file) if file else None
 
 
 def place_of_error(error: BaseException, folder: Path | None) -> str | None:

@@ -1,7 +1,7 @@
 """Imports a module in a process of its own and tells what its top-level code did to the world.
 
-Run as a program, without agentgym. The argument is JSON: `module` (a name, or null), `file`,
-`path` (for sys.path), `folder`. Only effects whose nearest importing module lies in `folder`
+Run as a program, without agentgym. The argument is JSON: `module`, `file`, `folder` and `path`,
+which becomes sys.path. Only effects whose nearest importing module lies in `folder`
 count; what a library does when it is imported is not this environment's doing.
 """
 
@@ -12,11 +12,11 @@ import json
 import os
 import random
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 _EFFECTS = {
-    "_thread.start_new_thread": "starts a thread",
     "os.chdir": "changes the working folder",
     "os.exec": "starts a program",
     "os.fork": "forks",
@@ -83,9 +83,19 @@ def _spied(function: Callable[..., Any], witness: Witness, what: str) -> Callabl
     return call
 
 
-def _load(module: str | None, file: str) -> None:
-    if module:
-        importlib.import_module(module)
+def _finds(name: str, file: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    found = spec is not None and spec.origin is not None and os.path.samefile(spec.origin, file)
+    return found and name != "__main__"
+
+
+def _load(name: str, file: str) -> None:
+    """Import by name where that finds the file, else as a file alone."""
+    if _finds(name, file):
+        importlib.import_module(name)
         return
     spec = importlib.util.spec_from_file_location("_checked", file)
     assert spec is not None
@@ -103,6 +113,8 @@ def main() -> None:
     witness = Witness(order["folder"])
     sys.stdout = sys.stderr = Spy(witness)
     random.seed = _spied(random.seed, witness, "seeds the global random generator")
+    starts = _spied(threading.Thread.start, witness, "starts a thread")
+    threading.Thread.start = starts  # type: ignore[method-assign]
     sys.addaudithook(witness.audit)
     error = None
     try:

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from agentgym.check.played import Episode
 from agentgym.check.report import Failed, NotChecked
 from agentgym.check.schemas import tool_problems
-from agentgym.check.subject import Episode, Subject
+from agentgym.check.subject import Subject
 from agentgym.types import OUTCOME, Message, ToolCall, ToolSpec
 
 _MAX_OBSERVATION_CHARS = 100_000

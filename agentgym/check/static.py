@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import math
 import re
@@ -31,7 +30,7 @@ async def check_import(subject: Subject) -> str:
     if file is None:
         raise NotChecked("its module has no file")
     order = {
-        "module": _importable_name(subject.config_class.__module__, file),
+        "module": subject.config_class.__module__,
         "file": str(file.absolute()),
         "folder": str(file.absolute().parent),
         "path": sys.path,
@@ -145,16 +144,6 @@ async def _probe(order: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _importable_name(name: str, file: Path) -> str | None:
-    """Return the module's name if importing it finds this very file."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    found = spec is not None and spec.origin is not None and Path(spec.origin) == file
-    return name if found and name != "__main__" else None
-
-
 def _check_names(what: str, names: Any, *, at_least: int) -> None:
     good = (
         isinstance(names, tuple)
@@ -175,7 +164,12 @@ def _tiers(subject: Subject) -> Iterable[EnvConfig]:
     config = subject.config
     if not config.tiers or "tier" in subject.overrides:
         return [config]
-    return [subject.config_class(**{**subject.overrides, "tier": tier}) for tier in config.tiers]
+    try:
+        return [
+            subject.config_class(**{**subject.overrides, "tier": each}) for each in config.tiers
+        ]
+    except ValidationError as error:
+        raise NotChecked("not every tier can be made: see check 2") from error
 
 
 def _check_split(tasks: list[Task], split: str, seen: dict[str, str]) -> None:

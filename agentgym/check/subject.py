@@ -4,21 +4,21 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from agentgym.check.places import file_of, place_of
+from agentgym.check.played import Episode, Turn
 from agentgym.check.report import Failed, NotChecked
 from agentgym.check.shapes import checked_reset, checked_step
-from agentgym.env import Env, EnvConfig, EnvStep, Reset
+from agentgym.env import Env, EnvConfig, Reset
 from agentgym.errors import ConfigError
 from agentgym.rollout.episode import call_env
 from agentgym.rollout.policy import MakePolicy
 from agentgym.rollout.scripted import scripted_policies
-from agentgym.types import OUTCOME, Message, Task, with_env
+from agentgym.types import Message, Task, with_env
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -27,61 +27,6 @@ _TIMEOUT_S = 60.0
 _TASKS_PER_SPLIT = 2
 
 R = TypeVar("R")
-
-
-class Turn(NamedTuple):
-    """One step, with the keys around it."""
-
-    message: Message
-    state_key: str | None
-    action_key: str
-    answer: EnvStep
-    next_state_key: str | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Episode:
-    """One episode as it was played."""
-
-    policy: str
-    task: Task
-    seed: int
-    where: str | None
-    """The class of the environment."""
-    reset: Reset
-    turns: list[Turn] = field(default_factory=list)
-
-    @property
-    def messages(self) -> list[Message]:
-        """What the policy said."""
-        return [turn.message for turn in self.turns]
-
-    @property
-    def outcome(self) -> float:
-        """The sum of the term `outcome`."""
-        return sum(turn.answer.reward.get(OUTCOME, 0.0) for turn in self.turns)
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether a time limit fired, so that nothing need repeat."""
-        return any(turn.answer.info.get("timed_out") for turn in self.turns)
-
-    def difference(self, other: "Episode") -> str | None:
-        """Return the first thing that differs, in words; None when all is equal."""
-        if self.reset[:2] != other.reset[:2]:
-            return f"reset: {_unequal(self.reset[:2], other.reset[:2])}"
-        for number, (mine, its) in enumerate(zip(self.turns, other.turns, strict=False)):
-            for name in ("state_key", "action_key", "next_state_key"):
-                if getattr(mine, name) != getattr(its, name):
-                    return f"step {number}: {name}: " + _unequal(
-                        getattr(mine, name), getattr(its, name)
-                    )
-            for name in ("messages", "reward", "terminated", "truncated"):
-                if getattr(mine.answer, name) != getattr(its.answer, name):
-                    return f"step {number}: {name}: " + _unequal(
-                        getattr(mine.answer, name), getattr(its.answer, name)
-                    )
-        return None
 
 
 class Subject:
@@ -255,7 +200,3 @@ async def _limited(work: Awaitable[R], what: str) -> R:
         raise Failed(
             f"{what} took longer than {_TIMEOUT_S:g} s", hint="give what can hang a time limit"
         ) from None
-
-
-def _unequal(mine: Any, its: Any) -> str:
-    return f"{mine!r:.120} and {its!r:.120}"
