@@ -155,6 +155,8 @@ REDUCTIONS: dict[str, Reduction] = {
     ),
     "len": Reduction(len, "len(x)", ("return the count", "return how many")),
 }
+_KINDS = tuple(OPERATIONS)
+_ENDINGS = tuple(REDUCTIONS)
 
 
 def tasks(tier: Tier, split: str) -> Iterator[Task]:
@@ -209,8 +211,8 @@ def program(chain: Chain, reduction: str, expressions: Sequence[str] = ()) -> st
 
 def _draw(rng: Random, size: int, split: str) -> Task | None:
     """Draw a task, or None where the draw is of the other split or some operation is idle."""
-    kinds = rng.sample(list(OPERATIONS), size)
-    reduction = rng.choice(list(REDUCTIONS))
+    kinds = rng.sample(_KINDS, size)
+    reduction = rng.choice(_ENDINGS)
     if held_out(kinds, reduction) != (split == "test"):
         return None
     chain = [(kind, rng.choice(OPERATIONS[kind].constants)) for kind in kinds]
