@@ -118,7 +118,9 @@ def wilson(verdicts: Sequence[bool]) -> Rate:
     scale = 1 + _Z95**2 / n
     middle = (mean + _Z95**2 / (2 * n)) / scale
     half = _Z95 * math.sqrt(mean * (1 - mean) / n + _Z95**2 / (4 * n * n)) / scale
-    return Rate(mean, max(0.0, middle - half), min(1.0, middle + half), n)
+    low = middle - half if mean > 0 else 0.0  # exact, which the subtraction is not
+    high = middle + half if mean < 1 else 1.0
+    return Rate(mean, low, high, n)
 
 
 def pass_at_k(tasks: Sequence[Sequence[bool]], k: int) -> float:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from agentgym.renderers.chat import ChatRenderer
 
 from agentgym.engine import Engine
 from agentgym.engines.local import LocalEngine
@@ -19,6 +18,7 @@ from agentgym.engines.model import Loaded, ModelConfig, load_model
 from agentgym.env import EnvConfig
 from agentgym.errors import ConfigError
 from agentgym.renderer import Renderer
+from agentgym.renderers.chat import ChatRenderer
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.sandbox import Sandboxes
