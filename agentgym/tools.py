@@ -232,17 +232,17 @@ async def _on_thread(function: Callable[[], Any]) -> Any:
 
 @functools.cache
 def _compile(function: Callable[..., Any]) -> _Tool:
-    name = getattr(function, "__name__", type(function).__name__)
+    name = _name(function)
     doc = docstring_parser.parse(inspect.getdoc(function) or "")
     description = "\n\n".join(filter(None, (doc.short_description, doc.long_description)))
     if not description:
-        raise ConfigError(f"tool `{name}` has no docstring", hint="say what it does in one line")
+        raise _unusable(function, "it has no docstring", hint="say what it does in one line")
     described = {param.arg_name: param.description for param in doc.params}
-    model = _arguments_model(name, function, described)
+    model = _arguments_model(function, described)
     try:
         schema = model.model_json_schema(schema_generator=_Schema)
     except PydanticUserError as error:
-        raise _bad_annotation(name, error) from error
+        raise _bad_annotation(function, error) from error
     schema.pop("title")
     options: _Options = getattr(function, _MARK, _Options())
     return _Tool(
@@ -255,37 +255,38 @@ def _compile(function: Callable[..., Any]) -> _Tool:
 
 
 def _arguments_model(
-    name: str, function: Callable[..., Any], described: Mapping[str, str | None]
+    function: Callable[..., Any], described: Mapping[str, str | None]
 ) -> type[BaseModel]:
     """Make the model of the arguments.
 
     Fields are numbered and carry the parameter's name as alias, so that a parameter may be
     called `json` or `copy` without shadowing pydantic's own attributes.
     """
-    hints = _hints(name, function)
+    hints = _hints(function)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name == "self":
             continue
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ConfigError(
-                f"tool `{name}`: parameter `{parameter}` cannot be passed by name",
+            raise _unusable(
+                function,
+                f"parameter `{parameter}` cannot be passed by name",
                 hint="write every parameter out; a model calls tools by name",
             )
         if parameter.name not in hints:
-            raise ConfigError(
-                f"tool `{name}`: parameter `{parameter.name}` has no annotation",
+            raise _unusable(
+                function,
+                f"parameter `{parameter.name}` has no annotation",
                 hint=f"write `{parameter.name}: str`, or what it is",
             )
         default = ... if parameter.default is parameter.empty else parameter.default
         field = _field(parameter.name, default, hints[parameter.name], described)
         fields[f"field_{len(fields)}"] = (hints[parameter.name], field)
     try:
-        return create_model(
-            name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
-        )
+        settings = ConfigDict(extra="forbid", allow_inf_nan=False)
+        return create_model(_name(function), __config__=settings, **fields)
     except PydanticUserError as error:
-        raise _bad_annotation(name, error) from error
+        raise _bad_annotation(function, error) from error
 
 
 def _field(name: str, default: Any, hint: Any, described: Mapping[str, str | None]) -> Any:
@@ -299,19 +300,30 @@ def _field(name: str, default: Any, hint: Any, described: Mapping[str, str | Non
     return Field(default, alias=name, description=described[name])
 
 
-def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError) as error:
-        raise _bad_annotation(name, error) from error
+        raise _bad_annotation(function, error) from error
 
 
-def _bad_annotation(name: str, error: Exception) -> ConfigError:
+def _bad_annotation(function: Callable[..., Any], error: Exception) -> ConfigError:
     reason = str(error).splitlines()[0]
-    return ConfigError(
-        f"tool `{name}`: an annotation cannot be described as JSON: {reason}",
+    return _unusable(
+        function,
+        f"an annotation cannot be described as JSON: {reason}",
         hint="use str, int, float, bool, list, dict, Literal or a pydantic model",
     )
+
+
+def _unusable(function: Callable[..., Any], what: str, *, hint: str) -> ConfigError:
+    code = getattr(function, "__code__", None)
+    place = f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
+    return ConfigError(f"{place}tool `{_name(function)}`: {what}", hint=hint)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 class _Schema(GenerateJsonSchema):

@@ -261,7 +261,7 @@ def test_a_function_that_cannot_be_a_tool_is_refused_by_name() -> None:
         """Do it."""
 
     for function, text in (
-        (no_docstring, "tool `no_docstring` has no docstring"),
+        (no_docstring, r"test_tools.py:\d+: tool `no_docstring`: it has no docstring"),
         (no_annotation, "tool `no_annotation`: parameter `a` has no annotation"),
         (star, r"tool `star`: parameter `\*args: int` cannot be passed by name"),
         (opaque, "tool `opaque`: an annotation cannot be described as JSON: .*ToolSet"),

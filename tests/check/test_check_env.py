@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -15,9 +16,12 @@ from agentgym.check import Status, check_env
 from agentgym.check.checks import CHECKS
 from agentgym.env import Env, EnvConfig, EnvStep, Reset
 from agentgym.envs.calculator import CalculatorConfig
+from agentgym.envs.code import CodeConfig
 from agentgym.envs.keydoor import KeyDoorConfig
 from agentgym.envs.tool_env import ToolEnv
 from agentgym.errors import ConfigError
+from agentgym.loading import load_env
+from agentgym.sandboxes.local import LocalSandboxConfig
 from agentgym.tools import Final, tool
 from agentgym.types import Message, Task, ToolSpec
 
@@ -396,3 +400,20 @@ async def test_a_report_is_json() -> None:
     )
     (failed,) = [check for check in told["checks"] if check["status"] == "failed"]
     assert set(failed) == {"number", "name", "promise", "status", "message", "where", "hint"}
+
+
+async def test_the_example_of_the_readme_passes(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    readme = (request.config.rootpath / "README.md").read_text()
+    (source,) = re.findall(r"```python\n(# guess\.py\n.*?)```", readme, re.DOTALL)
+    (tmp_path / "guess.py").write_text(source)
+    report = await check_env(load_env(str(tmp_path / "guess.py"), {}))
+    assert {result.status for result in report.results} == {Status.PASSED}
+
+
+@pytest.mark.sandbox
+async def test_the_code_environment_passes_in_its_sandbox() -> None:
+    async with LocalSandboxConfig().build() as sandboxes:
+        report = await check_env(CodeConfig, sandboxes=sandboxes, checks=WITHOUT_IMPORT)
+    assert [result for result in report.results if result.status is not Status.PASSED] == []
