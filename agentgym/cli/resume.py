@@ -39,7 +39,8 @@ def resume(
     JSON: as of train.
     """
     from agentgym.cli.output import note
-    from agentgym.cli.training import run_training
+    from agentgym.cli.scoring import preflight
+    from agentgym.cli.training import report_training, run_training
     from agentgym.errors import ConfigError
     from agentgym.store.run import Run
 
@@ -48,13 +49,16 @@ def resume(
         hint = "agentgym run and eval leave runs that only record episodes"
         raise ConfigError(f"{before.root} is not a training", hint=hint)
     resolved = _resolve(before, overrides or [])
-    steps = resolved.config.train.steps
-    if before.status == "finished" and before.step >= steps:
-        note(f"all {steps} steps are done; for more: agentgym resume {run} train.steps=...")
+    config = resolved.config
+    if before.status == "finished" and before.step >= config.train.steps:
+        note(f"all {before.step} steps are done; for more: agentgym resume {run} train.steps=...")
+        report_training(config, before, json=json)
+        return
+    preflight(config, needs_torch=True)
     with Run.resume(run) as found:
         if overrides:
             _rewrite(found, resolved)
-        run_training(resolved.config, found, json=json)
+        run_training(config, found, json=json)
 
 
 def _resolve(run: "Run", overrides: list[str]) -> "Resolved[RunConfig]":

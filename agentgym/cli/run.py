@@ -46,7 +46,7 @@ def run(
         "eval.samples": samples,
         "seed": seed,
     }
-    if not model.startswith("scripted"):
+    if model.partition(":")[0] != "scripted":
         given["model.path"] = str(model_folder(model))
     if out is not None:
         given["out"] = out

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.cli.output import echo, echo_json, note, one_line, paint
 from agentgym.cli.progress import EpisodeCounter
-from agentgym.errors import ConfigError
+from agentgym.errors import AgentGymError, ConfigError, MissingError
 
 if TYPE_CHECKING:
     from agentgym.config.overlay import Resolved
@@ -26,6 +26,8 @@ def model_folder(ref: str) -> Path:
     Raises:
         ConfigError: there is none.
     """
+    from agentgym.engines.model import check_folder
+
     path = Path(ref)
     if (path / "run.json").is_file():
         latest = path / "checkpoints" / "latest"
@@ -36,7 +38,36 @@ def model_folder(ref: str) -> Path:
     if not path.exists():
         hint = "use scripted, scripted:LEVEL, a model folder, a run or a checkpoint"
         raise ConfigError(f"unknown model {ref!r}", hint=hint)
-    return path
+    check_folder(path)
+    return path.resolve()
+
+
+def preflight(config: "RunConfig", *, needs_torch: bool) -> None:
+    """Refuse what cannot run here, before a run directory is made.
+
+    Raises:
+        SandboxUnavailable: the environment needs a sandbox, and none can be started.
+        MissingError: a package is not installed.
+    """
+    import asyncio
+
+    from agentgym.sandboxes.local import probe
+
+    if needs_torch:
+        _check_torch()
+    if config.env.config.needs_sandbox:
+        asyncio.run(probe(config.sandbox))
+
+
+def _check_torch() -> None:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingError(
+            f"training and local models need torch and transformers ({error})",
+            hint="pip install 'agentgym-framework[train]'",
+        ) from error
 
 
 def score_and_report(
@@ -54,6 +85,7 @@ def score_and_report(
     from agentgym.store.run import Run
 
     config = resolved.config
+    preflight(config, needs_torch=not _is_scripted(model))
     with Run.create(
         config.run_dir(),
         config_text=render_toml(resolved),
@@ -106,6 +138,9 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
                 found = await episodes.collect(jobs, make_policy=make_policy, policy_name=model)
             finally:
                 episodes.close()
+    if all(each.end == "error" for each in found):
+        reason = found[-1].reason if found else f"the split {chosen.split} has no task"
+        raise AgentGymError(f"no episode came to an end: {reason}")
     return {
         "env": config.env.id,
         "policy": model,
@@ -132,7 +167,7 @@ async def open_sandboxes(config: "RunConfig") -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _policies(config: "RunConfig", model: str) -> AsyncIterator["MakePolicy"]:
-    if model.partition(":")[0] == "scripted":
+    if _is_scripted(model):
         from agentgym.rollout.scripted import scripted_policies
 
         yield scripted_policies(model)
@@ -148,6 +183,10 @@ async def _policies(config: "RunConfig", model: str) -> AsyncIterator["MakePolic
         yield token_policies(engine, ChatRenderer(loaded.tokenizer), config.rollout.sampling)
     finally:
         await engine.close()
+
+
+def _is_scripted(model: str) -> bool:
+    return model.partition(":")[0] == "scripted"
 
 
 def _summary(trajectories: "Sequence[Trajectory]") -> dict[str, Any]:

@@ -40,9 +40,10 @@ def train(
 
         report_plan(config, json=json)
         return
-    from agentgym.cli.training import check_torch, run_training
+    from agentgym.cli.scoring import preflight
+    from agentgym.cli.training import run_training
 
-    check_torch()
+    preflight(config, needs_torch=True)
     with Run.create(
         config.run_dir(),
         config_text=render_toml(resolved),

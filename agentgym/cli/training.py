@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from agentgym.cli.output import echo, echo_json, note, sparkline
 from agentgym.cli.progress import TrainingProgress
 from agentgym.cli.scoring import open_sandboxes
-from agentgym.errors import MissingError
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
@@ -21,34 +20,22 @@ def run_training(config: "RunConfig", run: "Run", *, json: bool) -> None:
         KeyboardInterrupt: the user stopped it; it is saved.
         AgentGymError: it cannot start or go on.
     """
-    check_torch()
     note(f"run directory {run.root}; watch it: agentgym show {run.root}")
     try:
         asyncio.run(_train(config, run, json=json))
     except KeyboardInterrupt:
         note(f"continue with: agentgym resume {run.root}")
         raise
+    report_training(config, run, json=json)
+
+
+def report_training(config: "RunConfig", run: "Run", *, json: bool) -> None:
+    """Print what came of a training."""
     report = _report(config, run)
     if json:
         echo_json(report)
     else:
         _print(report, run)
-
-
-def check_torch() -> None:
-    """Refuse to begin what cannot be done here.
-
-    Raises:
-        MissingError: a package for training is not installed.
-    """
-    try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise MissingError(
-            f"training needs torch and transformers ({error})",
-            hint="pip install 'agentgym-framework[train]'",
-        ) from error
 
 
 async def _train(config: "RunConfig", run: "Run", *, json: bool) -> None:

@@ -13,6 +13,8 @@ from agentgym.config.layers import Layers, dotted
 from agentgym.config.toml import KeyPath, render_value
 from agentgym.errors import AgentGymError, ConfigError
 
+_HINT = "agentgym config show env.id=ENV lists every key with its default"
+
 
 class Checker:
     """Finds unknown keys and names, and completes sections from their fields' defaults."""
@@ -50,7 +52,8 @@ class Checker:
                 self._table(kind, value, here, models)
             elif isinstance(value, bool) and not _takes_bool(fields[key].annotation):
                 where = self._layers.blame(here)
-                raise ConfigError(f"{where}: `{dotted(here)}` takes no {render_value(value)}")
+                message = f"{where}: `{dotted(here)}` should be a number, not {render_value(value)}"
+                raise ConfigError(message, hint=_HINT)
 
     def _fields(
         self, model: type[BaseModel], given: dict[str, Any], path: KeyPath
@@ -59,7 +62,7 @@ class Checker:
             return _fields_of(model, given)
         except AgentGymError as error:  # naming a class that cannot be loaded
             where = self._layers.blame((*path, "id"))
-            raise type(error)(f"{where}: {error}", hint=error.hint) from error
+            raise type(error)(f"{where}: {error}", hint=error.hint or _HINT) from error
 
     def _unknown_key(
         self, path: KeyPath, model: type[BaseModel], siblings: Iterable[type[BaseModel]]
@@ -114,14 +117,16 @@ def explain(model: type[BaseModel], layers: Layers, error: ErrorDetails) -> Conf
         return ConfigError(f"missing key `{key}`", hint=hint)
     where = layers.blame(path)
     if error["type"] == "extra_forbidden":
-        return ConfigError(f"{where}: unknown key `{key}`")
+        return ConfigError(f"{where}: unknown key `{key}`", hint=_HINT)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "Input should be a table of keys"
     if error["type"] in ("value_error", "assertion_error", "other_key"):
-        return ConfigError(f"{where}: `{key}`: {message}" if key else f"{where}: {message}")
+        return ConfigError(f"{where}: `{key}`: {message}" if key else message, hint=_HINT)
     message = f"{where}: `{key}` {_lower(message.removeprefix('Input '))}"
-    return ConfigError(f"{message}, not {_shown(error['input'])}", hint=_close_literal(error))
+    return ConfigError(
+        f"{message}, not {_shown(error['input'])}", hint=_close_literal(error) or _HINT
+    )
 
 
 def _first_required(model: type[BaseModel], path: KeyPath) -> KeyPath:

@@ -1,0 +1,125 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from agentgym.config.overlay import flatten, render_toml, resolve
+from agentgym.config.run import EnvSection, RunConfig, free_dir, recorded, resolve_words
+from agentgym.envs import ENVS
+from agentgym.errors import ConfigError
+from agentgym.trainers.credit import CREDITS
+
+CODE = "agentgym/Code-v0"
+GATED = ("shaping.name=gated", 'shaping.levels=["low", "high"]')
+
+
+def refused(*words: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve_words([f"env.id={CODE}", *words])
+    return f"{caught.value} | {caught.value.hint}"
+
+
+def test_importing_it_imports_no_torch() -> None:
+    code = "import sys, agentgym.config.run; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("env", sorted(ENVS))
+@pytest.mark.parametrize("credit", sorted(CREDITS))
+def test_every_environment_and_estimator_renders_and_reads_back(
+    env: str, credit: str, tmp_path: Path
+) -> None:
+    resolved = resolve_words([f"env.id={env}", f"credit.name={credit}", "env.max_turns=7"])
+    file = tmp_path / "config.toml"
+    file.write_text(render_toml(resolved))
+    again = recorded(file)
+    assert again.config == resolved.config
+    assert again.provenance == resolved.provenance
+    assert again.provenance["env.max_turns"] == "command line"
+    assert again.provenance["train.steps"] == "default"
+
+
+def test_terms_of_shaping_may_be_tables_in_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "gated.toml"
+    file.write_text(
+        f'[env]\nid = "{CODE}"\n[shaping]\nname = "gated"\n'
+        '[[shaping.levels]]\nterm = "outcome"\n[[shaping.levels]]\nterm = "public"\nweight = 0.5\n'
+    )
+    resolved = resolve(RunConfig, [file])
+    assert [level.weight for level in resolved.config.shaping.levels] == [1.0, 0.5]
+    assert resolved.provenance["shaping.levels"] == f"{file}:5"
+    (tmp_path / "config.toml").write_text(render_toml(resolved))
+    assert recorded(tmp_path / "config.toml").config == resolved.config
+
+
+def test_the_section_of_an_environment_has_its_keys() -> None:
+    config = resolve_words([f"env.id={CODE}", "env.tier=easy"]).config
+    assert config.env.id == CODE
+    assert config.env.config.tier == "easy"
+    assert flatten(config)["env.tier"] == "easy"
+    assert EnvSection.of(CODE, tier="easy") == config.env
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["env.teir=easy"], "unknown key `env.teir` | did you mean `env.tier`?"),
+        (["env.tier=esy"], "`env.tier` should be 'easy', 'medium' or 'hard'"),
+        (["env.size=4"], "unknown key `env.size`"),
+        (["env.max_turns=0"], "`env.max_turns` should be greater than or equal to 1, not 0"),
+        (["env.id=agentgym/Cod-v0"], "unknown environment 'agentgym/Cod-v0' | did you mean"),
+        (["env.id=3"], "`env.id` should be a valid string, not 3"),
+        (["credit.name=grop"], "unknown credit 'grop' | did you mean \"grpo\"?"),
+        (["credit.name=grpo", "credit.step_weight=1"], 'is no key of credit "grpo"'),
+        (["shaping.name=gate"], 'did you mean "gated"?'),
+        (["eval.split=dev"], "`eval.split`: agentgym/Code-v0 has the splits train, test"),
+        (["rollout.sampling.top_p=0.9"], "unknown key `rollout.sampling.top_p`"),
+        (["sandbox.limits.wall_s=-1"], "`sandbox.limits.wall_s` should be greater than 0"),
+        (["loss.clip_low=true"], "`loss.clip_low` should be a number, not true"),
+    ],
+)
+def test_what_is_wrong_is_named(words: list[str], text: str) -> None:
+    assert text in refused(*words)
+
+
+def test_an_environment_must_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"missing key `env\.id`"):
+        resolve_words(["seed=1"])
+    with pytest.raises(ConfigError, match=r"`env\.id` is missing"):
+        resolve_words(["env.tier=easy"])
+
+
+def test_a_file_is_kept_by_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from agentgym import EnvConfig\n"
+        "class MineConfig(EnvConfig):\n    id = 'me/Mine-v0'\n    depth: int = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for ref in ("mine.py", "mine.py:MineConfig"):
+        config = resolve_words([f"env.id={ref}", "env.depth=4"]).config
+        assert config.env.id == str(tmp_path / ref)
+        assert config.run_dir().name.startswith("mine-")
+
+
+def test_a_free_directory_gets_a_number(tmp_path: Path) -> None:
+    assert free_dir(tmp_path / "a") == tmp_path / "a"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a-2").mkdir()
+    assert free_dir(tmp_path / "a") == tmp_path / "a-3"
+
+
+def test_every_section_forbids_unknown_keys_and_changes() -> None:
+    def models(model: type[BaseModel]) -> set[type[BaseModel]]:
+        found = {model}
+        for info in model.model_fields.values():
+            if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+                found |= models(info.annotation)
+        return found
+
+    for model in models(RunConfig):
+        assert model.model_config.get("extra") == "forbid", model
+        assert model.model_config.get("frozen"), model
