@@ -2,24 +2,24 @@
 
 import copy
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from agentgym.engines.model import Loaded, load_model, quiet
 from agentgym.env import EnvConfig
-from agentgym.errors import AgentGymError, StoreError
+from agentgym.errors import AgentGymError, ConfigError, StoreError
 from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink
 from agentgym.rollout.collect import to_groups, token_policies
-from agentgym.rollout.scripted import scripted_policies
 from agentgym.sandbox import Sandboxes
 from agentgym.store.run import Run, Status
 from agentgym.table import StepTable, build_table
 from agentgym.trainers.annotate import annotate, check_annotations
 from agentgym.trainers.batch import make_rows
+from agentgym.trainers.begin import begin
 from agentgym.trainers.checkpoint import (
     REFERENCE,
     clean,
@@ -29,30 +29,24 @@ from agentgym.trainers.checkpoint import (
 )
 from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
-from agentgym.trainers.evaluate import evaluate, score
+from agentgym.trainers.evaluate import evaluate
 from agentgym.trainers.interrupt import Interrupt, Interrupted
 from agentgym.trainers.record import Recorder
-from agentgym.trainers.scalars import Clock, describe
+from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import (
     Parts,
     Settings,
     build_parts,
     build_policy,
-    load_first_model,
     seeded,
 )
 from agentgym.trainers.shaping.base import Shaped
 from agentgym.trainers.update import Updated, Updater
-from agentgym.trainers.warm_start import demonstrations, imitate
+from agentgym.trainers.watch import OnPhase, Watch
 from agentgym.types import Group, Trajectory, derive_seed
 
 OnStep = Callable[[int, int, Mapping[str, float]], None]
 """(steps done, steps of the run, scalars of the last one)."""
-
-OnPhase = Callable[[str, int, int], None]
-"""(name of the phase, done, of how many)."""
-
-T = TypeVar("T")
 
 
 async def train(
@@ -74,11 +68,13 @@ async def train(
         AgentGymError: it cannot start or go on.
     """
     check_annotations(settings.credit.requires)
+    _check_temperature(settings)
     seed = derive_seed(settings.seed, "torch")
     status: Status = "failed"
     with seeded(seed, deterministic=settings.rollout.deterministic), Interrupt() as interrupt:
-        trainer = Trainer(settings, run, env=env, sandboxes=sandboxes, interrupt=interrupt)
-        trainer.on_step, trainer.on_phase = on_step, on_phase
+        watch = Watch(interrupt, on_phase)
+        trainer = Trainer(settings, run, env=env, sandboxes=sandboxes, watch=watch)
+        trainer.on_step = on_step
         try:
             await trainer.start()
             await trainer.loop()
@@ -109,7 +105,7 @@ class Trainer:
         *,
         env: EnvConfig,
         sandboxes: Sandboxes | None,
-        interrupt: Interrupt,
+        watch: Watch,
     ) -> None:
         self.settings = settings
         self.run = run
@@ -117,11 +113,9 @@ class Trainer:
         self.step = 0
         """Optimiser steps done; also the version of the policy."""
         self.on_step: OnStep | None = None
-        self.on_phase: OnPhase | None = None
         self._sandboxes = sandboxes
-        self._interrupt = interrupt
+        self._watch = watch
         self._started = time.perf_counter()
-        self._clock = Clock()
         self._tasks = TaskStream(env, seed=settings.seed)
         self._cursor = 0  # tasks taken when the last step was done
         self._is_ready = False
@@ -148,6 +142,7 @@ class Trainer:
         self.run.event("start", step=self.step, resumed=folder is not None)
         if folder is None:
             await self._begin()
+        self._cursor = self._tasks.position
         await self.sync()
         self._is_ready = True
         self.save()
@@ -156,16 +151,18 @@ class Trainer:
         """Take the steps that are left."""
         if self.step == 0 and self.settings.eval.every:
             await self.evaluate()
-        while not self._is_over():
+        is_over = self._is_over()
+        while not is_over:
             await self.take_step()
-            if self._is_due(self.settings.eval.every):
+            is_over = self._is_over()
+            if self.settings.eval.every and (is_over or self.step % self.settings.eval.every == 0):
                 await self.evaluate()
-            if self._is_due(self.settings.checkpoint.every):
+            if is_over or self.step % self.settings.checkpoint.every == 0:
                 self.save()
 
     async def take_step(self) -> None:
         """Go once along the line, from tasks to weights."""
-        self._clock = Clock()
+        self._watch.restart()
         groups = await self.collect()
         trajectories = [each for group in groups for each in group.trajectories if usable(each)]
         table = self.annotate(build_table(groups), trajectories)
@@ -173,7 +170,7 @@ class Trainer:
         advantages = self.settings.credit(table, shaped.rewards)
         rows = make_rows(trajectories, table, advantages)
         schedules = {"progress": self.progress, "lr": self.lr}
-        with self._clock.phase("update"):
+        with self._watch.phase("update"):
             seed = derive_seed(self.settings.seed, "shuffle", self.step)
             updated = self.updater.update(rows, lr=self.lr, seed=seed)
         self._recorder.update(
@@ -210,6 +207,8 @@ class Trainer:
         teaching, equal = self._split_equal(teaching)
         for _ in range(rollout.max_refills):
             missing = rollout.groups - len(teaching)
+            if not missing:
+                break
             more, same = self._split_equal(await self._roll_out(drawn, missing))
             teaching, equal, drawn = teaching + more, equal + same, drawn + missing
         chosen = (teaching + equal)[: rollout.groups]
@@ -222,7 +221,7 @@ class Trainer:
                 f"no episode of step {self.step} came to an end without a fault",
                 hint="the reasons are in the run directory: agentgym show RUN",
             )
-        with self._clock.phase("annotate"):
+        with self._watch.phase("annotate"):
             return annotate(
                 table,
                 trajectories,
@@ -237,7 +236,7 @@ class Trainer:
 
     async def sync(self) -> None:
         """Hand the weights to the engine, under the number of steps they took."""
-        with self._clock.phase("sync"):
+        with self._watch.phase("sync"):
             weights = None if self.parts.is_shared else self.parts.policy.model.state_dict()
             await self.parts.engine.load_weights(weights, version=self.step)
 
@@ -254,7 +253,7 @@ class Trainer:
             **describe(trajectories, table, shaped, success=type(self.env).success),
             **updated.metrics,
             **schedules,
-            **self._clock.scalars(num_tokens=int(table.token_start[-1])),
+            **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             "faults": float(self._episodes.faults),
         }
         self._metrics.log(self.step, scalars)
@@ -269,7 +268,7 @@ class Trainer:
         if config.greedy:
             modes["greedy"] = sampling.model_copy(update={"temperature": 0.0})
         for mode, drawing in modes.items():
-            found = await self._watch(
+            found = await self._watch.run(
                 "eval",
                 config.episodes * config.samples,
                 evaluate(
@@ -290,7 +289,7 @@ class Trainer:
         if not self._is_ready or self._saved == self.step:
             return
         reference = self.updater.reference
-        with self._clock.phase("checkpoint"), quiet():
+        with self._watch.phase("checkpoint"), quiet():
             folder = save_checkpoint(
                 self.run.checkpoints_dir,
                 self.step,
@@ -323,9 +322,6 @@ class Trainer:
         is_late = limit is not None and time.perf_counter() - self._started >= limit
         return is_late or self.step >= self.settings.train.steps
 
-    def _is_due(self, every: int) -> bool:
-        return every > 0 and (self.step % every == 0 or self._is_over())
-
     # Parts of the verbs
 
     async def _roll_out(self, first: int, count: int) -> list[Group]:
@@ -340,7 +336,7 @@ class Trainer:
         ]
         policies = token_policies(self.parts.engine, self.parts.renderer, rollout.sampling)
         work = self._episodes.collect(jobs, make_policy=policies, policy_name=self._policy_name)
-        return to_groups(await self._watch("collect", len(jobs), work))
+        return to_groups(await self._watch.run("collect", len(jobs), work))
 
     def _split_equal(self, groups: list[Group]) -> tuple[list[Group], list[Group]]:
         """Part the groups whose returns differ from those whose returns are all equal."""
@@ -352,39 +348,29 @@ class Trainer:
             [group for group, is_equal in zip(groups, equal, strict=True) if is_equal],
         )
 
-    async def _watch(self, name: str, total: int, work: Coroutine[Any, Any, T]) -> T:
-        """Await a phase that plays `total` episodes; an interruption gives it up."""
-        self._phase, self._done, self._total = name, 0, total
-        with self._clock.phase(name):
-            return await self._interrupt.give_up(work)
-
     def _on_episode(self, trajectory: Trajectory) -> None:
-        self._done += 1
         if trajectory.end == "error":
             self.run.event("fault", episode=trajectory.id, reason=trajectory.reason)
-        if self.on_phase is not None:
-            self.on_phase(self._phase, self._done, self._total)
+        self._watch.advance()
 
     # The first checkpoint, and the way back from any
 
     async def _begin(self) -> None:
-        """Make the first policy: load it, and let it imitate the teacher where asked for."""
-        demos = await self._demonstrate() if self.settings.warm_start.steps else []
-        loaded = await load_first_model(
+        parts = await begin(
             self.settings,
-            self.run.root / "model",
+            self.run,
             env=self.env,
+            episodes=self._episodes,
+            tasks=self._tasks,
             sandboxes=self._sandboxes,
-            seen=demos,
+            metrics=self._metrics,
+            watch=self._watch,
         )
-        self._use(build_parts(self.settings, loaded))
-        if demos:
-            self._imitate(demos)
+        self._use(parts)
         if self.settings.loss.kl_penalty:
-            self.updater.reference = copy.deepcopy(self.parts.policy)
+            self.updater.reference = copy.deepcopy(parts.policy)
 
     def _restore(self, folder: Path) -> None:
-        """Go on from a checkpoint."""
         state = load_state(folder)
         self._use(build_parts(self.settings, self._load(folder)))
         self.updater.optimizer.load_state_dict(state["optimizer"])
@@ -393,8 +379,7 @@ class Trainer:
             self.updater.reference = build_policy(self.settings, reference)
         torch.set_rng_state(state["rng"])
         self.step = self._saved = state["step"]
-        self._cursor = state["tasks"]
-        self._tasks.skip(self._cursor)
+        self._tasks.skip(state["tasks"])
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -415,53 +400,10 @@ class Trainer:
     def _load(self, folder: Path, **changes: Any) -> Loaded:
         return load_model(self.settings.model.model_copy(update={"path": str(folder), **changes}))
 
-    async def _demonstrate(self) -> list[Trajectory]:
-        """Let the teacher play, one episode per task."""
-        config = self.settings.warm_start
-        jobs = [
-            job
-            for index in range(config.episodes)
-            for job in self._tasks.jobs(f"warm-{index:06d}", group_size=1)
-        ]
-        self._cursor = self._tasks.position
-        work = self._episodes.collect(
-            jobs, make_policy=scripted_policies(config.policy), policy_name=config.policy
-        )
-        return await self._watch("teach", len(jobs), work)
 
-    def _imitate(self, demos: list[Trajectory]) -> None:
-        settings, config = self.settings, self.settings.warm_start
-        max_context = self.parts.engine.max_context
-        rows = demonstrations(demos, self.parts.renderer, max_context=max_context)
-        if not rows:
-            raise AgentGymError(
-                f"no episode of the teacher {config.policy!r} can be imitated",
-                hint="they ended by faults, or are longer than model.max_context",
-            )
-
-        def on_step(step: int, loss: float) -> None:
-            self._metrics.log(0, {"warm_start/loss": loss, "warm_start/step": step})
-            if self.on_phase is not None:
-                self.on_phase("imitate", step, config.steps)
-            if self._interrupt.requested:
-                raise Interrupted
-
-        with self._clock.phase("imitate"):
-            loss = imitate(
-                self.parts.policy,
-                rows,
-                config=config,
-                grad_clip=settings.optim.grad_clip,
-                max_tokens=settings.train.max_tokens_per_micro_batch,
-                seed=derive_seed(settings.seed, "imitate"),
-                on_step=on_step,
-            )
-        teacher = score(demos, success=type(self.env).success)
-        self.run.event(
-            "warm_start",
-            steps=config.steps,
-            loss=loss,
-            demonstrations=len(rows),
-            teacher=teacher.to_json(),
-            seconds=self._clock.seconds,
+def _check_temperature(settings: Settings) -> None:
+    if settings.rollout.sampling.temperature == 0:
+        raise ConfigError(
+            "rollout.sampling.temperature is 0: a policy that never varies learns nothing",
+            hint="set it to 1",
         )

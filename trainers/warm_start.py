@@ -1,6 +1,6 @@
 """Imitation of a scripted teacher: what the policy has to know before reward can teach it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,8 +10,6 @@ from agentgym.trainers.policy import TrainerPolicy
 from agentgym.trainers.settings import OptimConfig, WarmStartConfig
 from agentgym.trainers.update import make_optimizer, take_step
 from agentgym.types import Trajectory
-
-_LOG_EVERY = 50
 
 
 def demonstrations(
@@ -50,23 +48,19 @@ def imitate(
     grad_clip: float,
     max_tokens: int,
     seed: int,
-    on_step: Callable[[int, float], None] | None = None,
-) -> float:
-    """Train on demonstrations for a fixed number of steps and return the last mean loss.
+) -> Iterator[float]:
+    """Train on demonstrations for a fixed number of steps, and yield the loss of each.
 
-    `on_step` is called with the number of steps done and the mean loss of the last of them.
+    The loss is the mean negative log-probability of the teacher's tokens.
     """
     optim = OptimConfig(lr=config.lr, warmup_steps=max(1, config.steps // 20), decay="cosine")
     optimizer = make_optimizer(policy, optim)
     batches = _batches(rows, size=config.batch_size, seed=seed)
-    losses: list[float] = []
     for step in range(config.steps):
-        losses.append(_backward(policy, next(batches), max_tokens=max_tokens))
+        loss = _backward(policy, next(batches), max_tokens=max_tokens)
         lr = optim.rate(step, config.steps)
         take_step(optimizer, policy, lr=lr, grad_clip=grad_clip)
-        if on_step is not None and (step + 1) % _LOG_EVERY == 0:
-            on_step(step + 1, _mean(losses[-_LOG_EVERY:]))
-    return _mean(losses[-_LOG_EVERY:])
+        yield loss
 
 
 def _batches(rows: Sequence[Row], *, size: int, seed: int) -> Iterator[list[Row]]:
@@ -91,7 +85,3 @@ def _backward(policy: TrainerPolicy, rows: Sequence[Row], *, max_tokens: int) ->
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
