@@ -37,12 +37,16 @@ def diagnose() -> list[Finding]:
         _python(),
         *_packages(_CORE, needed=True),
         *_packages(_TRAIN, needed=False),
-        _bubblewrap(),
-        _namespaces(),
+        *diagnose_kernel(),
         *_sandbox(),
         _accelerator(),
         *_disks(),
     ]
+
+
+def diagnose_kernel() -> list[Finding]:
+    """Examine what sandboxes need, without starting one."""
+    return [_bubblewrap(), _namespaces()]
 
 
 def _python() -> Finding:

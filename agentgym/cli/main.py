@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -141,6 +140,8 @@ def _saved(text: str, *, debug: bool) -> str | None:
     if debug:
         note(text)
         return None
+    import tempfile
+
     try:
         descriptor, path = tempfile.mkstemp(prefix="agentgym-crash-", suffix=".txt", text=True)
         with os.fdopen(descriptor, "w", errors="backslashreplace") as file:

@@ -62,11 +62,13 @@ class Layers:
     def _appended(self, path: KeyPath, value: Any) -> tuple[list[Any], str]:
         before: Any = self.values
         for key in path:
-            before = before.get(key, []) if isinstance(before, dict) else []
+            before = before.get(key) if isinstance(before, dict) else None
         if not isinstance(value, list) or not isinstance(before, list):
-            raise ConfigError(f"{COMMAND_LINE}: `{dotted(path)}+=` appends a list to a list")
-        sources = [self.sources[path]] if path in self.sources else []
-        return before + value, ", ".join([*sources, COMMAND_LINE])
+            raise ConfigError(
+                f"{COMMAND_LINE}: `{dotted(path)}+=` appends a list to a list that a file sets",
+                hint=f"write {dotted(path)}=[...] to set the whole list",
+            )
+        return before + value, f"{self.sources[path]}, {COMMAND_LINE}"
 
     def _table(self, path: KeyPath) -> dict[str, Any]:
         table = self.values

@@ -129,7 +129,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(agentgym, config: str, tmp_path: Pat
         _, err = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "continue with: agentgym resume r" in err
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     assert Run.open(tmp_path / "r").status == "interrupted"
     assert list((tmp_path / "r" / "checkpoints").iterdir())
 

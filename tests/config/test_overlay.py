@@ -200,7 +200,10 @@ def test_null_and_appending(write: Any) -> None:
     assert resolved.config.logging is None
     assert resolved.config.optim.betas == (0.1, 0.2)
     assert resolved.provenance["optim.betas"] == "cfg.toml:2, command line"
-    assert refused(file, overrides=("optim.betas+=3",))[0].endswith("appends a list to a list")
+    for text in ("optim.betas+=3", "terms+=[1]", "seed+=[1]"):
+        assert (
+            "+=` appends a list to a list that a file sets" in refused(file, overrides=(text,))[0]
+        )
 
 
 def test_lines_of_multi_line_values_and_dotted_headers(tmp_path: Path) -> None:
