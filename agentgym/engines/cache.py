@@ -55,9 +55,11 @@ class RowCache(Cache):  # type: ignore[misc]
 
     def move(self, *, to: list[int], source: list[int], seen: int) -> None:
         """Copy the columns before `seen` of the rows `source` over the rows `to`, at once."""
+        targets = torch.tensor(to, device=self._target.device)
+        sources = torch.tensor(source, device=self._target.device)
         for block in self._blocks.values():
             part = block[:, :seen]
-            part[to] = part[source]
+            part.index_copy_(0, targets, part.index_select(0, sources))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Return 0: positions and masks are always given."""

@@ -21,6 +21,7 @@ from agentgym.errors import EngineError
 from agentgym.types import Completion
 
 _PREFILL_TOKENS = 8192  # most padded tokens of one prefill pass, which bounds its activations
+_HOLD_STEPS = 4  # most steps that a few requests wait for more, as a prefill pass is dear
 _BUSY = np.iinfo(np.int64).max
 _FREE = -1
 
@@ -87,6 +88,7 @@ class Decoder:
         self._columns = torch.arange(self._cache.columns, device=self._device)
         self._waiting: deque[Request] = deque()
         self._active = 0
+        self._held = 0
         self._clock = itertools.count()
         self._row_of: dict[str, int] = {}
         # What each row holds. The first `_active` rows have a request.
@@ -151,6 +153,11 @@ class Decoder:
 
     def _admit(self) -> list[tuple[int, int]]:
         """Give waiting requests the rows after the active ones; return the ranges to prefill."""
+        few = 8 * len(self._waiting) < self._active
+        if few and self._held < _HOLD_STEPS:
+            self._held += bool(self._waiting)
+            return []
+        self._held = 0
         room = self._max_batch - self._active
         joining = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
         if not joining:

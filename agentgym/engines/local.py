@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
@@ -101,12 +102,14 @@ class LocalEngine(Engine):
         try:
             return await asyncio.wrap_future(request.future)
         except asyncio.CancelledError:
-            self._post(partial(self._decoder.cancel, request))
+            with suppress(EngineError):
+                self._post(partial(self._decoder.cancel, request))
             raise
 
     async def release(self, session: str) -> None:
         """Free the row of a session."""
-        self._post(partial(self._decoder.release, session))
+        with suppress(EngineError):
+            self._post(partial(self._decoder.release, session))
 
     async def load_weights(self, source: Any, *, version: int) -> None:
         """Copy a state dict in, or take note (None) that the shared module itself changed."""
@@ -128,8 +131,6 @@ class LocalEngine(Engine):
         await asyncio.to_thread(self._thread.join)
 
     def _check(self, token_ids: Sequence[int]) -> None:
-        if self._closed:
-            raise EngineError("the engine is closed")
         if not 0 < len(token_ids) < self.max_context:
             raise EngineError(
                 f"a prompt of {len(token_ids)} tokens: it must have 1 to {self.max_context - 1}, "
@@ -140,12 +141,12 @@ class LocalEngine(Engine):
 
     def _post(self, job: Callable[[], None]) -> None:
         with self._wake:
+            if self._closed:
+                raise EngineError("the engine is closed")
             self._jobs.append(job)
             self._wake.notify()
 
     async def _between_steps(self, job: Callable[[], None]) -> None:
-        if self._closed:
-            raise EngineError("the engine is closed")
         done: Future[None] = Future()
         self._post(partial(_settle, done, job))
         await asyncio.wrap_future(done)
@@ -161,9 +162,10 @@ class LocalEngine(Engine):
             with self._wake:
                 self._wake.wait_for(self._has_work)
                 jobs, self._jobs = self._jobs, deque()
+                closed = self._closed
             for job in jobs:
                 job()
-            if self._closed:
+            if closed:
                 self._decoder.fail(EngineError("the engine was closed"))
                 return
             if not self._paused and self._decoder.busy:
