@@ -178,7 +178,11 @@ async def _policies(config: "RunConfig", model: str) -> AsyncIterator["MakePolic
     from agentgym.rollout.collect import token_policies
 
     loaded = load_model(config.model)
-    engine = LocalEngineConfig().build(loaded.model, max_context=loaded.max_context)
+    engine = LocalEngineConfig().build(
+        loaded.model,
+        max_context=loaded.max_context,
+        deterministic=config.rollout.deterministic,
+    )
     try:
         yield token_policies(engine, ChatRenderer(loaded.tokenizer), config.rollout.sampling)
     finally:

@@ -74,7 +74,7 @@ class Checker:
             names = " and ".join(f'"{_name(kind)}"' for kind in others)
             return ConfigError(
                 f'{where}: `{dotted(path)}` is no key of {section} "{_name(model)}"',
-                hint=f"{names} has it; remove it, or replace the section: "
+                hint=f"{names} {'has' if len(others) == 1 else 'have'} it; remove it, or replace the section: "
                 f"{section}='{{name = \"{_name(model)}\"}}'",
             )
         known = list(_known_keys(self._model, self._layers.values))
