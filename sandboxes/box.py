@@ -58,6 +58,11 @@ class _Reply(NamedTuple):
     stderr: bytes
 
 
+class _Counters(NamedTuple):
+    oom_kills: int
+    cpu_s: float | None
+
+
 class LocalSandbox(Sandbox):
     """A bubblewrap sandbox with a warm Python worker as its PID 1."""
 
@@ -73,6 +78,8 @@ class LocalSandbox(Sandbox):
         self.num_calls = 0
         self.num_leases = 0
         """Kept by the pool."""
+        self.gone = launched.gone
+        """Done when nothing of it is left."""
         self._launched = launched
         self._channel = launched.channel
         self._group = launched.slot.group
@@ -97,10 +104,10 @@ class LocalSandbox(Sandbox):
         )
         sandbox = cls(launched, blueprint, exec_slots=exec_slots)
         try:
-            sandbox._limit(blueprint.limits)
+            sandbox._prepare(blueprint.limits)
             await sandbox._become_ready()
         except BaseException:
-            sandbox._destroy()
+            sandbox.destroy()
             raise
         finally:
             os.close(launched.stderr)
@@ -150,46 +157,52 @@ class LocalSandbox(Sandbox):
         except (SandboxDied, SandboxProtocolError, TimeoutError):
             return False
         if reply.code != 1:
-            self._destroy()
+            self.destroy()
         return reply.code == 1
 
     async def close(self) -> None:
         """Kill the worker and wait until nothing is left."""
-        self._destroy()
-        await asyncio.wait([self._launched.gone], timeout=_CLOSE_S)
+        self.destroy()
+        await asyncio.wait([self.gone], timeout=_CLOSE_S)
+
+    def destroy(self) -> None:
+        """Have it killed, without waiting: what is left to do happens in the spawner."""
+        if self.lost:
+            return
+        self.lost = True
+        self._launched.kill()
+        if self._busy:
+            self._channel.shutdown(socket.SHUT_RDWR)
+        else:
+            self._channel.close()
 
     def is_quiet(self) -> bool:
         """Whether it is alive and waits to be asked."""
         try:
             self._expect_silence()
         except (OSError, SandboxDied, SandboxProtocolError):
-            self._destroy()
+            self.destroy()
         return not self.lost
 
     async def _run(
         self, operation: bytes, subject: bytes, stdin: bytes, limits: Limits | None
     ) -> ExecResult:
         limits = limits or self._default_limits
-        group = self._group
         async with self._exec_slots:
-            self._limit(limits)
-            oom_kills = group.oom_kills() if group else 0
-            cpu_s = group.cpu_s() if group else None
-            lost = None
+            before = self._prepare(limits)
             try:
                 reply = await self._call(operation, subject, stdin, limits)
             except TimeoutError:
-                lost = ExecResult(status=Status.TIMEOUT, wall_s=limits.wall_s, sandbox_lost=True)
+                return ExecResult(status=Status.TIMEOUT, wall_s=limits.wall_s, sandbox_lost=True)
             except SandboxDied:
-                lost = ExecResult(status=Status.OOM, sandbox_lost=True)
-                if not (group and group.oom_kills() > oom_kills):
+                kills = self._counters().oom_kills - before.oom_kills
+                if not kills:
                     raise
-            oom_kills = group.oom_kills() - oom_kills if group else 0
-        if lost:
-            return replace(lost, oom_kills=oom_kills)
-        if group and cpu_s is not None:
-            reply = reply._replace(cpu_s=(group.cpu_s() or 0.0) - cpu_s)
-        return _result(reply, limits, oom_kills)
+                return ExecResult(status=Status.OOM, oom_kills=kills, sandbox_lost=True)
+            after = self._counters()
+        if before.cpu_s is not None and after.cpu_s is not None:
+            reply = reply._replace(cpu_s=after.cpu_s - before.cpu_s)
+        return _result(reply, limits, after.oom_kills - before.oom_kills)
 
     async def _file(
         self, operation: bytes, prefix: bytes, path: str, content: bytes, max_bytes: int
@@ -205,7 +218,7 @@ class LocalSandbox(Sandbox):
             except TimeoutError as error:
                 raise SandboxDied(f"{self.id} did not answer for {path!r}") from error
         if reply.status is not Status.EXITED:
-            self._destroy()
+            self.destroy()
             raise SandboxDied(f"{self.id}: access to {path!r} ended with {reply.status}")
         if reply.code == errno.ENOENT:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -213,13 +226,27 @@ class LocalSandbox(Sandbox):
             raise ValueError(f"{path!r}: {_FILE_ERRORS.get(reply.code, os.strerror(reply.code))}")
         return reply.stdout
 
-    def _limit(self, limits: Limits) -> None:
+    def _prepare(self, limits: Limits) -> _Counters:
         """Set the limits that hold for the whole tree; bwrap and the worker are in it."""
         if self._group and limits != self._applied:
-            self._group.limit(
-                memory_bytes=limits.memory_bytes, pids=limits.pids + 2, cpus=self._cpus
-            )
+            try:
+                self._group.limit(
+                    memory_bytes=limits.memory_bytes, pids=limits.pids + 2, cpus=self._cpus
+                )
+            except OSError as error:  # it is gone, or holds more than that already
+                self.destroy()
+                raise SandboxDied(f"{self.id} cannot be limited: {error}") from error
             self._applied = limits
+        return self._counters()
+
+    def _counters(self) -> _Counters:
+        if self._group is None:
+            return _Counters(0, None)
+        try:
+            return _Counters(self._group.oom_kills(), self._group.cpu_s())
+        except OSError as error:
+            self.destroy()
+            raise SandboxDied(f"{self.id} died, and its control group: {error}") from error
 
     async def _become_ready(self) -> None:
         limits = Limits(keep_output_bytes=64)
@@ -227,7 +254,7 @@ class LocalSandbox(Sandbox):
             async with asyncio.timeout(_START_S):
                 ready = await self._receive(0, limits)
         except SandboxDied as error:
-            await asyncio.wait([self._launched.gone], timeout=_CLOSE_S)
+            await asyncio.wait([self.gone], timeout=_CLOSE_S)
             raise bubblewrap.explain(self._complaint()) from error
         except TimeoutError as error:
             raise SandboxUnavailable(f"no sandbox was ready within {_START_S:g} s") from error
@@ -243,7 +270,7 @@ class LocalSandbox(Sandbox):
             said = os.read(self._launched.stderr, 4096).decode("utf-8", "replace")
         except BlockingIOError:
             said = ""
-        return said or (self._launched.gone.result() if self._launched.gone.done() else "")
+        return said or (self.gone.result() if self.gone.done() else "")
 
     async def _call(
         self, operation: bytes, subject: bytes, content: bytes, limits: Limits
@@ -282,7 +309,7 @@ class LocalSandbox(Sandbox):
                 await loop.sock_sendall(self._channel, request + subject + content)
                 return await self._receive(self.num_calls, limits)
         except BaseException as error:
-            self._destroy()
+            self.destroy()
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
                 raise SandboxDied(f"{self.id} died: {error}") from error
             raise
@@ -307,7 +334,10 @@ class LocalSandbox(Sandbox):
         data = bytearray()
         size = header
         while len(data) < size:
-            chunk = await loop.sock_recv(self._channel, max(size - len(data), 1 << 16))
+            try:
+                chunk = await loop.sock_recv(self._channel, max(size - len(data), 1 << 16))
+            except ConnectionError:  # it ended before it had read everything
+                chunk = b""
             if not chunk:
                 raise SandboxDied(f"{self.id} died")
             data += chunk
@@ -329,17 +359,6 @@ class LocalSandbox(Sandbox):
         if out > out_total or err > err_total:
             raise SandboxProtocolError(f"{self.id} sent a broken reply")
         return int(out + err)
-
-    def _destroy(self) -> None:
-        """Have it killed; what is left to do happens in the spawner."""
-        if self.lost:
-            return
-        self.lost = True
-        self._launched.kill()
-        if self._busy:
-            self._channel.shutdown(socket.SHUT_RDWR)
-        else:
-            self._channel.close()
 
 
 def _result(reply: _Reply, limits: Limits, oom_kills: int) -> ExecResult:

@@ -27,7 +27,7 @@ _CONTAINER = "docker run --security-opt seccomp=unconfined --security-opt system
 
 # What bwrap says -> what is the matter, and the command that mends it.
 _COMPLAINTS = (
-    ("Unknown option", "bubblewrap is older than 0.8", "apt-get install bubblewrap"),
+    ("unknown option", "bubblewrap is older than 0.8", "apt-get install bubblewrap"),
     (
         "mount proc",
         "/proc cannot be mounted, as in a container with a masked /proc",
@@ -39,7 +39,7 @@ _COMPLAINTS = (
         "run on a kernel with CONFIG_SECCOMP_FILTER",
     ),
     (
-        "RTM_NEWADDR",
+        "rtm_newaddr",
         "AppArmor restricts user namespaces",
         "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
     ),
@@ -57,7 +57,7 @@ def find() -> str:
     Raises:
         SandboxUnavailable: it is not installed.
     """
-    path = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    path = shutil.which("bwrap")
     if path is None:
         raise SandboxUnavailable(
             "the local sandbox needs bubblewrap", hint="apt-get install bubblewrap"
@@ -99,7 +99,7 @@ def explain(stderr: str) -> SandboxUnavailable:
             f"user namespaces are forbidden here ({said})", hint=_allow_namespaces()
         )
     for phrase, reason, hint in _COMPLAINTS:
-        if phrase in stderr:
+        if phrase in stderr.lower():
             return SandboxUnavailable(f"{reason} ({said})", hint=hint)
     return SandboxUnavailable(f"the sandbox did not start: {said}", hint="agentgym doctor")
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agentgym.errors import SandboxError
-
 logger = logging.getLogger(__name__)
 
 _PARENT = "agentgym"
@@ -53,6 +51,13 @@ class Cgroups:
             folder.mkdir(exist_ok=True)
         return group
 
+    def weigh(self) -> None:
+        """Let the sandboxes together count as several processes; a group counts as one."""
+        file, unit, most = (("cpu.shares", 1024, 262144), ("cpu.weight", 100, 10000))[
+            self.version - 1
+        ]
+        _write(self.roots["cpu"] / file, min(unit * 2 * (os.cpu_count() or 1), most))
+
     def reap(self) -> int:
         """Remove the groups of owners that are gone, and return how many there were."""
         left = {path for root in self.folders for path in root.iterdir() if path.is_dir()}
@@ -87,16 +92,13 @@ class Group:
         """Set the limits.
 
         Raises:
-            SandboxError: the group already holds more memory than that.
+            OSError: the group is gone, or holds more memory than that.
         """
         quota = int(cpus * _PERIOD_US)
-        try:
-            if self.version == 2:
-                self._limit_v2(memory_bytes, quota)
-            else:
-                self._limit_v1(memory_bytes, quota)
-        except OSError as error:
-            raise SandboxError(f"memory limit {memory_bytes} does not fit: {error}") from error
+        if self.version == 2:
+            self._limit_v2(memory_bytes, quota)
+        else:
+            self._limit_v1(memory_bytes, quota)
         _write(self.paths["pids"] / "pids.max", pids)
 
     def oom_kills(self) -> int:
@@ -147,6 +149,7 @@ def detect() -> Cgroups | None:
     found = (_detect_v2(v2, v2 / own) if v2 else None) or _detect_v1(v1)
     if found:
         found.reap()
+        found.weigh()
     return found
 
 

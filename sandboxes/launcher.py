@@ -119,8 +119,9 @@ class Launcher:
 
     async def close(self) -> None:
         """End the spawner, and with it every sandbox. Idempotent."""
-        self._loop.remove_reader(self._control)
-        self._control.close()
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control)
+            self._control.close()
         self._mark_dead()
         await asyncio.to_thread(_wait, self._process)
 
@@ -166,6 +167,11 @@ def _lock_uids() -> tuple[int, socket.socket]:
 
     An abstract socket's name is unique, and free again when its last holder ends.
     """
+    if not _is_mapped(_FIRST_UID + _BLOCKS * _UIDS):
+        raise SandboxUnavailable(
+            "root of this container has too few user ids to give one to each sandbox",
+            hint="run as an ordinary user",
+        )
     for block in range(_BLOCKS):
         lock = socket.socket(socket.AF_UNIX)
         try:
@@ -175,6 +181,11 @@ def _lock_uids() -> tuple[int, socket.socket]:
             continue
         return _FIRST_UID + block * _UIDS, lock
     raise SandboxUnavailable(f"{_BLOCKS} processes with sandboxes run on this machine already")
+
+
+def _is_mapped(uid: int) -> bool:
+    ranges = (line.split() for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(int(first) <= uid < int(first) + int(count) for first, _, count in ranges)
 
 
 def _start_spawner(

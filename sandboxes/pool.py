@@ -43,6 +43,7 @@ class LocalSandboxes:
         self._opening = asyncio.Lock()
         self._launcher: Launcher | None = None
         self._blueprint: Blueprint | None = None
+        self._living: set[LocalSandbox] = set()
         self._spares: deque[LocalSandbox] = deque()
         self._idle: deque[LocalSandbox] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,12 +68,11 @@ class LocalSandboxes:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for sandbox in list(self._living):
+            sandbox.destroy()
         async with self._opening:
             if self._launcher:
                 await self._launcher.close()
-        await asyncio.gather(*(sandbox.close() for sandbox in (*self._spares, *self._idle)))
-        self._spares.clear()
-        self._idle.clear()
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,13 +86,15 @@ class LocalSandboxes:
                 sandbox = waiting.popleft()
                 if sandbox.is_quiet():
                     return sandbox
-                self._in_background(sandbox.close())
         return None
 
     async def _start(self) -> LocalSandbox:
         launcher, blueprint = await self._open()
         async with self._start_slots:
-            return await LocalSandbox.start(launcher, blueprint, exec_slots=self._exec_slots)
+            sandbox = await LocalSandbox.start(launcher, blueprint, exec_slots=self._exec_slots)
+        self._living.add(sandbox)
+        sandbox.gone.add_done_callback(lambda _: self._living.discard(sandbox))
+        return sandbox
 
     async def _open(self) -> tuple[Launcher, Blueprint]:
         """Return the living spawner, starting one if there is none."""
@@ -101,7 +103,10 @@ class LocalSandboxes:
                 raise SandboxUnavailable("these sandboxes are closed")
             if self._blueprint is None:
                 self._blueprint = await asyncio.to_thread(self._draw_up)
-            if self._launcher is None or not self._launcher.alive:
+            if self._launcher and not self._launcher.alive:
+                await self._launcher.close()
+                self._launcher = None
+            if self._launcher is None:
                 self._launcher = Launcher(self._cgroups)
             return self._launcher, self._blueprint
 
@@ -124,18 +129,18 @@ class LocalSandboxes:
         return Blueprint(argv, code, program, self._config.limits, self._config.cpus, self.info)
 
     def _give_back(self, sandbox: LocalSandbox, *, reuse: bool) -> None:
-        if sandbox.num_calls == 0 and not sandbox.lost and not self._closed:
+        if sandbox.lost or self._closed:
+            sandbox.destroy()
+        elif sandbox.num_calls == 0:
             self._spares.append(sandbox)
-        elif reuse and sandbox.num_leases < self._config.max_uses and not self._closed:
+        elif reuse and sandbox.num_leases < self._config.max_uses:
             self._in_background(self._recycle(sandbox))
         else:
-            self._in_background(sandbox.close())
+            sandbox.destroy()
 
     async def _recycle(self, sandbox: LocalSandbox) -> None:
         if await sandbox.reset():
             self._idle.append(sandbox)
-        else:
-            await sandbox.close()
 
     def _refill(self) -> None:
         while len(self._spares) + self._num_starting < self._config.spares and not self._closed:

@@ -1,0 +1,24 @@
+"""Real sandboxes for the tests; without bubblewrap they are skipped, and say so."""
+
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agentgym.sandbox import Sandbox
+from agentgym.sandboxes.local import LocalSandboxConfig
+from agentgym.sandboxes.pool import LocalSandboxes
+
+
+@pytest.fixture
+async def sandboxes() -> AsyncIterator[LocalSandboxes]:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    async with LocalSandboxConfig(spares=0).build() as sandboxes:
+        yield sandboxes
+
+
+@pytest.fixture
+async def sandbox(sandboxes: LocalSandboxes) -> AsyncIterator[Sandbox]:
+    async with sandboxes.lease() as sandbox:
+        yield sandbox
