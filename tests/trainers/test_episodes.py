@@ -1,0 +1,85 @@
+import pytest
+
+from agentgym.envs.keydoor import KeyDoorConfig
+from agentgym.errors import ConfigError
+from agentgym.rollout.collect import RolloutConfig
+from agentgym.rollout.scripted import scripted_policies
+from agentgym.store.episodes import EpisodeWriter, read_heads
+from agentgym.trainers.episodes import Episodes, TaskStream
+from agentgym.types import Task
+
+ENV = KeyDoorConfig(max_turns=4)
+
+
+class FewTasks(KeyDoorConfig):
+    def tasks(self, split):
+        yield from [Task("one", id="1"), Task("two", id="2")][: self.size and 0]
+
+
+def jobs_of(stream, groups=3):
+    return [job for n in range(groups) for job in stream.jobs(f"train-{n:03d}", group_size=2)]
+
+
+def open_episodes(root, seen=None):
+    return Episodes(
+        root, env=ENV, rollout=RolloutConfig(), on_episode=None if seen is None else seen.append
+    )
+
+
+async def play(episodes, jobs):
+    policies = scripted_policies("scripted:random")
+    return await episodes.collect(jobs, make_policy=policies, policy_name="random")
+
+
+async def test_a_completed_episode_is_taken_from_the_record_and_not_repeated(tmp_path):
+    first = open_episodes(tmp_path)
+    jobs = jobs_of(TaskStream(ENV, seed=1))
+    before = await play(first, jobs[:3])
+    first.close()
+    seen = []
+    second = open_episodes(tmp_path, seen)
+    after = await play(second, jobs)
+    second.close()
+    assert [trajectory.id for trajectory in after] == [job.id for job in jobs]
+    assert after[:3] == before
+    assert [trajectory.id for trajectory in seen] == [job.id for job in jobs[3:]]
+    assert len(list(read_heads(tmp_path))) == len(jobs)
+
+
+async def test_a_slot_that_only_has_faults_is_tried_again_under_another_attempt(tmp_path):
+    (job,) = jobs_of(TaskStream(ENV, seed=1), groups=1)[:1]
+    first = open_episodes(tmp_path)
+    (trajectory,) = await play(first, [job])
+    first.close()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    trajectory.end = "error"
+    writer = EpisodeWriter(broken)
+    writer.append(trajectory)
+    writer.close()
+    second = open_episodes(broken)
+    (again,) = await play(second, [job])
+    second.close()
+    assert (again.end != "error", again.attempt) == (True, 1)
+
+
+def test_tasks_come_in_order_and_a_skipped_stream_goes_on():
+    whole, skipped = TaskStream(ENV, seed=3), TaskStream(ENV, seed=3)
+    jobs = jobs_of(whole, groups=5)
+    skipped.skip(2)
+    rest = jobs_of(skipped, groups=3)
+    assert [job.task for job in rest] == [job.task for job in jobs[4:]]
+    assert [job.seed for job in rest] == [job.seed for job in jobs[4:]]
+    assert whole.position == skipped.position == 5
+
+
+def test_a_task_that_comes_again_has_other_seeds():
+    stream = TaskStream(FewTasks(), seed=3)
+    one, two, one_again = (stream.jobs("g", group_size=1)[0] for _ in range(3))
+    assert one.task == one_again.task != two.task
+    assert len({one.seed, two.seed, one_again.seed}) == 3
+
+
+def test_an_environment_without_training_tasks_is_an_error():
+    with pytest.raises(ConfigError, match="no training tasks"):
+        TaskStream(FewTasks(size=4), seed=0).jobs("g", group_size=1)

@@ -1,0 +1,218 @@
+"""The loop on a real environment with a model so small that seconds are enough."""
+
+import json
+
+import numpy as np
+import pytest
+from transformers import AutoModelForCausalLM
+
+from agentgym.config.run import RunConfig
+from agentgym.errors import AgentGymError, ConfigError
+from agentgym.rollout.collect import to_groups
+from agentgym.store.episodes import read_episodes, read_heads
+from agentgym.store.notes import read_notes
+from agentgym.store.run import Run
+from agentgym.table import build_table
+from agentgym.trainers.batch import Cause
+from agentgym.trainers.checkpoint import checkpoints, latest_checkpoint, load_state
+from agentgym.trainers.trainer import train
+
+VALID_COUNTS = {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]}
+
+
+def make_config(**sections):
+    config = {
+        "seed": 5,
+        "env": {"id": "agentgym/KeyDoor-v0", "rules": False, "max_turns": 4},
+        "model": {"tiny": {"layers": 1, "width": 16, "heads": 2, "max_context": 128}},
+        "rollout": {"groups": 3, "group_size": 4, "sampling": {"max_tokens": 3}},
+        "shaping": VALID_COUNTS,
+        "optim": {"lr": 0.01},
+        "warm_start": {
+            "policy": "scripted:random",
+            "episodes": 16,
+            "steps": 40,
+            "batch_size": 8,
+            "lr": 0.02,
+        },
+        "train": {"steps": 2},
+    }
+    return RunConfig.model_validate(config | sections)
+
+
+async def run_training(root, config, **callbacks):
+    with Run.create(root, config_text="", command=[], seed=config.seed) as run:
+        await train(config, run, env=config.env.config, **callbacks)
+    return Run.open(root)
+
+
+async def test_a_run_leaves_everything_in_its_directory(tmp_path):
+    steps, phases = [], []
+    config = make_config(eval={"every": 2, "episodes": 5, "greedy": True})
+    run = await run_training(
+        tmp_path / "run",
+        config,
+        on_step=lambda *args: steps.append(args),
+        on_phase=lambda *args: phases.append(args),
+    )
+    assert run.status == "finished"
+    assert run.step == 2
+    assert [(done, total) for done, total, _ in steps] == [(1, 2), (2, 2)]
+    assert {"success", "reward", "entropy", "grad_norm", "lr", "tokens_per_second"} <= set(
+        steps[0][2]
+    )
+    assert steps[0][2]["drift"] == 0
+    assert steps[0][2]["logprob_gap"] < 1e-4
+    assert [name for name, done, total in phases if done == total] == [
+        "teach",
+        "imitate",
+        "eval",
+        "eval",
+        "collect",
+        "collect",
+        "eval",
+        "eval",
+    ]
+    kinds = [event["kind"] for event in run.events()]
+    assert kinds == [
+        "start",
+        "warm_start",
+        "checkpoint",
+        "eval",
+        "eval",
+        "eval",
+        "eval",
+        "checkpoint",
+    ]
+    lines = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
+    assert [line["step"] for line in lines if "success" in line] == [1, 2]
+    AutoModelForCausalLM.from_pretrained(latest_checkpoint(run.checkpoints_dir))
+    ends = [head.group_id.rpartition("-")[0] for head in read_heads(run.root)]
+    assert ends.count("train-000000") == ends.count("train-000001") == 12
+
+
+async def test_the_notes_tell_what_a_step_used_and_made_of_it(tmp_path):
+    config = make_config()
+    run = await run_training(tmp_path / "run", config)
+    by_id = {trajectory.id: trajectory for trajectory in read_episodes(run.root)}
+    notes = list(read_notes(run.root, "update"))
+    assert [note.payload["step"] for note in notes] == [0, 1]
+    for note in notes:
+        used = [by_id[name] for name in note.payload["trajectories"]]
+        table = build_table(to_groups(used))
+        columns = note.columns
+        shaped = config.shaping(table, progress=note.payload["schedules"]["progress"])
+        np.testing.assert_array_equal(columns["rewards"], shaped.rewards)
+        advantages = config.credit(table, shaped.rewards)
+        np.testing.assert_array_equal(columns["advantages"], advantages)
+        np.testing.assert_array_equal(columns["token_start"], table.token_start)
+        engine = np.concatenate(
+            [np.float32(step.completion.logprobs) for each in used for step in each.steps]
+        )
+        trained = np.isin(columns["cause"], [Cause.TRAINED, Cause.CLIPPED])
+        np.testing.assert_allclose(columns["logprobs"][trained], engine[trained], atol=1e-4)
+        assert np.isnan(columns["logprobs"][~trained]).all()
+        assert ((columns["weights"] > 0) == (columns["cause"] == Cause.TRAINED)).all()
+        assert {
+            version
+            for each in used
+            for step in each.steps
+            for _, version in step.completion.versions
+        } == {note.payload["version"]}
+
+
+async def test_a_finished_run_resumes_to_nothing_and_a_longer_one_goes_on(tmp_path):
+    run = await run_training(tmp_path / "run", make_config())
+    before = load_state(latest_checkpoint(run.checkpoints_dir))
+    longer = make_config(train={"steps": 3})
+    with Run.resume(tmp_path / "run") as run:
+        await train(longer, run, env=longer.env.config)
+    assert Run.open(tmp_path / "run").step == 3
+    after = load_state(latest_checkpoint(run.checkpoints_dir))
+    assert (before["step"], after["step"]) == (2, 3)
+    assert after["tasks"] == before["tasks"] + 3
+
+
+async def test_the_reference_outlives_a_resume(tmp_path):
+    config = make_config(loss={"kl_penalty": 0.1}, train={"steps": 1})
+    run = await run_training(tmp_path / "run", config)
+    first, last = checkpoints(run.checkpoints_dir)
+    start = (first / "model.safetensors").read_bytes()
+    assert (last / "model.safetensors").read_bytes() != start
+    assert (last / "reference" / "model.safetensors").read_bytes() == start
+    seen = []
+    longer = make_config(loss={"kl_penalty": 0.1})
+    with Run.resume(tmp_path / "run") as run:
+        await train(longer, run, env=longer.env.config, on_step=lambda *args: seen.append(args[2]))
+    assert seen[0]["kl_reference"] > 0
+
+
+async def test_groups_that_teach_nothing_are_replaced(tmp_path):
+    """Without a single valid move every group is equal: all rounds are played, then given up."""
+    sections = {
+        "rollout": {
+            "groups": 2,
+            "group_size": 2,
+            "refill_equal_groups": True,
+            "max_refills": 2,
+            "sampling": {"max_tokens": 2},
+        },
+        "shaping": {"name": "outcome"},
+        "train": {"steps": 1},
+        "warm_start": {"steps": 0},
+    }
+    run = await run_training(tmp_path / "run", make_config(**sections))
+    groups = {head.group_id for head in read_heads(run.root)}
+    assert groups == {f"train-000000-{number:03d}" for number in range(6)}
+    (note,) = read_notes(run.root, "update")
+    assert {name.partition(".")[0] for name in note.payload["trajectories"]} == {
+        "train-000000-000",
+        "train-000000-001",
+    }
+    assert load_state(latest_checkpoint(run.checkpoints_dir))["tasks"] == 6
+
+
+async def test_refilled_groups_all_teach(tmp_path):
+    rollout = {
+        "groups": 3,
+        "group_size": 2,
+        "refill_equal_groups": True,
+        "max_refills": 20,
+        "sampling": {"max_tokens": 3},
+    }
+    config = make_config(rollout=rollout, train={"steps": 1})
+    run = await run_training(tmp_path / "run", config)
+    played = {head.group_id for head in read_heads(run.root) if head.group_id < "warm"}
+    assert len(played) > 3
+    (note,) = read_notes(run.root, "update")
+    rewards = np.add.reduceat(note.columns["rewards"], note.columns["step_start"][:-1])
+    assert len(rewards) == 6
+    assert (rewards[0::2] != rewards[1::2]).all()
+
+
+async def test_a_greedy_policy_is_refused(tmp_path):
+    config = make_config(rollout={"sampling": {"temperature": 0}})
+    with pytest.raises(ConfigError, match="temperature"):
+        await run_training(tmp_path / "run", config)
+
+
+async def test_a_teacher_that_is_not_there_is_an_error_and_the_run_says_failed(tmp_path):
+    config = make_config(warm_start={"policy": "scripted:nobody", "steps": 1})
+    with pytest.raises(ConfigError, match="nobody"):
+        await run_training(tmp_path / "run", config)
+    assert Run.open(tmp_path / "run").status == "failed"
+
+
+async def test_demonstrations_that_do_not_fit_are_an_error(tmp_path):
+    model = {"tiny": {"layers": 1, "width": 16, "heads": 2, "max_context": 16}}
+    with pytest.raises(AgentGymError, match="can be imitated"):
+        await run_training(tmp_path / "run", make_config(model=model))
+
+
+async def test_max_seconds_ends_a_run_with_a_checkpoint(tmp_path):
+    config = make_config(
+        train={"steps": 50, "max_seconds": 0.01}, eval={"every": 50, "episodes": 2}
+    )
+    run = await run_training(tmp_path / "run", config)
+    assert run.status == "finished"
+    assert latest_checkpoint(run.checkpoints_dir).name == "000000"
