@@ -1,7 +1,9 @@
 """The engine against the slow obvious way: the whole stream through the model, every time."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 
 from agentgym.engine import SamplingConfig
 from agentgym.engines.local import LocalEngine, LocalEngineConfig
-from agentgym.engines.model import Loaded
+from agentgym.engines.model import Loaded, ModelConfig, load_model
 from agentgym.errors import EngineError
 from agentgym.types import Completion
 
@@ -316,3 +318,44 @@ async def test_a_fault_in_a_step_reaches_the_callers_and_the_engine_goes_on(
         await engine.generate([5], SAMPLED, seed=0)
     hook.remove()
     await engine.generate([5], SAMPLED, seed=0)
+
+
+def architecture(name: str) -> torch.nn.Module:
+    import transformers
+
+    torch.manual_seed(0)
+    shape = {"vocab_size": 150, "hidden_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+    configs = {
+        "qwen2": lambda: transformers.Qwen2Config(**shape, **heads),
+        "qwen3": lambda: transformers.Qwen3Config(**shape, **heads, head_dim=16),
+        "gemma2": lambda: transformers.Gemma2Config(**shape, **heads, head_dim=16),
+        "gpt2": lambda: transformers.GPT2Config(vocab_size=150, n_embd=32, n_layer=2, n_head=4),
+        "gpt_neox": lambda: transformers.GPTNeoXConfig(
+            **shape, num_attention_heads=4, intermediate_size=64
+        ),
+    }
+    config = configs[name]()
+    config.bos_token_id = config.eos_token_id = None
+    return transformers.AutoModelForCausalLM.from_config(config)
+
+
+@pytest.mark.parametrize("name", ["qwen2", "qwen3", "gemma2", "gpt2", "gpt_neox"])
+async def test_other_architectures_agree_with_a_full_pass(loaded: Loaded, name: str) -> None:
+    other = dataclasses.replace(loaded, model=architecture(name).eval())
+    engine = LocalEngine(other.model, max_context=96, max_batch=3, max_sessions=3)
+    records = await asyncio.gather(*[talk(engine, "e" * n, turns=3) for n in range(1, 5)])
+    for prompt, completion in [turn for record in records for turn in record]:
+        assert_logprobs_are_those_of_a_full_pass(other, prompt, completion)
+    await engine.close()
+
+
+async def test_bfloat16_stays_near_a_full_pass(folder: Path) -> None:
+    loaded = load_model(ModelConfig(path=str(folder), dtype="bfloat16", device="cpu"))
+    engine = LocalEngine(loaded.model, max_context=96)
+    prompt, completion = (await talk(engine, "abc", turns=2))[1]
+    ids = [*prompt, *completion.token_ids]
+    logprobs = all_logits(loaded, ids).float().log_softmax(-1)
+    expected = logprobs[np.arange(len(prompt) - 1, len(ids) - 1), list(completion.token_ids)]
+    np.testing.assert_allclose(completion.logprobs, expected, atol=0.2)
+    await engine.close()
