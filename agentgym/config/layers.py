@@ -25,7 +25,7 @@ class Layers:
                 self.put((*path, key), item, source)
             self.sources.setdefault(path, source)
             return
-        self._forget(path)
+        self.forget(path)
         self._table(path[:-1])[path[-1]] = value
         self.sources[path] = source
 
@@ -43,7 +43,7 @@ class Layers:
         value, source = parse_value(value_text.strip()), COMMAND_LINE
         if key.endswith("+"):
             value, source = self._appended(path, value)
-        self._forget(path)
+        self.forget(path)
         self.put(path, value, source)
 
     def source(self, path: KeyPath, otherwise: str) -> str:
@@ -58,6 +58,16 @@ class Layers:
         longest_first = (path[:depth] for depth in range(len(path), 0, -1))
         found = (self.source(part, "") for part in longest_first)
         return next(filter(None, found), COMMAND_LINE)
+
+    def forget(self, path: KeyPath) -> None:
+        """Take a key or a table out."""
+        for known in [known for known in self.sources if known[: len(path)] == path]:
+            del self.sources[known]
+        table: Any = self.values
+        for key in path[:-1]:
+            table = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            table.pop(path[-1], None)
 
     def _appended(self, path: KeyPath, value: Any) -> tuple[list[Any], str]:
         before: Any = self.values
@@ -74,19 +84,10 @@ class Layers:
         table = self.values
         for depth, key in enumerate(path):
             if not isinstance(table.get(key), dict):
-                self._forget(path[: depth + 1])
+                self.forget(path[: depth + 1])
                 table[key] = {}
             table = table[key]
         return table
-
-    def _forget(self, path: KeyPath) -> None:
-        for known in [known for known in self.sources if known[: len(path)] == path]:
-            del self.sources[known]
-        table: Any = self.values
-        for key in path[:-1]:
-            table = table.get(key) if isinstance(table, dict) else None
-        if isinstance(table, dict):
-            table.pop(path[-1], None)
 
 
 def dotted(path: Iterable[str]) -> str:

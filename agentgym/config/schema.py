@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from agentgym.config.layers import Layers, dotted
+from agentgym.config.layers import COMMAND_LINE, Layers, dotted
 from agentgym.config.toml import KeyPath, render_value
 from agentgym.errors import AgentGymError, ConfigError
 
@@ -39,9 +39,12 @@ class Checker:
         siblings: Iterable[type[BaseModel]],
     ) -> None:
         fields = self._fields(model, given, path)
-        for key, value in given.items():
+        for key, value in list(given.items()):
             here = (*path, key)
             if key not in fields:
+                if self._is_of_the_kind_before(here, siblings):
+                    self._layers.forget(here)
+                    continue
                 raise self._unknown_key(here, model, siblings)
             models = _models(fields[key].annotation)
             if isinstance(value, dict) and models:
@@ -54,6 +57,14 @@ class Checker:
                 where = self._layers.blame(here)
                 message = f"{where}: `{dotted(here)}` should be a number, not {render_value(value)}"
                 raise ConfigError(message, hint=_HINT)
+
+    def _is_of_the_kind_before(self, path: KeyPath, siblings: Iterable[type[BaseModel]]) -> bool:
+        """Whether a file set this key for a kind that the command line has replaced by another."""
+        return (
+            self._layers.source((*path[:-1], "name"), "") == COMMAND_LINE
+            and self._layers.source(path, "") != COMMAND_LINE
+            and any(path[-1] in kind.model_fields for kind in siblings)
+        )
 
     def _fields(
         self, model: type[BaseModel], given: dict[str, Any], path: KeyPath

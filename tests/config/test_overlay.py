@@ -119,11 +119,18 @@ def test_a_key_like_no_other_lists_the_keys_of_its_section(write: Any) -> None:
 
 
 def test_a_key_of_another_kind_names_both_kinds(write: Any) -> None:
-    file = write(BASE + '[credit]\nname = "gigpo"\nstep_weight = 0.5\n')
-    message, hint = refused(file, overrides=("credit.name=grpo",))
+    file = write(BASE + '[credit]\nname = "grpo"\nstep_weight = 0.5\n')
+    message, hint = refused(file)
     assert message == 'cfg.toml:4: `credit.step_weight` is no key of credit "grpo"'
     assert hint is not None
     assert hint.startswith('"gigpo" has it')
+
+
+def test_another_kind_on_the_command_line_drops_the_keys_of_the_one_before(write: Any) -> None:
+    file = write(BASE + '[credit]\nname = "gigpo"\nstep_weight = 0.5\n')
+    assert resolve(Config, [file], ["credit.name=grpo"]).config.credit == GRPO()
+    message, _ = refused(file, overrides=("credit.name=grpo", "credit.step_weight=1"))
+    assert message == 'command line: `credit.step_weight` is no key of credit "grpo"'
 
 
 def test_a_section_given_whole_on_the_command_line_replaces_the_one_before(write: Any) -> None:
