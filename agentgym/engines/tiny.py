@@ -89,8 +89,8 @@ def make_tiny(
         num_key_value_heads=config.heads,
         max_position_embeddings=config.max_context,
         tie_word_embeddings=True,
-        # Logits of about unit variance at the start.
-        initializer_range=config.width**-0.5,
+        # Learnt faster than twice and than half as much at width 128, tried on recall of pairs.
+        initializer_range=0.5 * config.width**-0.5,
         bos_token_id=None,
         eos_token_id=backend.token_to_id(END),
         pad_token_id=backend.token_to_id(PAD),
