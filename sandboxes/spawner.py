@@ -76,7 +76,10 @@ class Spawner:
             select.select([self._wake], [], [], 0.1)
 
     def _take_request(self) -> bool:
-        data, fds, _, _ = socket.recv_fds(self._control, 1 << 16, 3)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, 1 << 16, 3)
+        except ConnectionError:
+            return False
         if not data:
             return False
         request = json.loads(data)

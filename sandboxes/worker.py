@@ -7,8 +7,6 @@ modules (`_signal`, `_ctypes`) stand for public ones because start-up is most of
 """
 # ruff: noqa: SIM105, BLE001  (contextlib takes time to import; a program may raise anything)
 
-from __future__ import annotations
-
 import _ctypes
 import _signal  # type: ignore[import-not-found]
 import builtins
@@ -41,6 +39,7 @@ _channel = -1
 _ROOTS = ("/box", "/tmp", "/dev/shm")
 _PR_SET_DUMPABLE = 4
 _CHUNK = 65536
+_chunk = bytearray(_CHUNK)
 
 
 def main() -> None:
@@ -70,54 +69,81 @@ def main() -> None:
 
 
 def _set_dumpable(value: int) -> int:
-    library: Any = _ctypes  # the stubs know neither dlopen(None) nor the type of a call
-    prctl = library.dlsym(library.dlopen(None, 0), "prctl")
-    return int(library.call_function(prctl, (_PR_SET_DUMPABLE, value, 0, 0, 0)))
+    library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # the program itself
+    prctl = _ctypes.dlsym(library, "prctl")
+    return int(_ctypes.call_function(prctl, (_PR_SET_DUMPABLE, value, 0, 0, 0)))
 
 
-def _receive(size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        chunk = os.read(_channel, size - len(data))
-        if not chunk:
-            os._exit(0)
-        data += chunk
-    return bytes(data)
-
-
-def _send(data: bytes) -> None:
+def _receive(size: int) -> bytearray:
+    data = bytearray(size)
     view = memoryview(data)
     while view:
-        view = view[os.write(_channel, view) :]
+        count = os.readv(_channel, [view])
+        if not count:
+            os._exit(0)
+        view = view[count:]
+    return data
+
+
+def _send(*parts: "bytes | memoryview") -> None:
+    views = [memoryview(part) for part in parts if part]
+    while views:
+        count = os.writev(_channel, views)
+        while views and count >= len(views[0]):
+            count -= len(views.pop(0))
+        if views:
+            views[0] = views[0][count:]
 
 
 class _Kept:
-    """The first and the last half of `keep` bytes of a stream, and how many there were."""
+    """The first and the last half of `keep` bytes of a stream, and how many there were.
+
+    Nothing is copied to anywhere else, so that `_forget` finds all of it.
+    """
 
     def __init__(self, keep: int) -> None:
         self.total = 0
-        self.head = bytearray()
-        self.tail = bytearray()
-        self.head_size = keep // 2
-        self.tail_size = keep - keep // 2
+        self.head = bytearray(keep // 2)
+        self.tail = bytearray(keep - keep // 2)  # a ring
 
-    def add(self, chunk: bytes) -> None:
-        self.total += len(chunk)
-        room = self.head_size - len(self.head)
-        self.head += chunk[:room]
-        self.tail += chunk[room:]
-        if len(self.tail) > self.tail_size + 16 * _CHUNK:
-            self._trim()
+    def read(self, fd: int) -> int:
+        """Take what one read gives and return how much it was."""
+        count = os.readv(fd, [_chunk])
+        chunk = memoryview(_chunk)[:count]
+        place = memoryview(self.head)[self.total : self.total + count]
+        place[:] = chunk[: len(place)]
+        rest = chunk[len(place) :]
+        self.total += count
+        self._turn(rest[max(0, len(rest) - len(self.tail)) :])
+        return count
 
-    def content(self) -> bytes:
-        self._trim()
-        return bytes(self.head + self.tail)
+    def parts(self) -> "list[memoryview]":
+        """What is kept, in order."""
+        head, tail = memoryview(self.head), memoryview(self.tail)
+        count = self.total - len(head)
+        if count <= len(tail):
+            return [head[: self.total], tail[: max(0, count)]]
+        at = count % len(tail) if tail else 0
+        return [head, tail[at:], tail[:at]]
 
-    def _trim(self) -> None:
-        del self.tail[: max(0, len(self.tail) - self.tail_size)]
+    def _turn(self, rest: memoryview) -> None:
+        if not rest:
+            return
+        at = (self.total - len(rest) - len(self.head)) % len(self.tail)
+        tail = memoryview(self.tail)
+        place = tail[at : at + len(rest)]
+        place[:] = rest[: len(place)]
+        left = rest[len(place) :]
+        tail[: len(left)] = left
 
 
-def _run(fields: Fields, subject: bytes, content: bytes) -> None:
+def _forget(*buffers: bytearray) -> None:
+    """Overwrite what passed through: forks of this memory run programs of other episodes."""
+    for buffer in buffers:
+        memoryview(buffer)[:] = bytes(len(buffer))
+
+
+def _run(fields: "Fields", subject: bytearray, content: bytearray) -> None:
     """Run one program, kill all it left behind, and report."""
     number, _, wall_s, _, _, _, _, _, keep, most, _, _ = fields
     out, out_end = os.pipe()
@@ -127,40 +153,30 @@ def _run(fields: Fields, subject: bytes, content: bytes) -> None:
     began = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        _program(fields, subject, (source, out_end, err_end))
+        _program(fields, bytes(subject), (source, out_end, err_end))
     for fd in (source, out_end, err_end):
         os.close(fd)
-    streams = {out: _Kept(keep), err: _Kept(keep)}
-    verdict = _watch(pid, streams, feed, content, began + wall_s, most)
+    stdout, stderr = _Kept(keep), _Kept(keep)
+    verdict = _watch(pid, {out: stdout, err: stderr}, feed, content, began + wall_s, most)
     code = _kill_all(pid)
     wall_s = time.monotonic() - began
-    for fd, kept in streams.items():
+    for fd, kept in ((out, stdout), (err, stderr)):
         _drain(fd, kept, most)
         os.close(fd)
-    if verdict == EXITED and max(kept.total for kept in streams.values()) > most:
+    if verdict == EXITED and max(stdout.total, stderr.total) > most:
         verdict = OUTPUT_LIMIT
     if verdict == EXITED and code < 0:
         verdict, code = SIGNALED, -code
-    stdout, stderr = streams[out].content(), streams[err].content()
-    _send(
-        REPLY.pack(
-            number,
-            verdict,
-            code,
-            streams[out].total,
-            streams[err].total,
-            wall_s,
-            _children_cpu_s() - cpu_s,
-            len(stdout),
-            len(stderr),
-        )
-        + stdout
-        + stderr
-    )
+    totals = stdout.total, stderr.total
+    sizes = (min(total, keep) for total in totals)
+    cpu_s = _children_cpu_s() - cpu_s
+    header = REPLY.pack(number, verdict, code, *totals, wall_s, cpu_s, *sizes)
+    _send(header, *stdout.parts(), *stderr.parts())
+    _forget(subject, content, stdout.head, stdout.tail, stderr.head, stderr.tail, _chunk)
 
 
 def _watch(
-    pid: int, streams: dict[int, _Kept], feed: int, content: bytes, deadline: float, most: int
+    pid: int, streams: dict[int, _Kept], feed: int, content: bytearray, deadline: float, most: int
 ) -> int:
     """Move bytes until the program ends or breaks a limit; leave at once if the host hung up."""
     program = os.pidfd_open(pid)
@@ -188,9 +204,7 @@ def _watch(
                         os.close(feed)
                         feed = -1
                 elif fd in streams:
-                    chunk = os.read(fd, _CHUNK)
-                    streams[fd].add(chunk)
-                    if not chunk:
+                    if not streams[fd].read(fd):
                         poll.unregister(fd)
                     if streams[fd].total > most:
                         return OUTPUT_LIMIT
@@ -214,14 +228,11 @@ def _feed(fd: int, content: memoryview) -> memoryview:
 def _drain(fd: int, kept: _Kept, most: int) -> None:
     """Take what is left in a pipe whose writers are all dead."""
     os.set_blocking(fd, False)
-    while kept.total <= most:
-        try:
-            chunk = os.read(fd, _CHUNK)
-        except BlockingIOError:
-            return
-        if not chunk:
-            return
-        kept.add(chunk)
+    try:
+        while kept.total <= most and kept.read(fd):
+            pass
+    except BlockingIOError:  # a writer in another sandbox cannot be; be safe all the same
+        pass
 
 
 def _kill_all(pid: int = -1) -> int:
@@ -245,7 +256,7 @@ def _children_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _program(fields: Fields, subject: bytes, fds: tuple[int, int, int]) -> NoReturn:
+def _program(fields: "Fields", subject: bytes, fds: tuple[int, int, int]) -> "NoReturn":
     """Become the program, in a fork. What it patches is its own: it has no way to the host."""
     code = 1
     try:
@@ -262,7 +273,7 @@ def _program(fields: Fields, subject: bytes, fds: tuple[int, int, int]) -> NoRet
         os._exit(code)
 
 
-def _limit(fields: Fields) -> None:
+def _limit(fields: "Fields") -> None:
     _, _, _, cpu_s, memory, pids, open_files, file_bytes, _, _, _, _ = fields
     limits = [
         (resource.RLIMIT_NPROC, pids + 1),  # this sandbox's user has one more: the worker
@@ -279,7 +290,7 @@ def _limit(fields: Fields) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
 
 
-def _python(code: bytes, _: Fields) -> int:
+def _python(code: bytes, _: "Fields") -> int:
     """Run source as the main module, and end as an interpreter does."""
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     main = type(sys)("__main__")
@@ -319,7 +330,7 @@ def _exit_status(code: object) -> int:
     return 1
 
 
-def _exec(subject: bytes, _: Fields) -> int:
+def _exec(subject: bytes, _: "Fields") -> int:
     """Replace this process; 127 and 126 as shells have it."""
     cwd, count, *words = subject.split(b"\0")
     argv = words[: int(count)]
@@ -340,7 +351,7 @@ def _number(error: OSError) -> int:
     return error.errno or errno.EIO
 
 
-def _replace(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
+def _replace(argv: list[bytes], env: dict[bytes, bytes]) -> "NoReturn":
     if b"/" in argv[0]:
         os.execve(argv[0], argv, env)
     failure = OSError(errno.ENOENT, "")
@@ -354,7 +365,7 @@ def _replace(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     raise failure
 
 
-def _read(path: bytes, fields: Fields) -> int:
+def _read(path: bytes, fields: "Fields") -> int:
     """Write a regular file to stdout; the exit code is an errno."""
     try:
         folder, name = _folder(path)
@@ -371,7 +382,7 @@ def _read(path: bytes, fields: Fields) -> int:
     return 0
 
 
-def _write(subject: bytes, _: Fields) -> int:
+def _write(subject: bytes, _: "Fields") -> int:
     """Replace whatever stands at a path by a file with the bytes of stdin."""
     mode, path = subject.split(b"\0")
     try:
@@ -404,7 +415,7 @@ def _folder(path: bytes, *, make: bool = False) -> tuple[int, bytes]:
     return fd, name
 
 
-def _reset(baseline: Usage) -> bool:
+def _reset(baseline: "Usage") -> bool:
     """Kill, wipe and compare with how it was at the start."""
     try:
         _kill_all()
@@ -416,7 +427,7 @@ def _reset(baseline: Usage) -> bool:
         return False
 
 
-def _usage() -> Usage:
+def _usage() -> "Usage":
     """Mode, blocks and inodes in use of each place a program can write to."""
     usage = {}
     for root in _ROOTS:

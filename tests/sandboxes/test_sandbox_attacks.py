@@ -248,6 +248,32 @@ os._exit = lambda code: None
     assert result.stdout == b"False\n"
 
 
+async def test_memory_of_the_worker_holds_nothing_of_earlier_programs(sandbox: Sandbox) -> None:
+    """A program is a fork of the worker: what others sent through it must be overwritten."""
+    marks = [b"7f3a" * 4 + b"%d" % n for n in range(5)]
+    code = b"import sys; x = '%s'; sys.stdin.read(); print('%s' * 999); sys.stderr.write('%s')"
+    await sandbox.python(code % tuple(marks[:3]), stdin=marks[3] * 999)
+    await sandbox.python("print('x' * 99999)")
+    await sandbox.write_file("/tmp/file", marks[4] * 99)
+    assert await sandbox.read_file("/tmp/file") == marks[4] * 99
+    await sandbox.exec(["sh", "-c", "cat; echo $0", marks[0].decode()], stdin=marks[1])
+    assert await sandbox.reset()
+    scan = """
+import re
+wanted = re.compile(b"[7]f3a[7]f3a[7]f3a[7]f3a")
+with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+    for line in maps.read().splitlines():
+        start, end = (int(x, 16) for x in line.split()[0].split("-"))
+        if line.split()[1][0] == "r" and "[v" not in line:
+            memory.seek(start)
+            found = wanted.findall(memory.read(end - start))
+            if found: print(line, len(found))
+print("scanned")
+"""
+    result = await sandbox.python(scan)
+    assert result.stdout == b"scanned\n", result
+
+
 # --- the host -----------------------------------------------------------------------------------
 
 
