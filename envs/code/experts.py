@@ -8,7 +8,11 @@ from agentgym.env import Script
 from agentgym.envs.code.tasks import OPERATIONS, program
 from agentgym.types import Message, Task, ToolCall, derive_seed
 
-SKILLS = (0.3, 0.65)
+KNOWN = 0.65
+"""How often the teacher does an operation right that it knows."""
+BELIEVED = (0.3, 0.5)
+"""Of one it is mistaken about: how often right, and how often its favourite mistake."""
+MISTAKEN = frozenset({"above", "cap", "drop", "multiple", "scale", "unique"})
 RETRY = 0.6
 SLIP = 0.04
 MAX_TESTS = 3
@@ -24,13 +28,13 @@ def expert(task: Task) -> Script:
 
 
 def teacher(task: Task, seed: int) -> Script:
-    """Return an agent that knows each operation only so well and does not always try again.
+    """Return an agent that is mistaken about some operations and does not always try again.
 
-    How well is drawn for each operation. After a failure it tries different code, or hands in
-    what it has; a program that passed is handed in.
+    Whoever repeats what it does most often fails wherever it is mistaken, so that imitation is
+    not enough. After a failure it tries different code, or hands in what it has; a program that
+    passed is handed in.
     """
     rng = Random(derive_seed("teacher", task.id, seed))
-    skills = [rng.choice(SKILLS) for _ in task.payload["operations"]]
     tried: list[str] = []
 
     def script(messages: Sequence[Message]) -> Message:
@@ -38,7 +42,7 @@ def teacher(task: Task, seed: int) -> Script:
             passed = messages[-1].content == "pass"
             if passed or len(tried) == MAX_TESTS or rng.random() > RETRY:
                 return _submit()
-        while (code := _attempt(rng, task, skills)) in tried:
+        while (code := _attempt(rng, task)) in tried:
             pass
         tried.append(code)
         return _run_tests(code)
@@ -46,14 +50,18 @@ def teacher(task: Task, seed: int) -> Script:
     return script
 
 
-def _attempt(rng: Random, task: Task, skills: Sequence[float]) -> str:
+def _attempt(rng: Random, task: Task) -> str:
     chain = task.payload["operations"]
-    expressions = [
-        OPERATIONS[kind].code if rng.random() < skill else rng.choice(OPERATIONS[kind].wrong)
-        for (kind, _), skill in zip(chain, skills, strict=True)
-    ]
+    expressions = [_expression(rng, kind) for kind, _ in chain]
     code = program(chain, task.payload["reduction"], expressions)
     return rng.choice(_SLIPS)(code) if rng.random() < SLIP else code
+
+
+def _expression(rng: Random, kind: str) -> str:
+    right, favourite = BELIEVED if kind in MISTAKEN else (KNOWN, (1 - KNOWN) / 2)
+    weights = (right, favourite, 1 - right - favourite)
+    operation = OPERATIONS[kind]
+    return rng.choices((operation.code, *operation.wrong), weights)[0]
 
 
 # Slips bring the words of their errors into what is imitated, so that a vocabulary made of it
