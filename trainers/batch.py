@@ -93,7 +93,7 @@ def make_rows(trajectories: Sequence[Trajectory], table: StepTable, advantages: 
     """Lay advantages over the tokens of trajectories, which stand in the order of the table.
 
     `advantages` is [S], one for all tokens of a step, or [N]. A row whose advantages are all 0
-    is left out.
+    is left out: entropy and KL terms of a loss act where there is something to learn.
 
     Raises:
         ValueError: `advantages` has another shape, or is not finite.

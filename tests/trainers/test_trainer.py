@@ -216,3 +216,22 @@ async def test_max_seconds_ends_a_run_with_a_checkpoint(tmp_path):
     run = await run_training(tmp_path / "run", config)
     assert run.status == "finished"
     assert latest_checkpoint(run.checkpoints_dir).name == "000000"
+
+
+async def test_an_engine_in_bfloat16_follows_the_float32_policy(tmp_path):
+    seen = []
+    tiny = {"layers": 1, "width": 16, "heads": 2, "max_context": 128}
+    config = make_config(model={"dtype": "bfloat16", "tiny": tiny}, train={"steps": 4})
+    await run_training(tmp_path / "run", config, on_step=lambda *args: seen.append(args[2]))
+    assert all(0 < scalars["logprob_gap"] < 0.05 for scalars in seen)
+
+
+async def test_activation_checkpointing_gives_the_same_run(tmp_path):
+    states = []
+    for flag in (False, True):
+        config = make_config(train={"steps": 2, "activation_checkpointing": flag})
+        run = await run_training(tmp_path / str(flag), config)
+        folder = latest_checkpoint(run.checkpoints_dir)
+        states.append(AutoModelForCausalLM.from_pretrained(folder).state_dict())
+    for name, value in states[0].items():
+        np.testing.assert_allclose(value, states[1][name], rtol=1e-3, atol=1e-4)

@@ -1,0 +1,31 @@
+import pytest
+
+from agentgym.config.run import RunConfig
+from agentgym.store.run import Run
+from agentgym.trainers.trainer import train
+
+CONFIG = {
+    "seed": 0,
+    "env": {"id": "agentgym/KeyDoor-v0", "rules": False, "max_turns": 30},
+    "model": {"tiny": {"layers": 2, "width": 64, "heads": 4}, "threads": 1},
+    "rollout": {"groups": 16, "group_size": 8, "sampling": {"max_tokens": 4}},
+    "credit": {"name": "gigpo"},
+    "loss": {"entropy_bonus": 0.01},
+    "optim": {"lr": 1e-3},
+    # Imitating chance teaches which answers there are, and nothing about which are good.
+    "warm_start": {"policy": "scripted:random", "episodes": 300, "steps": 100},
+    "train": {"steps": 40, "minibatches": 2, "max_tokens_per_micro_batch": 2048},
+    "eval": {"every": 40, "episodes": 128},
+}
+
+
+@pytest.mark.slow
+async def test_gigpo_learns_the_key_door_grid(tmp_path):
+    config = RunConfig.model_validate(CONFIG)
+    with Run.create(tmp_path / "run", config_text="", command=[], seed=0) as run:
+        await train(config, run, env=config.env.config)
+        evals = [event["success"] for event in run.events() if event["kind"] == "eval"]
+    before, after = evals
+    assert before["high"] < 0.2
+    assert after["low"] > 0.4
+    assert after["mean"] >= 0.5
