@@ -108,6 +108,7 @@ class Decoder:
         """Queue a request; it joins at the next step that has room."""
         self._waiting.append(request)
 
+    @torch.inference_mode()
     def cancel(self, request: Request) -> None:
         """Drop a request whose caller is gone."""
         if request in self._waiting:

@@ -164,19 +164,19 @@ class LocalEngine(Engine):
                 jobs, self._jobs = self._jobs, deque()
                 closed = self._closed
             for job in jobs:
-                job()
+                self._attempt(job)
             if closed:
                 self._decoder.fail(EngineError("the engine was closed"))
                 return
             if not self._paused and self._decoder.busy:
-                self._step()
+                self._attempt(self._decoder.step)
 
     def _has_work(self) -> bool:
         return bool(self._jobs) or self._closed or (self._decoder.busy and not self._paused)
 
-    def _step(self) -> None:
+    def _attempt(self, work: Callable[[], None]) -> None:
         try:
-            self._decoder.step()
+            work()
         except Exception as error:  # noqa: BLE001  whatever it was, callers must not wait forever
             failure = EngineError(f"decoding raised {type(error).__name__}: {error}")
             failure.__cause__ = error

@@ -193,6 +193,21 @@ async def test_a_cancelled_request_makes_room(loaded: Loaded) -> None:
     await engine.close()
 
 
+async def test_a_request_cancelled_beside_others_leaves_them_untouched(loaded: Loaded) -> None:
+    engine = LocalEngine(loaded.model, max_context=96, max_batch=4, max_sessions=4)
+    long = SamplingConfig(max_tokens=90)
+    tasks = [
+        asyncio.create_task(engine.generate([5 + s], long, seed=s, session=str(s)))
+        for s in range(3)
+    ]
+    await asyncio.sleep(0.02)
+    tasks[0].cancel()
+    async with asyncio.timeout(20):
+        for s in (1, 2):
+            assert_logprobs_are_those_of_a_full_pass(loaded, [5 + s], await tasks[s])
+    await engine.close()
+
+
 async def test_released_sessions_are_forgotten_and_unknown_ones_ignored(
     engine: LocalEngine, loaded: Loaded
 ) -> None:
