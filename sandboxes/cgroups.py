@@ -17,6 +17,7 @@ from typing import Literal
 logger = logging.getLogger(__name__)
 
 _PARENT = "agentgym"
+_LEAF = "agentgym-host"
 _PERIOD_US = 100_000
 _NEEDED = ("memory", "pids", "cpu")
 
@@ -196,7 +197,7 @@ def _delegate(group: Path, *, may_move: bool) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY or not may_move:
             raise
-        leaf = group / f"{_PARENT}-host"
+        leaf = group / _LEAF
         leaf.mkdir(exist_ok=True)
         for pid in (group / "cgroup.procs").read_text().split():
             _write(leaf / "cgroup.procs", pid)
@@ -220,7 +221,7 @@ def _mounts(mountinfo: str) -> tuple[dict[str, Path], Path | None]:
 
 def _own_group(cgroup: str) -> str:
     match = re.search(r"^0::/(.*)$", cgroup, re.MULTILINE)
-    return match[1] if match else ""
+    return match[1].removesuffix(f"/{_LEAF}") if match else ""
 
 
 def _is_abandoned(name: str) -> bool:

@@ -77,11 +77,13 @@ class Spawner:
 
     def _take_request(self) -> bool:
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, 1 << 16, 3)
+            data, fds, _, _ = socket.recv_fds(self._control, 1 << 16, 3, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             return False
         if not data:
             return False
+        for fd in fds:
+            os.set_inheritable(fd, False)
         request = json.loads(data)
         if request["op"] == "kill":
             for pid, child in self._children.items():
@@ -206,6 +208,9 @@ def main(fd: int, parent: int, places: dict) -> None:  # type: ignore[type-arg]
     _join(places["home"])
     if os.getuid() == 0:
         os.setgroups([])
+    for name in os.listdir("/proc/self/fd"):  # what we were given is not for the sandboxes
+        with contextlib.suppress(OSError):
+            os.set_inheritable(int(name), int(name) <= 2)
     while os.open("/dev/null", os.O_RDWR) <= _INFO_FD:  # a source fd must not be a target
         pass
     spawner = Spawner(socket.socket(fileno=fd), parent, places["home"])

@@ -45,10 +45,12 @@ _chunk = bytearray(_CHUNK)
 def main() -> None:
     """Serve requests until the other side hangs up."""
     global _channel
+    os.closerange(3, 1 << 20)
     _channel = os.dup(0)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
+    os.close(null)
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     protected = b"dumpable" if _set_dumpable(0) == 0 else b"none"
     baseline = _usage()

@@ -347,6 +347,14 @@ async def test_where_namespaces_are_forbidden_the_probe_says_so() -> None:
     assert b"namespace" in stdout or b"user id" in stdout, (stdout, stderr)
 
 
+def test_the_example_of_the_page_runs() -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    page = (ROOT / "docs" / "sandboxes.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0]
+    subprocess.run([sys.executable, "-c", example], check=True, timeout=60)
+
+
 @pytest.mark.soak
 async def test_a_thousand_cancelled_calls_leak_nothing() -> None:
     fds = len(os.listdir("/proc/self/fd"))
