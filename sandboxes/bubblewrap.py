@@ -1,6 +1,7 @@
 """The command line of bubblewrap, and what its complaints mean."""
 
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def find() -> str:
     Raises:
         SandboxUnavailable: it is not installed.
     """
+    if platform.system() != "Linux":
+        raise SandboxUnavailable("the local sandbox needs Linux", hint="use a Linux machine")
     path = shutil.which("bwrap")
     if path is None:
         raise SandboxUnavailable(
@@ -130,11 +133,13 @@ def _masked() -> list[str]:
 
 
 def _allow_namespaces() -> str:
-    for name, needed in (("kernel/unprivileged_userns_clone", 1), ("user/max_user_namespaces", 1)):
-        file = Path("/proc/sys", name)
-        if file.exists() and int(file.read_text()) < needed:
-            value = 1 if needed == 1 and "clone" in name else 15000
-            return f"sysctl -w {name.replace('/', '.')}={value}"
+    for name, value in (
+        ("kernel.unprivileged_userns_clone", 1),
+        ("user.max_user_namespaces", 15000),
+    ):
+        file = Path("/proc/sys", name.replace(".", "/"))
+        if file.exists() and int(file.read_text()) == 0:
+            return f"sysctl -w {name}={value}"
     if Path("/.dockerenv").exists():
         return f"start the container with `{_CONTAINER}`"
     return "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"

@@ -145,6 +145,8 @@ def owner_name(pid: int) -> str:
 
 def detect() -> Cgroups | None:
     """Find out what this process may use; None: neither version."""
+    if not Path("/proc/self/mountinfo").exists():  # not Linux
+        return None
     v1, v2 = _mounts(Path("/proc/self/mountinfo").read_text())
     own = _own_group(Path("/proc/self/cgroup").read_text())
     found = (_detect_v2(v2, v2 / own) if v2 else None) or _detect_v1(v1)
