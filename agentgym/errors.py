@@ -17,8 +17,12 @@
 What the model did wrong is an observation; what our machinery did wrong is one of these.
 """
 
+import functools
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -94,4 +98,22 @@ def boundary(kind: type[AgentGymError], what: str) -> Iterator[None]:
     except AgentGymError:
         raise
     except Exception as error:
-        raise kind(f"{what} raised {type(error).__name__}: {error}") from error
+        place = place_of(error)
+        where = f" ({place})" if place else ""
+        raise kind(f"{what} raised {type(error).__name__}: {error}{where}") from error
+
+
+def place_of(error: BaseException) -> str | None:
+    """Return the file and line that raised: the innermost that is neither a library's nor ours."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    of_users = [each for each in frames if not each.filename.startswith(_not_of_users())]
+    chosen = (of_users or frames)[-1:]
+    return f"{chosen[0].filename}:{chosen[0].lineno}" if chosen else None
+
+
+@functools.cache
+def _not_of_users() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return paths["stdlib"], paths["purelib"], paths["platlib"], str(Path(__file__).parent), "<"

@@ -8,8 +8,6 @@ import difflib
 import hashlib
 import importlib
 import sys
-import sysconfig
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -17,11 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from agentgym.env import Env, EnvConfig
-from agentgym.errors import AgentGymError, ConfigError, EnvError
-
-_PATHS = sysconfig.get_paths()
-_OURS = str(Path(__file__).parent)
-_LIBRARIES = (_PATHS["stdlib"], _PATHS["purelib"], _PATHS["platlib"], _OURS, "<")
+from agentgym.errors import AgentGymError, ConfigError, EnvError, place_of
 
 
 def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
@@ -148,7 +142,7 @@ def _load_module(path: Path) -> ModuleType:
     try:
         source = path.read_bytes()
     except OSError as error:
-        hint = _nearest_file(path)
+        hint = _nearest_file(path) or "a path is taken from the current folder"
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint=hint) from error
     path = path.resolve()
     key = hashlib.blake2b(bytes(path) + b"\0" + source, digest_size=6).hexdigest()
@@ -178,20 +172,9 @@ def _attributed(load: Callable[[], ModuleType], ref: str) -> ModuleType:
         return load()
     except (Exception, SystemExit) as error:
         hint = error.hint if isinstance(error, AgentGymError) else None
-        place = _place(error) or ref
+        place = place_of(error) or ref
         message = f"{place}: importing raised {type(error).__name__}: {error}"
         raise EnvError(message, hint=hint) from error
-
-
-def _place(error: BaseException) -> str | None:
-    """Return the file and line that raised: the innermost that is no library's, if there is one."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    frames = [
-        each for each in traceback.extract_tb(error.__traceback__) if each.filename != __file__
-    ]
-    frames = [each for each in frames if not each.filename.startswith(_LIBRARIES)] or frames
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
 def _is_absent(error: BaseException | None, name: str) -> bool:

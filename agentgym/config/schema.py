@@ -73,7 +73,7 @@ class Checker:
             return _fields_of(model, given)
         except AgentGymError as error:  # naming a class that cannot be loaded
             where = self._layers.blame((*path, "id"))
-            raise type(error)(f"{where}: {error}", hint=error.hint or _HINT) from error
+            raise type(error)(f"{where}: {error}", hint=error.hint) from error
 
     def _unknown_key(
         self, path: KeyPath, model: type[BaseModel], siblings: Iterable[type[BaseModel]]

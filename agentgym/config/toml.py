@@ -99,7 +99,8 @@ def _read_text(file: str | Path) -> str:
     try:
         return Path(file).read_text(encoding="utf-8").replace("\r\n", "\n")
     except FileNotFoundError as error:
-        raise ConfigError(f"no configuration file {str(file)!r}") from error
+        hint = "give the path of a TOML file; keys and defaults: agentgym config show env.id=ENV"
+        raise ConfigError(f"no configuration file {str(file)!r}", hint=hint) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration file {str(file)!r}: {error}") from error
 

@@ -1,6 +1,7 @@
 """Many episodes at once: independent coroutines, one retry for faults, a limit on faults."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,10 @@ from agentgym.types import Group, Task, Trajectory, with_env
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
 
+logger = logging.getLogger(__name__)
+
 _MIN_EPISODES_TO_JUDGE = 20  # a rate over fewer says nothing
+_FAULTS_SHOWN = 3  # the others are in the record
 
 
 class RolloutConfig(BaseModel, extra="forbid", frozen=True):
@@ -56,7 +60,10 @@ class FaultLimit:
             AgentGymError: more episodes than allowed ended by a fault.
         """
         self.episodes += 1
-        self.faults += trajectory.end == "error"
+        if trajectory.end == "error":
+            self.faults += 1
+            if self.faults <= _FAULTS_SHOWN:
+                logger.warning("%s ended by a fault: %s", trajectory.id, trajectory.reason)
         if self.episodes < _MIN_EPISODES_TO_JUDGE or self.faults <= self._max_rate * self.episodes:
             return
         raise AgentGymError(

@@ -105,7 +105,6 @@ async def run_episode(
         raise
     except AgentGymError as error:
         trajectory.end, trajectory.reason = "error", f"{type(error).__name__}: {error}"
-        logger.warning("episode %s ended by a fault: %s", job.id, trajectory.reason)
     trajectory.seconds = time.perf_counter() - started
     return trajectory
 
