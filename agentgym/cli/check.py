@@ -10,6 +10,7 @@ from agentgym.cli.output import echo, echo_json, one_line, paint
 if TYPE_CHECKING:
     from agentgym.check import Report
     from agentgym.env import EnvConfig
+    from agentgym.errors import SandboxUnavailable
 
 _RESERVED = {"sandbox": "the attack suite of a sandbox backend", "run": "the audit of a run"}
 _COLOURS = {"passed": "green", "failed": "red", "not_checked": "yellow"}
@@ -36,27 +37,34 @@ def check(
     if env in _RESERVED:
         hint = f"a file or package of this name: agentgym check ./{env}.py"
         raise ConfigError(f"check {env} ({_RESERVED[env]}) is not here yet", hint=hint)
-    report = asyncio.run(_check(env, overrides or []))
+    report, missing = asyncio.run(_check(env, overrides or []))
     if json:
         echo_json(report.to_json())
     else:
         _print(report)
     if not report.ok:
         raise typer.Exit(1)
+    if missing is not None:
+        raise missing
 
 
-async def _check(env: str, overrides: list[str]) -> "Report":
+async def _check(env: str, overrides: list[str]) -> "tuple[Report, SandboxUnavailable | None]":
+    """Return what was found, and why what needs a sandbox could not be checked."""
     from agentgym.check import check_env
-    from agentgym.sandboxes.local import LocalSandboxConfig
+    from agentgym.errors import SandboxUnavailable
+    from agentgym.sandboxes.local import LocalSandboxConfig, probe
 
     config_class, chosen = _load(env, overrides)
     if not config_class.needs_sandbox:
-        return await check_env(config_class, overrides=chosen)
-    sandboxes = LocalSandboxConfig().build()
+        return await check_env(config_class, overrides=chosen), None
+    missing = None
     try:
-        return await check_env(config_class, overrides=chosen, sandboxes=sandboxes)
-    finally:
-        await sandboxes.close()
+        await probe()
+    except SandboxUnavailable as error:
+        missing = error
+    async with LocalSandboxConfig().build() as sandboxes:
+        report = await check_env(config_class, overrides=chosen, sandboxes=sandboxes)
+    return report, missing
 
 
 def _load(env: str, overrides: list[str]) -> "tuple[type[EnvConfig], dict[str, object]]":

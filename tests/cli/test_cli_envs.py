@@ -56,3 +56,13 @@ def test_check_names_the_nearest_environment(agentgym) -> None:
     done = agentgym("check", "agentgym/KeyDor-v0")
     assert done.code == 2
     assert "did you mean 'agentgym/KeyDoor-v0'" in done.err
+
+
+def test_what_needs_a_sandbox_is_not_said_to_be_checked_without_one(
+    agentgym, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    done = agentgym("check", "agentgym/Code-v0")
+    assert done.code == 3
+    assert "not checked" in done.out
+    assert "hint: apt-get install bubblewrap" in done.err
