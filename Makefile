@@ -40,13 +40,13 @@ check: install
 	$(BIN)/lint-imports
 
 test-fast: install
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not sandbox and not soak and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not sandbox and not soak and not gpu"
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
 
 soak: install
-	$(BIN)/python -m pytest -m soak
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
