@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from agentgym.engines.model import Loaded, load_model, quiet
+from agentgym.engines.model import Loaded, load_model
+from agentgym.engines.quiet import quiet
 from agentgym.env import EnvConfig
 from agentgym.errors import AgentGymError, ConfigError, StoreError
 from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink

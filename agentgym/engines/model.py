@@ -1,12 +1,12 @@
 """Where a model comes from: a Hugging Face folder on disk, or a tiny one made here."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentgym.engines.quiet import quiet
 from agentgym.engines.settings import ModelConfig
 from agentgym.engines.tiny import make_tiny
 from agentgym.errors import ConfigError, MissingError
@@ -15,7 +15,7 @@ from agentgym.types import ToolSpec
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Loaded", "ModelConfig", "check_folder", "load_model", "quiet"]
+__all__ = ["Loaded", "ModelConfig", "check_folder", "load_model"]
 
 _WEIGHTS = (
     "model.safetensors",
@@ -104,20 +104,6 @@ def check_folder(folder: Path) -> None:
         ) from error
     if not isinstance(kind, str):
         raise ConfigError(f"{str(folder / 'config.json')!r} has model_type {kind!r}", hint=hint)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the progress bars of transformers, which write over a live display."""
-    from transformers.utils import logging
-
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            logging.enable_progress_bar()
 
 
 def _set_up_torch(threads: int | None) -> None:

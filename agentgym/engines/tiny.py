@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentgym.engines.quiet import quiet
 from agentgym.engines.settings import TinyConfig
 from agentgym.types import ToolSpec
 
@@ -68,8 +69,6 @@ def make_tiny(
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    from agentgym.engines.model import quiet
 
     special = _special_tokens(tools)
     backend = _tokenizer(texts, special, max_words=config.max_words)
