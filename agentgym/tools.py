@@ -200,11 +200,11 @@ class _Tool:
 
 
 async def _run(function: Callable[[], Any], compiled: _Tool) -> Any:
-    value = await _on_thread(function) if compiled.threaded else function()
+    value = await on_thread(function) if compiled.threaded else function()
     return await value if inspect.isawaitable(value) else value
 
 
-async def _on_thread(function: Callable[[], Any]) -> Any:
+async def on_thread(function: Callable[[], Any]) -> Any:
     """Run on a thread of its own: one that hangs holds up neither a pool nor the exit."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()

@@ -1,6 +1,7 @@
 """One episode: an environment and a policy take turns under three deadlines."""
 
 import asyncio
+import functools
 import inspect
 import logging
 import math
@@ -21,6 +22,7 @@ from agentgym.errors import (
     boundary,
 )
 from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
+from agentgym.tools import on_thread
 from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed, digest
 
 if TYPE_CHECKING:
@@ -93,13 +95,11 @@ async def run_episode(
         policy=policy_name,
     )
     started = time.perf_counter()
-    scope = asyncio.timeout(deadlines.episode_s)
     try:
-        async with scope:
-            await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes)
-    except TimeoutError as error:
-        if not scope.expired():
-            raise EnvError(f"a TimeoutError escaped from {job.id}") from error
+        async with asyncio.timeout(deadlines.episode_s):
+            with boundary(EnvError, f"an episode of {config.id}"):
+                await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes)
+    except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
     except ConfigError:
         raise
@@ -237,7 +237,7 @@ async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: A
     if env.inline or inspect.iscoroutinefunction(method):
         result = method(*args, **kwargs)
     else:
-        result = await asyncio.to_thread(method, *args, **kwargs)
+        result = await on_thread(functools.partial(method, *args, **kwargs))
     return await result if inspect.isawaitable(result) else result
 
 
@@ -245,11 +245,13 @@ async def _close(env: Env, policy: Policy | None) -> None:
     """Close both, also under cancellation; what closing raises must not hide what happened."""
 
     async def close() -> None:
-        if policy is not None:
-            await policy.close()
-        result = env.close()
-        if inspect.isawaitable(result):
-            await result
+        try:
+            if policy is not None:
+                await policy.close()
+        finally:
+            result = env.close()
+            if inspect.isawaitable(result):
+                await result
 
     closing = asyncio.ensure_future(close())
     try:

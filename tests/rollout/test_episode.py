@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from agentgym.env import Env, EnvConfig, EnvStep, Reset
+from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.errors import AgentGymError, ConfigError, SandboxDied
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect, make_jobs, to_groups
 from agentgym.rollout.episode import DeadlineConfig, Job, run_episode
@@ -52,6 +52,27 @@ class BlockingCounter(Counter):
     def step(self, message: Message) -> EnvStep:  # type: ignore[override]
         time.sleep(0.2)
         return EnvStep((), {"outcome": 1.0}, True)
+
+
+class KeylessState(Counter):
+    def state_key(self) -> str | None:
+        raise KeyError("state")
+
+
+class KeylessAction(Counter):
+    def action_key(self, message: Message) -> str:
+        raise KeyError("action")
+
+
+class Flat(Counter):
+    def reset(self, task: Task, *, seed: int) -> Reset:
+        self.task = task
+        return Reset(7)  # type: ignore[arg-type]
+
+
+class NoScript(Counter):
+    def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
+        raise KeyError("script")
 
 
 class CounterConfig(EnvConfig):
@@ -140,6 +161,29 @@ async def test_a_fault_ends_the_episode_and_says_why(text: str, reason: str) -> 
     assert Counter.closed == ["t"]
 
 
+@pytest.mark.parametrize("kind", [KeylessState, KeylessAction, Flat, NoScript])
+async def test_whatever_an_environment_raises_is_a_fault_of_its_episode(kind: type[Env]) -> None:
+    Counter.closed.clear()
+    policies = scripted_policies("scripted") if kind is NoScript else lambda *_: Saying(["a"])
+    trajectory = await run_episode(job(), config=CounterConfig(kind=kind), make_policy=policies)
+    assert trajectory.end == "error"
+    assert trajectory.reason.startswith("EnvError: an episode of test/Counter-v0 raised ")
+    assert Counter.closed == ["t"]
+
+
+async def test_a_policy_that_cannot_close_leaves_no_environment_open() -> None:
+    class Stuck(Saying):
+        async def close(self) -> None:
+            raise OSError("no")
+
+    Counter.closed.clear()
+    trajectory = await run_episode(
+        job(), config=CounterConfig(), make_policy=lambda *_: Stuck(["a", "b", "c"])
+    )
+    assert trajectory.end == "terminated"
+    assert Counter.closed == ["t"]
+
+
 async def test_a_slow_generation_is_a_fault() -> None:
     trajectory = await play("think", deadlines=DeadlineConfig(generation_s=0.05))
     assert trajectory.end == "error"
@@ -165,6 +209,26 @@ async def test_blocking_steps_run_side_by_side() -> None:
     jobs = make_jobs([Task("x")], group_size=4, run_seed=0, prefix="p", env="e")
     await collect(jobs, config=config, make_policy=lambda *_: Saying(["a"]))
     assert time.perf_counter() - started < 0.6  # 4 x 0.2 s one after the other is 0.8
+
+
+def test_a_step_that_hangs_holds_up_neither_its_deadline_nor_the_exit() -> None:
+    class Hanging(Counter):
+        def step(self, message: Message) -> EnvStep:  # type: ignore[override]
+            time.sleep(3)
+            raise AssertionError
+
+    async def play_many() -> list[Trajectory]:
+        jobs = make_jobs([Task("x")], group_size=12, run_seed=0, prefix="p", env="e")
+        return await collect(
+            jobs,
+            config=CounterConfig(kind=Hanging),
+            make_policy=lambda *_: Saying(["a"]),
+            rollout=RolloutConfig(deadlines=DeadlineConfig(step_s=0.1), max_fault_rate=1),
+        )
+
+    started = time.perf_counter()
+    assert {each.end for each in asyncio.run(play_many())} == {"error"}
+    assert time.perf_counter() - started < 2
 
 
 async def test_a_fault_is_retried_once_with_another_seed() -> None:
