@@ -1,18 +1,21 @@
 """Tasks and episodes of a run: in what order, and rolled out or found in the record."""
 
-import itertools
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from agentgym.env import EnvConfig
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, StoreError
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
 from agentgym.rollout.episode import Job
 from agentgym.rollout.policy import MakePolicy
 from agentgym.sandbox import Sandboxes
 from agentgym.store.episodes import EpisodeHead, EpisodeWriter, read_episode, read_heads
 from agentgym.types import Task, Trajectory, derive_seed, with_env
+
+logger = logging.getLogger(__name__)
 
 Slot = tuple[str, int]
 """(group id, member): the place of one episode in the history of a run."""
@@ -36,9 +39,15 @@ class Recorded:
                 self._complete.setdefault(slot, head)
 
     def find(self, job: Job) -> Trajectory | None:
-        """Return the completed episode of a job's slot."""
+        """Return the completed episode of a job's slot, unless it is broken or of another task."""
         head = self._complete.get((job.group_id, job.member))
-        return None if head is None else read_episode(head)
+        if head is None or head.task_id != job.task.id:
+            return None
+        try:
+            return read_episode(head)
+        except StoreError as error:
+            logger.warning("%s is played again: %s", head.id, error)
+            return None
 
     def attempts(self, job: Job) -> int:
         """Return how often this slot was tried."""
@@ -122,6 +131,7 @@ class TaskStream:
         self._env = env
         self._seed = seed
         self._tasks = self._endless()
+        self._taken: Counter[str] = Counter()
 
     def skip(self, position: int) -> None:
         """Go on after the first `position` tasks."""
@@ -130,23 +140,26 @@ class TaskStream:
 
     def jobs(self, group_id: str, *, group_size: int) -> list[Job]:
         """Return the episodes of the next task. A task that comes again has other seeds."""
-        task, lap = self._next()
-        run_seed = derive_seed(self._seed, lap) if lap else self._seed
+        task, times = self._next()
+        run_seed = derive_seed(self._seed, times) if times else self._seed
         return [
             Job(task=task, group_id=group_id, member=member, run_seed=run_seed)
             for member in range(group_size)
         ]
 
     def _next(self) -> tuple[Task, int]:
+        """Take the next task; return also how often it was taken before."""
+        task = next(self._tasks)
         self.position += 1
-        return next(self._tasks)
+        self._taken[task.id] += 1
+        return task, self._taken[task.id] - 1
 
-    def _endless(self) -> Iterator[tuple[Task, int]]:
+    def _endless(self) -> Iterator[Task]:
         name = type(self._env).id
-        for lap in itertools.count():
+        while True:
             empty = True
             for task in self._env.tasks("train"):
                 empty = False
-                yield with_env(task, name), lap
+                yield with_env(task, name)
             if empty:
                 raise ConfigError(f"{name} has no training tasks with these settings")
