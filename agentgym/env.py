@@ -9,10 +9,12 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from agentgym.errors import EnvError, boundary
 from agentgym.types import Message, Task, ToolSpec
 
 if TYPE_CHECKING:
@@ -134,6 +136,16 @@ class EnvConfig(BaseModel, extra="forbid", frozen=True):
     def build(self, sandboxes: "Sandboxes | None" = None) -> Env:
         """Make one environment; `sandboxes` is given when `needs_sandbox`."""
         raise NotImplementedError
+
+
+def first_tasks(config: EnvConfig, split: str, *, number: int) -> list[Task]:
+    """Return the first tasks of a split.
+
+    Raises:
+        EnvError: the code that makes them raised.
+    """
+    with boundary(EnvError, f"making the tasks of {config.id}"):
+        return list(islice(config.tasks(split), number))
 
 
 def action_key(message: Message) -> str:

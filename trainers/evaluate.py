@@ -4,10 +4,9 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
-from agentgym.env import EnvConfig
+from agentgym.env import EnvConfig, first_tasks
 from agentgym.rollout.collect import make_jobs
 from agentgym.rollout.policy import MakePolicy
 from agentgym.trainers.episodes import Episodes
@@ -69,7 +68,7 @@ async def evaluate(
     seed: int,
 ) -> Score:
     """Play the first tasks of a split and score them; group ids begin with `prefix`."""
-    tasks = list(islice(env.tasks(config.split), config.episodes))
+    tasks = first_tasks(env, config.split, number=config.episodes)
     jobs = make_jobs(
         tasks, group_size=config.samples, run_seed=seed, prefix=prefix, env=type(env).id
     )

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ import torch
 from agentgym.engine import Engine
 from agentgym.engines.local import LocalEngine
 from agentgym.engines.model import Loaded, ModelConfig, load_model
-from agentgym.env import EnvConfig
+from agentgym.env import EnvConfig, first_tasks
 from agentgym.errors import ConfigError
 from agentgym.renderer import Renderer
 from agentgym.renderers.chat import ChatRenderer
@@ -159,7 +158,7 @@ async def load_first_model(
 async def _play(
     name: str, settings: Settings, *, env: EnvConfig, sandboxes: Sandboxes | None
 ) -> list[Trajectory]:
-    tasks = list(islice(env.tasks("train"), _WORD_TASKS))
+    tasks = first_tasks(env, "train", number=_WORD_TASKS)
     jobs = make_jobs(tasks, group_size=1, run_seed=settings.seed, prefix="words", env=type(env).id)
     try:
         return await collect(

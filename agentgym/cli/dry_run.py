@@ -46,18 +46,18 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
 
 async def _first_prompt(config: "RunConfig") -> "Sequence[Message]":
     from agentgym.cli.scoring import open_sandboxes
+    from agentgym.env import first_tasks
     from agentgym.rollout.episode import Job, run_episode
     from agentgym.rollout.scripted import scripted_policies
     from agentgym.types import with_env
 
     env = config.env.config
-    with boundary(EnvError, f"the tasks of {config.env.id}"):
-        task = next(iter(env.tasks("train")), None)
-    if task is None:
+    tasks = first_tasks(env, "train", number=1)
+    if not tasks:
         raise EnvError(f"{config.env.id} has no training task")
     async with open_sandboxes(config) as sandboxes:
         found = await run_episode(
-            Job(task=with_env(task, type(env).id), group_id="dry-run", run_seed=config.seed),
+            Job(task=with_env(tasks[0], type(env).id), group_id="dry-run", run_seed=config.seed),
             config=env.model_copy(update={"max_turns": 1}),
             make_policy=scripted_policies("scripted:noop"),
             sandboxes=sandboxes,

@@ -4,7 +4,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +110,13 @@ def score_and_report(
 
 
 async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> dict[str, Any]:
+    from agentgym.env import first_tasks
     from agentgym.rollout.collect import make_jobs
     from agentgym.trainers.episodes import Episodes
     from agentgym.trainers.evaluate import score
 
     env, chosen = config.env.config, config.eval
-    tasks = list(islice(env.tasks(chosen.split), chosen.episodes))
+    tasks = first_tasks(env, chosen.split, number=chosen.episodes)
     jobs = make_jobs(
         tasks,
         group_size=chosen.samples,

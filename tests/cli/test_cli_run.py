@@ -10,6 +10,14 @@ from agentgym.types import Message, Step, Task, ToolCall, Trajectory
 
 KEYDOOR = "agentgym/KeyDoor-v0"
 
+RAISING_TASKS = """
+def raise_at_tasks(self, split):
+    raise RuntimeError("at tasks")
+
+
+BrokenConfig.tasks = raise_at_tasks
+"""
+
 
 def test_run_scores_records_and_says_where(agentgym, tmp_path: Path) -> None:
     done = agentgym("run", KEYDOOR, "-n", "20", "-o", "r")
@@ -81,13 +89,18 @@ def test_an_existing_run_is_never_overwritten(agentgym) -> None:
         ({"top": "raise RuntimeError('at import')"}, "mine.py:"),
         ({"reset": "raise RuntimeError('at reset')"}, "RuntimeError: at reset"),
         ({"step": "raise RuntimeError('at step')"}, "RuntimeError: at step"),
+        (
+            {"top": RAISING_TASKS},
+            "making the tasks of test/Broken-v0 raised RuntimeError: at tasks",
+        ),
     ],
-    ids=["import", "reset", "step"],
+    ids=["import", "reset", "step", "tasks"],
 )
 def test_an_environment_that_raises_is_one_clear_error(agentgym, env_file, where, text) -> None:
     done = agentgym("run", env_file(**where), "-m", "scripted:noop", "-o", "r")
     assert done.code == 1
     assert text in done.err
+    assert "this is a bug" not in done.err
     assert "Traceback" not in done.err
 
 
