@@ -7,7 +7,7 @@ import typer
 from agentgym.cli.options import Json
 from agentgym.cli.output import echo, echo_json
 
-app = typer.Typer(help="Look at configurations.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Look at configurations.", rich_markup_mode=None)
 
 
 @app.callback()

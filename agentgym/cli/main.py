@@ -1,5 +1,6 @@
 """The entry point: which commands there are, and what an error looks like."""
 
+import errno
 import os
 import sys
 import traceback
@@ -25,6 +26,7 @@ from agentgym.errors import AgentGymError
 from agentgym.version import __version__
 
 _INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _HELP = "LLM agents that learn over many turns."
 _EPILOG = (
     "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 something missing, 130 interrupted."
@@ -74,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(words or ["--help"], prog_name="agentgym", standalone_mode=False)
+        if code == _INTERRUPTED:  # what Typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except BaseException as error:  # noqa: BLE001  the one place where errors become text
         return _report(error, debug=debug)
@@ -90,12 +94,15 @@ def _report(error: BaseException, *, debug: bool) -> int:
     if isinstance(found, AgentGymError):
         if debug:
             note("".join(traceback.format_exception(error)))
-        _print_error(str(found), found.hint)
+        _print_error(str(found), found.hint or (None if debug else _cause_hint(found)))
         return found.exit_code
     if isinstance(found, typer.TyperException):
         message, hint = _usage(found)
         _print_error(message, hint)
         return int(getattr(found, "exit_code", 2))
+    if isinstance(found, OSError) and found.errno in _FULL:
+        _print_error(f"cannot write: {found.strerror}", "make room; what was recorded is safe")
+        return 1
     text = "".join(traceback.format_exception(error))
     _print_error(f"unexpected {type(found).__name__}: {found}", _saved(text, debug=debug))
     return 1
@@ -105,6 +112,10 @@ def _print_error(message: str, hint: str | None) -> None:
     note(f"error: {_safe_lines(message)}")
     if hint:
         note(f"hint: {_safe_lines(hint)}")
+
+
+def _cause_hint(error: AgentGymError) -> str | None:
+    return "see the traceback with --debug" if error.__cause__ else None
 
 
 def _safe_lines(text: str) -> str:

@@ -98,6 +98,7 @@ def score_and_report(
             report = asyncio.run(_score(config, model=model, root=run.root, show=not json))
         except KeyboardInterrupt:
             run.update(status="interrupted")
+            note(f"recorded so far: agentgym show {run.root}")
             raise
         except BaseException:
             run.update(status="failed")
@@ -140,7 +141,9 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
                 episodes.close()
     if all(each.end == "error" for each in found):
         reason = found[-1].reason if found else f"the split {chosen.split} has no task"
-        raise AgentGymError(f"no episode came to an end: {reason}")
+        raise AgentGymError(
+            f"no episode came to an end: {reason}", hint=f"agentgym check {config.env.id}"
+        )
     return {
         "env": config.env.id,
         "policy": model,

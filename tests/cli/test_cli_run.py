@@ -100,6 +100,7 @@ def test_an_environment_that_raises_is_one_clear_error(agentgym, env_file, where
     done = agentgym("run", env_file(**where), "-m", "scripted:noop", "-o", "r")
     assert done.code == 1
     assert text in done.err
+    assert "hint: " in done.err
     assert "this is a bug" not in done.err
     assert "Traceback" not in done.err
 
