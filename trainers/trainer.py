@@ -149,15 +149,13 @@ class Trainer:
         self.save()
 
     async def loop(self) -> None:
-        """Take the steps that are left."""
-        if self.step == 0 and self.settings.eval.every:
-            await self.evaluate()
+        """Take the steps that are left, after an evaluation that was interrupted before."""
         is_over = self._is_over()
+        await self._evaluate_if_due(is_over=is_over)
         while not is_over:
             await self.take_step()
             is_over = self._is_over()
-            if self.settings.eval.every and (is_over or self.step % self.settings.eval.every == 0):
-                await self.evaluate()
+            await self._evaluate_if_due(is_over=is_over)
             if is_over or self.step % self.settings.checkpoint.every == 0:
                 self.save()
 
@@ -324,6 +322,11 @@ class Trainer:
         return is_late or self.step >= self.settings.train.steps
 
     # Parts of the verbs
+
+    async def _evaluate_if_due(self, *, is_over: bool) -> None:
+        every = self.settings.eval.every
+        if every and (is_over or self.step % every == 0):
+            await self.evaluate()
 
     async def _roll_out(self, first: int, count: int) -> list[Group]:
         """Play `count` groups of fresh tasks; their ids name the step and count from `first`."""

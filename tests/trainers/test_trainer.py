@@ -15,7 +15,8 @@ from agentgym.store.run import Run
 from agentgym.table import build_table
 from agentgym.trainers.batch import Cause
 from agentgym.trainers.checkpoint import checkpoints, latest_checkpoint, load_state
-from agentgym.trainers.trainer import train
+from agentgym.trainers.interrupt import Interrupted
+from agentgym.trainers.trainer import Trainer, train
 
 VALID_COUNTS = {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]}
 
@@ -131,6 +132,26 @@ async def test_a_finished_run_resumes_to_nothing_and_a_longer_one_goes_on(tmp_pa
     after = load_state(latest_checkpoint(run.checkpoints_dir))
     assert (before["step"], after["step"]) == (2, 3)
     assert after["tasks"] == before["tasks"] + 3
+
+
+async def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, monkeypatch):
+    config = make_config(eval={"every": 5, "episodes": 4})
+
+    async def interrupted(self):
+        if self.step == 2:
+            raise Interrupted
+        await evaluate(self)
+
+    evaluate = Trainer.evaluate
+    monkeypatch.setattr(Trainer, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        await run_training(tmp_path / "run", config)
+    monkeypatch.undo()
+    with Run.resume(tmp_path / "run") as run:
+        assert latest_checkpoint(run.checkpoints_dir).name == "000002"
+        await train(config, run, env=config.env.config)
+    evals = [event["step"] for event in run.events() if event["kind"] == "eval"]
+    assert evals == [0, 2]
 
 
 async def test_the_reference_outlives_a_resume(tmp_path):
