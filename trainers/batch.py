@@ -127,8 +127,11 @@ def _per_token(advantages: Floats, table: StepTable) -> Floats:
 
 
 def _row(segment: Segment, per_token: Floats, token_start: Ints) -> Row:
-    """`token_start` begins at the first step of the segment's trajectory."""
-    length = len(segment.token_ids)
+    """Lay out a segment up to its last sampled token; what follows may exceed the context.
+
+    `token_start` begins at the first step of the segment's trajectory.
+    """
+    length = max((stop for _, _, stop in segment.steps), default=0)
     token = np.full(length, -1, dtype=np.int64)
     for step, first, stop in segment.steps:
         token[first:stop] = token_start[step] + np.arange(stop - first)
@@ -136,9 +139,9 @@ def _row(segment: Segment, per_token: Floats, token_start: Ints) -> Row:
     advantages = np.zeros(length, dtype=np.float32)
     advantages[mask] = per_token[token[mask]]
     return Row(
-        token_ids=np.asarray(segment.token_ids, dtype=np.int64),
+        token_ids=np.asarray(segment.token_ids[:length], dtype=np.int64),
         loss_mask=mask,
-        old_logprobs=np.where(mask, np.asarray(segment.logprobs, dtype=np.float32), 0),
+        old_logprobs=np.where(mask, np.asarray(segment.logprobs[:length], dtype=np.float32), 0),
         advantages=advantages,
         token=token,
     )

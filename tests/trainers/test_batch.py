@@ -62,6 +62,19 @@ def test_advantages_of_steps_lie_on_the_tokens_of_their_steps():
     assert rows.cause.tolist() == [Cause.TRAINED] * 5
 
 
+def test_a_row_ends_with_its_last_sampled_token():
+    """An answer of the environment that filled the context was never answered."""
+    trajectory = make_trajectory([2, 3])
+    segment = trajectory.segments[0]
+    whole = len(segment.token_ids)
+    segment.token_ids += [1] * 50
+    segment.sampled += [False] * 50
+    segment.logprobs += [0.0] * 50
+    trajectory.segments.append(Segment(token_ids=[1], sampled=[False], logprobs=[0.0]))
+    (row,) = make_rows([trajectory], table_of(trajectory), np.array([1.5, -2.0])).rows
+    assert len(row.token_ids) == len(row.advantages) == len(row.old_logprobs) == whole
+
+
 def test_advantages_may_be_given_per_token():
     first, second = make_trajectory([2, 1], name="a"), make_trajectory([3], name="b")
     rows = make_rows([first, second], table_of(first, second), np.arange(6.0))
