@@ -55,11 +55,12 @@ async def _first_prompt(config: "RunConfig") -> "Sequence[Message]":
     tasks = first_tasks(env, "train", number=1)
     if not tasks:
         raise EnvError(f"{config.env.id} has no training task")
+    teacher = config.warm_start.policy if config.warm_start.steps else "scripted:noop"
     async with open_sandboxes(config) as sandboxes:
         found = await run_episode(
             Job(task=with_env(tasks[0], type(env).id), group_id="dry-run", run_seed=config.seed),
             config=env.model_copy(update={"max_turns": 1}),
-            make_policy=scripted_policies("scripted:noop"),
+            make_policy=scripted_policies(teacher),
             sandboxes=sandboxes,
         )
     if found.end == "error":

@@ -55,6 +55,10 @@ def test_a_dry_run_refuses_what_training_would_refuse(agentgym, config: str) -> 
     done = agentgym("train", config, "--dry-run", "model.path=.")
     assert done.code == 2
     assert "is no model" in done.err
+    words = ("warm_start.steps=1", "warm_start.policy=scripted:nobody")
+    done = agentgym("train", config, "--dry-run", *words)
+    assert done.code == 2
+    assert "no scripted policy 'nobody'" in done.err
 
 
 def test_a_wrong_key_is_refused_before_anything_is_made(agentgym, config: str, tmp_path) -> None:
