@@ -32,7 +32,7 @@ class Replay:
 
     differences: tuple[Difference, ...] = ()
     unverifiable: str | None = None
-    """Why nothing can be said: a fault or a time limit, then or now."""
+    """Why nothing can be said: a fault or a time limit then, or a time limit now."""
 
 
 async def replay(

@@ -106,7 +106,8 @@ def scripted_policies(name: str) -> MakePolicy:
             return NoopPolicy()
         if level == "random":
             return RandomPolicy(env, seed)
-        return ScriptedPolicy(_script(env, task, seed, level or "expert"), level=level)
+        skill = level or "expert"
+        return ScriptedPolicy(_script(env, task, seed, skill), level=skill)
 
     return make
 
