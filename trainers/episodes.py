@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agentgym.env import EnvConfig
-from agentgym.errors import ConfigError, StoreError
+from agentgym.errors import ConfigError, EnvError, StoreError, boundary
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
 from agentgym.rollout.episode import Job
 from agentgym.rollout.policy import MakePolicy
@@ -158,8 +158,9 @@ class TaskStream:
         name = type(self._env).id
         while True:
             empty = True
-            for task in self._env.tasks("train"):
-                empty = False
-                yield with_env(task, name)
+            with boundary(EnvError, f"making the tasks of {name}"):
+                for task in self._env.tasks("train"):
+                    empty = False
+                    yield with_env(task, name)
             if empty:
                 raise ConfigError(f"{name} has no training tasks with these settings")

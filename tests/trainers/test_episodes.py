@@ -1,7 +1,7 @@
 import pytest
 
 from agentgym.envs.keydoor import KeyDoorConfig
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, EnvError
 from agentgym.rollout.collect import RolloutConfig
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.store.episodes import EpisodeWriter, read_heads
@@ -121,6 +121,15 @@ def test_a_task_that_comes_again_in_an_endless_split_has_other_seeds():
     skipped = TaskStream(SameTask(), seed=3)
     skipped.skip(2)
     assert [job.seed for job in skipped.jobs("g", group_size=2)] == [job.seed for job in jobs[4:]]
+
+
+def test_what_making_tasks_raises_is_the_fault_of_the_environment():
+    class RaisingTasks(KeyDoorConfig):
+        def tasks(self, split):
+            raise OSError("no data")
+
+    with pytest.raises(EnvError, match=r"making the tasks of .* raised OSError: no data"):
+        TaskStream(RaisingTasks(), seed=0).jobs("g", group_size=1)
 
 
 def test_an_environment_without_training_tasks_is_an_error():
