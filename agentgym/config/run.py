@@ -56,8 +56,9 @@ class EnvSection(BaseModel, extra="forbid", frozen=True):
         ref = given.get("id")
         if ref is None:
             raise ConfigError("`env.id` is missing", hint=f"known: {', '.join(sorted(ENVS))}")
-        fields = load_env(ref, ENVS).model_fields if isinstance(ref, str) else {}
-        return {"id": cls.model_fields["id"], **fields}
+        if not isinstance(ref, str):
+            raise ConfigError(f"`env.id` should be a valid string, not {ref!r}")
+        return {"id": cls.model_fields["id"], **load_env(ref, ENVS).model_fields}
 
     @classmethod
     def of(cls, ref: str, **keys: Any) -> Self:

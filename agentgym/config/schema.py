@@ -89,7 +89,9 @@ class Checker:
                 f"{section}='{{name = \"{_name(model)}\"}}'",
             )
         known = list(_known_keys(self._model, self._layers.values))
-        siblings_known = [key for key in known if key[:-1] == path[:-1]]
+        depth = len(path)
+        beside = (key[:depth] for key in known if key[: depth - 1] == path[:-1])
+        siblings_known = list(dict.fromkeys(key for key in beside if len(key) == depth))
         close = _closest_key(path, siblings_known) or _closest_key(path, known)
         listed = ", ".join(dotted(key) for key in siblings_known or known)
         hint = f"did you mean `{dotted(close)}`?" if close else f"known keys: {listed}"
@@ -195,7 +197,12 @@ def _fields_of(model: type[BaseModel], given: Mapping[str, Any]) -> Mapping[str,
 def _known_keys(
     model: type[BaseModel], given: Mapping[str, Any], path: KeyPath = ()
 ) -> Iterator[KeyPath]:
-    for key, info in _fields_of(model, given).items():
+    try:
+        fields = _fields_of(model, given)
+    except AgentGymError:  # the class that has the keys cannot be loaded: another error's matter
+        yield path
+        return
+    for key, info in fields.items():
         inner = given.get(key)
         inner = inner if isinstance(inner, dict) else {}
         models = _models(info.annotation)

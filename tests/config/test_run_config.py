@@ -71,6 +71,9 @@ def test_the_section_of_an_environment_has_its_keys() -> None:
         (["env.max_turns=0"], "`env.max_turns` should be greater than or equal to 1, not 0"),
         (["env.id=agentgym/Cod-v0"], "unknown environment 'agentgym/Cod-v0' | did you mean"),
         (["env.id=3"], "`env.id` should be a valid string, not 3"),
+        (["env.id=3", "env.tier=easy"], "`env.id` should be a valid string, not 3"),
+        (["trian.steps=3"], "unknown key `trian` | did you mean `train`?"),
+        (["zzz=3"], "unknown key `zzz` | known keys: seed, out, env, model, sandbox"),
         (["credit.name=grop"], "unknown credit 'grop' | did you mean \"grpo\"?"),
         (["credit.name=grpo", "credit.step_weight=1"], 'is no key of credit "grpo"'),
         (["shaping.name=gate"], 'did you mean "gated"?'),
@@ -87,6 +90,8 @@ def test_what_is_wrong_is_named(words: list[str], text: str) -> None:
 def test_an_environment_must_be_named() -> None:
     with pytest.raises(ConfigError, match=r"missing key `env\.id`"):
         resolve_words(["seed=1"])
+    with pytest.raises(ConfigError, match="unknown key `trian`"):
+        resolve_words(["trian.steps=1"])
     with pytest.raises(ConfigError, match=r"`env\.id` is missing"):
         resolve_words(["env.tier=easy"])
 
