@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, field_validator
 
 from agentgym.errors import EnvError, boundary
 from agentgym.types import Message, Task, ToolSpec
@@ -126,8 +126,15 @@ class EnvConfig(BaseModel, extra="forbid", frozen=True):
     uses_seed: ClassVar[bool] = False
     """Whether the seed of an episode changes what happens; False: the task decides everything."""
 
-    max_turns: int = Field(default=16, ge=1)
+    max_turns: int = 16
     """Steps after which an episode is truncated."""
+
+    @field_validator("max_turns")  # holds for a subclass with a default of its own, too
+    @classmethod
+    def _check_max_turns(cls, value: int) -> int:
+        if value < 1:
+            raise ValueError("should be at least 1")
+        return value
 
     def tasks(self, split: str) -> Iterator[Task]:
         """Yield the tasks of a split, always in the same order; `train` may be endless."""

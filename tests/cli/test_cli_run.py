@@ -105,6 +105,13 @@ def test_an_environment_that_raises_is_one_clear_error(agentgym, env_file, where
     assert "Traceback" not in done.err
 
 
+def test_an_environment_with_turns_of_its_own_still_needs_one(agentgym, env_file) -> None:
+    file = env_file(top="class LongConfig(BrokenConfig):\n    max_turns: int = 50")
+    done = agentgym("run", f"{file}:LongConfig", "-m", "scripted:noop", "env.max_turns=0")
+    assert done.code == 2
+    assert "`env.max_turns`: should be at least 1" in done.err
+
+
 def test_an_environment_in_a_file_runs_and_replays_from_anywhere(
     agentgym, env_file, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
