@@ -201,7 +201,9 @@ class Run:
 def _refuse_used(root: Path) -> None:
     if root.is_dir() and not any(each.name != LOCK_NAME for each in root.iterdir()):
         return
-    if root.exists() or root.is_symlink():
+    if (root.exists() or root.is_symlink()) and not (root / _RUN_FILE).is_file():
+        raise ConfigError(f"{root} exists already and is no run", hint="choose another name")
+    if root.exists():
         raise ConfigError(
             f"the run directory {root} exists already",
             hint=f"continue it with `agentgym resume {root}`, choose another name, "

@@ -50,8 +50,9 @@ def test_a_used_directory_is_refused_and_left_alone(tmp_path):
     assert "agentgym resume" in error.value.hint
     assert "--clean" in error.value.hint
     assert {each.name: each.read_bytes() for each in root.iterdir()} == before
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(ConfigError, match="exists already and is no run") as error:
         Run.create(root / "run.json", **ARGS)
+    assert "resume" not in error.value.hint
 
 
 def test_clean_deletes_a_run_and_nothing_else(tmp_path):
