@@ -23,7 +23,7 @@ def check(
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Check an environment: schemas, tasks, seeds, rewards, and what it makes of nonsense.
+    """Check an environment: schemas, tasks, seeds, rewards, nonsense.
 
     Keys are those of the environment, as in env.tier=hard.
 

@@ -9,7 +9,9 @@ _COLOURS = {"ok": "green", "warning": "yellow", "missing": "red"}
 
 
 def doctor(json: Json = False) -> None:
-    """Check Python, packages, sandbox, accelerator and disk; exit 3 if something needed is missing.
+    """Check Python, packages, sandbox, accelerator and disk.
+
+    Exit code 3 if something needed is missing.
 
     JSON: [{name, status: ok|warning|missing, detail, mend}]
     """

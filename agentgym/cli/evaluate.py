@@ -26,7 +26,9 @@ def evaluate(
     out: Annotated[str | None, typer.Option("-o", "--out", help="The run directory.")] = None,
     json: Json = False,
 ) -> None:
-    """Score a checkpoint on held-out tasks, as its run is configured; episodes are recorded.
+    """Score a checkpoint on held-out tasks.
+
+    It is configured as its run was. Every episode is recorded in a run directory.
 
     JSON: as of run.
     """

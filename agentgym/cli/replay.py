@@ -25,9 +25,9 @@ def replay(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Play every recorded episode again with its seed, task and messages, and compare.
+    """Play every recorded episode again and compare.
 
-    Compared are observations, reward terms, state and action keys, and how it ended. Where a
+    The seed, the task and the messages are as recorded. Compared are observations, reward terms, state and action keys, and how it ended. Where a
     fault or a time limit ended something, nothing can be said: unverifiable.
 
     JSON: {episodes, equal, different: [{id, differences}], unverifiable: [{id, reason}]}

@@ -34,7 +34,9 @@ def resume(
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Go on from the newest checkpoint, with the configuration of the run.
+    """Go on with a training from its newest checkpoint.
+
+    The configuration is that of the run; only what cannot change the steps done may be set.
 
     JSON: as of train.
     """

@@ -26,10 +26,14 @@ def run(
     samples: Annotated[int, typer.Option(min=1, help="Episodes per task.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     out: Annotated[str | None, typer.Option("-o", "--out", help="The run directory.")] = None,
-    clean: Annotated[bool, typer.Option(help="Delete the run directory first.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Delete the run directory first, if it exists.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Roll a model out and score it; every episode is recorded in a run directory.
+    """Roll a model out and score it.
+
+    Every episode is recorded in a run directory.
 
     JSON: {run, env, policy, split, seed, success: {mean, low, high, n}, kinds, pass_at, turns,
     faults, reward_terms, ends, tokens, seconds}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,11 +25,12 @@ def show(
     ] = None,
     last: Annotated[int, typer.Option("-n", "--last", min=0, help="Episodes to list.")] = 20,
     end: Annotated[
-        str | None, typer.Option(help="List only those: terminated, truncated or error.")
+        Literal["terminated", "truncated", "error"] | None,
+        typer.Option(help="List only episodes that ended so."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what a run did and its last episodes; or one episode, message by message.
+    """Show what a run did, or one of its episodes, message by message.
 
     JSON of a run: {run, status, info, metrics, ends, episodes}; of an episode: its record, and
     {update, rewards, advantages, gates} as the trainer noted them, or null.

@@ -23,6 +23,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     *help_lines, imported = done.stdout.splitlines()
     assert imported == "[]"
     assert all(any(line.startswith(f"  {name} ") for line in help_lines) for name in COMMANDS)
+    assert "..." not in done.stdout.partition("Commands:")[2]  # nothing is cut off
 
 
 @pytest.mark.parametrize("command", COMMANDS)

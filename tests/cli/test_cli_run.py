@@ -140,6 +140,14 @@ def test_show_lists_the_last_episodes_and_opens_one(agentgym) -> None:
     assert record["noted"] is None
 
 
+def test_show_refuses_an_end_that_no_episode_has(agentgym) -> None:
+    agentgym("run", KEYDOOR, "-n", "3", "-o", "r")
+    assert agentgym("show", "r", "--end", "error", "--json").json["episodes"] == []
+    done = agentgym("show", "r", "--end", "trunctated")
+    assert done.code == 2
+    assert "'terminated', 'truncated', 'error'" in done.err
+
+
 def test_show_names_the_nearest_run_and_episode(agentgym) -> None:
     agentgym("run", KEYDOOR, "-n", "2", "-o", "keydoor")
     done = agentgym("show", "keydor")
