@@ -18,6 +18,7 @@ from agentgym.errors import ConfigError
 from agentgym.rollout.episode import call_env
 from agentgym.rollout.policy import MakePolicy
 from agentgym.rollout.scripted import scripted_policies
+from agentgym.tools import on_thread
 from agentgym.types import Message, Task, with_env
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Subject:
         def take() -> list[Task]:
             return list(islice(config.tasks(split), number))
 
-        return await _limited(asyncio.to_thread(take), f"making {number} tasks of {split!r}")
+        return await _limited(on_thread(take), f"making {number} tasks of {split!r}")
 
     async def some_tasks(self) -> list[Task]:
         """Return a few tasks of every split.
