@@ -69,7 +69,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("agentgym.loading.load_env", fail)
+    monkeypatch.setattr("agentgym.cli.check._load", fail)
 
 
 @pytest.mark.parametrize(
