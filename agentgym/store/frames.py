@@ -160,7 +160,7 @@ def _heads(file: BinaryIO, path: Path, schema: str) -> Iterator[Head]:
     while header and offset < size:
         head = _head_at(file, offset, size=size, path=path, header=header)
         if head is None:
-            logger.info("%s: ignoring %d bytes after the last record", path, size - offset)
+            logger.warning("%s: ignoring %d bytes after the last whole record", path, size - offset)
             return
         yield head
         offset = head.stop
@@ -176,7 +176,8 @@ def _read_header(file: BinaryIO, path: Path, schema: str) -> tuple[dict[str, Any
         line = decompressor.decompress(start)
         header = from_json(line) if decompressor.eof else {}
     except (zstd.ZstdError, ValueError) as error:
-        raise StoreError(f"{path} is no shard: {error}") from error
+        hint = "move it away: the other shards can still be read"
+        raise StoreError(f"{path} is no shard: {error}", hint=hint) from error
     if header:
         check_schema(header.get("schema"), schema, path=path)
     return header, len(start) - len(decompressor.unused_data)

@@ -44,6 +44,13 @@ def test_a_shard_cut_at_any_byte_gives_the_whole_records_before_it(tmp_path, mak
         ]
 
 
+def test_what_a_cut_leaves_out_is_told(tmp_path, make_trajectory, caplog):
+    data = _write(tmp_path / "whole", [make_trajectory(0)]).read_bytes()
+    _cut(tmp_path / "cut", data[:-1])
+    assert list(read_heads(tmp_path / "cut")) == []
+    assert "after the last whole record" in caplog.text
+
+
 def test_after_a_cut_a_restarted_writer_goes_on_in_another_shard(tmp_path, make_trajectory):
     written = [make_trajectory(number, turns=5, tokens=50) for number in range(20)]
     whole_shard = _write(tmp_path / "whole", written)
