@@ -206,7 +206,7 @@ def _refuse_used(root: Path) -> None:
     if root.exists():
         raise ConfigError(
             f"the run directory {root} exists already",
-            hint=f"continue it with `agentgym resume {root}`, choose another name, "
+            hint=f"continue a training with `agentgym resume {root}`, choose another name, "
             "or delete it first with --clean",
         )
 
