@@ -73,7 +73,7 @@ def test_the_section_of_an_environment_has_its_keys() -> None:
         (["env.id=3"], "`env.id` should be a valid string, not 3"),
         (["env.id=3", "env.tier=easy"], "`env.id` should be a valid string, not 3"),
         (["trian.steps=3"], "unknown key `trian` | did you mean `train`?"),
-        (["zzz=3"], "unknown key `zzz` | known keys: seed, out, env, model, sandbox"),
+        (["zzz=3"], "unknown key `zzz` | known keys: seed, out, env, model"),
         (["credit.name=grop"], "unknown credit 'grop' | did you mean \"grpo\"?"),
         (["credit.name=grpo", "credit.step_weight=1"], 'is no key of credit "grpo"'),
         (["shaping.name=gate"], 'did you mean "gated"?'),
