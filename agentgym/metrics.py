@@ -5,11 +5,11 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from agentgym.errors import MissingError
 
@@ -45,23 +45,6 @@ class Metrics:
                 self._failed.add(id(sink))
                 name = type(sink).__name__
                 logger.warning("metrics are missing: %s: %s: %s", name, type(error).__name__, error)
-
-
-class ConsoleSink:
-    """Writes one plain line per step."""
-
-    def __init__(self, stream: TextIO, *, names: Sequence[str] = ()) -> None:
-        """Without `names` every scalar is shown."""
-        self._stream = stream
-        self._names = names
-
-    def __call__(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write the line, unless none of `names` is there."""
-        names = [name for name in self._names or scalars if name in scalars]
-        if names:
-            text = "  ".join(f"{name} {scalars[name]:.4g}" for name in names)
-            self._stream.write(f"step {step}  {text}\n")
-            self._stream.flush()
 
 
 class JsonlSink:

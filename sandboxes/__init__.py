@@ -1,4 +1,8 @@
-"""Where code written by a model runs. A sandbox is one file here and one line in this table."""
+"""Where code written by a model runs. A sandbox is one file here and one member of the union."""
 
-SANDBOXES = {"local": "agentgym.sandboxes.local:LocalSandboxConfig"}
-"""Name -> the class that configures it."""
+from agentgym.sandboxes.local import LocalSandboxConfig
+
+AnySandbox = LocalSandboxConfig
+"""What `[sandbox]` may hold: a union told apart by `name` as soon as there are two."""
+
+__all__ = ["AnySandbox"]

@@ -1,4 +1,3 @@
-import io
 import json
 import logging
 import math
@@ -9,27 +8,16 @@ from pathlib import Path
 import pytest
 
 from agentgym.errors import MissingError
-from agentgym.metrics import ConsoleSink, JsonlSink, Metrics, TensorBoardSink, read_metrics
+from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink, read_metrics
 
 
 def test_every_sink_gets_every_scalar(tmp_path):
-    stream, seen = io.StringIO(), []
-    metrics = Metrics(
-        ConsoleSink(stream), JsonlSink(tmp_path / "m.jsonl"), lambda *row: seen.append(row)
-    )
+    seen = []
+    metrics = Metrics(JsonlSink(tmp_path / "m.jsonl"), lambda *row: seen.append(row))
     metrics.log(3, {"success": 0.5, "loss/policy": 1 / 3})
     metrics.close()
-    assert stream.getvalue() == "step 3  success 0.5  loss/policy 0.3333\n"
     assert read_metrics(tmp_path / "m.jsonl") == {3: {"success": 0.5, "loss/policy": 1 / 3}}
     assert seen == [(3, {"success": 0.5, "loss/policy": 1 / 3})]
-
-
-def test_the_console_shows_the_names_it_was_asked_for():
-    stream = io.StringIO()
-    sink = ConsoleSink(stream, names=["success", "loss"])
-    sink(1, {"loss": 2.0, "entropy": 1.0, "success": 0.25})
-    sink(2, {"entropy": 1.0})
-    assert stream.getvalue() == "step 1  success 0.25  loss 2\n"
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path):

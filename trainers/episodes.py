@@ -107,6 +107,10 @@ class Episodes:
         known |= dict(zip(missing, fresh, strict=True))
         return [known[place] for place in range(len(jobs))]
 
+    def sync(self) -> None:
+        """Bring what was recorded to the disk."""
+        self._writer.sync()
+
     def close(self) -> None:
         """Close the record. Idempotent."""
         self._writer.close()

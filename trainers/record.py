@@ -62,6 +62,10 @@ class Recorder:
             columns["entropy"] = table.entropy
         self._notes.append(UPDATE, payload, columns)
 
+    def sync(self) -> None:
+        """Bring what was noted to the disk."""
+        self._notes.sync()
+
     def close(self) -> None:
         """Close the notes. Idempotent."""
         self._notes.close()

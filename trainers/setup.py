@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from agentgym.engine import Engine
-from agentgym.engines.local import LocalEngine
+from agentgym.engines import AnyEngine
 from agentgym.engines.model import Loaded, ModelConfig, load_model
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.errors import ConfigError
@@ -47,6 +47,10 @@ class Settings(Protocol):
     @property
     def model(self) -> ModelConfig:
         """Where the policy begins."""
+
+    @property
+    def engine(self) -> AnyEngine:
+        """What decodes."""
 
     @property
     def rollout(self) -> RolloutConfig:
@@ -109,7 +113,7 @@ def build_parts(settings: Settings, loaded: Loaded) -> Parts:
         policy=build_policy(settings, loaded if is_shared else load_model(config)),
         tokenizer=loaded.tokenizer,
         renderer=ChatRenderer(loaded.tokenizer),
-        engine=LocalEngine(
+        engine=settings.engine.build(
             loaded.model,
             max_context=loaded.max_context,
             deterministic=settings.rollout.deterministic,

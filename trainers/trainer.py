@@ -188,11 +188,13 @@ class Trainer:
 
     async def close(self) -> None:
         """Free everything."""
-        self._episodes.close()
-        self._recorder.close()
-        self._metrics.close()
-        if hasattr(self, "parts"):
-            await self.parts.engine.close()
+        try:
+            self._episodes.close()
+            self._recorder.close()
+        finally:
+            self._metrics.close()
+            if hasattr(self, "parts"):
+                await self.parts.engine.close()
 
     # The verbs
 
@@ -289,6 +291,8 @@ class Trainer:
             return
         reference = self.updater.reference
         with self._watch.phase("checkpoint"), quiet():
+            self._episodes.sync()  # a checkpoint must not outlive what led to it
+            self._recorder.sync()
             folder = save_checkpoint(
                 self.run.checkpoints_dir,
                 self.step,

@@ -175,13 +175,12 @@ async def _policies(config: "RunConfig", model: str) -> AsyncIterator["MakePolic
 
         yield scripted_policies(model)
         return
-    from agentgym.engines.local import LocalEngineConfig
     from agentgym.engines.model import load_model
     from agentgym.renderers.chat import ChatRenderer
     from agentgym.rollout.collect import token_policies
 
     loaded = load_model(config.model)
-    engine = LocalEngineConfig().build(
+    engine = config.engine.build(
         loaded.model,
         max_context=loaded.max_context,
         deterministic=config.rollout.deterministic,

@@ -18,12 +18,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from agentgym.config.overlay import Resolved, resolve
+from agentgym.engines import AnyEngine
+from agentgym.engines.local import LocalEngineConfig
 from agentgym.engines.settings import ModelConfig
 from agentgym.env import EnvConfig
 from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
 from agentgym.loading import load_env
 from agentgym.rollout.collect import RolloutConfig
+from agentgym.sandboxes import AnySandbox
 from agentgym.sandboxes.local import LocalSandboxConfig
 from agentgym.trainers.credit import AnyCredit
 from agentgym.trainers.credit.gigpo import GiGPO
@@ -88,7 +91,8 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     """The run directory; null: runs/<environment>-<time>."""
     env: EnvSection
     model: ModelConfig = ModelConfig()
-    sandbox: LocalSandboxConfig = LocalSandboxConfig()
+    engine: AnyEngine = LocalEngineConfig()
+    sandbox: AnySandbox = LocalSandboxConfig()
     rollout: RolloutConfig = RolloutConfig()
     shaping: AnyShaper = Outcome()
     credit: AnyCredit = GiGPO()

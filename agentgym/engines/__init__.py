@@ -1,5 +1,8 @@
-"""Inference engines by name; `pkg.mod:Config` of each."""
+"""Inference engines. An engine is one file here and one member of the union."""
 
-ENGINES = {
-    "local": "agentgym.engines.local:LocalEngineConfig",
-}
+from agentgym.engines.local import LocalEngineConfig
+
+AnyEngine = LocalEngineConfig
+"""What `[engine]` may hold: a union told apart by `name` as soon as there are two."""
+
+__all__ = ["AnyEngine"]

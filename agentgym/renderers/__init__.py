@@ -1,5 +1,1 @@
-"""Renderers by name; `pkg.mod:Class` of each."""
-
-RENDERERS = {
-    "chat": "agentgym.renderers.chat:ChatRenderer",
-}
+"""Messages to tokens and back, for the templates of real tokenizers."""

@@ -119,7 +119,9 @@ async def collect(
                 trajectory = await attempt(job.again())
             done[place] = trajectory
 
-    await _all(work() for _ in range(rollout.concurrency))
+    # One decode stream serves one episode at a time: others would wait against their deadlines.
+    workers = 1 if rollout.deterministic else rollout.concurrency
+    await _all(work() for _ in range(workers))
     return [done[place] for place in sorted(done)]
 
 

@@ -13,6 +13,7 @@ from agentgym.types import Message, Step, Task, ToolSpec, Trajectory
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
 
+_OF_THE_MACHINE = ("DeadlineError", "Sandbox")
 _COMPARED = ("replies", "reward_terms", "state_key", "next_state_key", "action_key")
 
 
@@ -32,7 +33,7 @@ class Replay:
 
     differences: tuple[Difference, ...] = ()
     unverifiable: str | None = None
-    """Why nothing can be said: a fault or a time limit then, or a time limit now."""
+    """Why nothing can be said: a fault or a time limit then, or one of the machine now."""
 
 
 async def replay(
@@ -70,6 +71,8 @@ async def replay(
     )
     if again.end != "error" and again.timed_out:
         return Replay(unverifiable="a time limit fired in the replay")
+    if again.end == "error" and again.reason.startswith(_OF_THE_MACHINE):
+        return Replay(unverifiable=f"the replay ended by a fault: {again.reason}")
     return Replay(tuple(_differences(trajectory, again)))
 
 
