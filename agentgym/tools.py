@@ -183,7 +183,9 @@ class _Tool:
         if not isinstance(raw, dict):
             raise ToolError(f"The arguments must be a JSON object. {self.usage}")
         try:
-            model = self.model.model_validate(raw)
+            # Strictly, so that true is no 1; as JSON, so that a list may be a tuple.
+            plain = json.dumps(raw, ensure_ascii=False).encode("utf-8", "replace")
+            model = self.model.model_validate_json(plain, strict=True)
         except ValidationError as error:
             raise ToolError(f"{_explain(error)} {self.usage}") from None
         fields = self.model.model_fields

@@ -302,3 +302,27 @@ def test_no_arguments_make_a_call_raise(name: str, arguments: str) -> None:
     assert first == second
     assert first.message.role == "tool"
     first.message.content.encode()
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"a": true, "b": 2}', '{"a": "1", "b": 2}', '{"a": 1.5, "b": 2}']
+)
+async def test_a_value_of_another_type_is_refused(arguments):
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    result = await ToolSet.of([add]).call(ToolCall("add", arguments))
+    assert not result.valid
+    assert "`a`" in result.message.content
+
+
+async def test_json_lists_and_texts_become_tuples_and_literals():
+    @tool
+    def choose(pair: tuple[int, int], way: Literal["up", "down"], share: float) -> str:
+        """Choose."""
+        return f"{pair} {way} {share}"
+
+    call = ToolCall("choose", '{"pair": [1, 2], "way": "up", "share": 1}')
+    assert (await ToolSet.of([choose]).call(call)).message.content == "(1, 2) up 1.0"

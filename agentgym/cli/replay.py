@@ -36,7 +36,7 @@ def replay(
     from itertools import islice
 
     from agentgym.config.run import recorded
-    from agentgym.errors import ConfigError
+    from agentgym.errors import ConfigError, StoreError
     from agentgym.store.episodes import read_heads
     from agentgym.store.run import Run
 
@@ -46,6 +46,8 @@ def replay(
     found = Run.open(run)
     config = recorded(found.config_path).config
     heads = list(islice(read_heads(found.root), limit))
+    if not heads:
+        raise StoreError(f"{found.root} has no episode to verify")
     results = asyncio.run(_replay_all(heads, config, show=not json))
     report = _report(results)
     if json:
