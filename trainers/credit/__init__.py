@@ -1,6 +1,6 @@
 """Credit: rewards of steps become advantages of steps. One estimator a file."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -17,9 +17,6 @@ AnyCredit = Annotated[GRPO | DiscountedGRPO | RLOO | GiGPO | SALT, Field(discrim
 """Any estimator, by its `name`."""
 
 CREDITS: dict[str, type[CreditConfig]] = {
-    "grpo": GRPO,
-    "discounted_grpo": DiscountedGRPO,
-    "rloo": RLOO,
-    "gigpo": GiGPO,
-    "salt": SALT,
+    kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyCredit)[0])
 }
+"""Each member of the union by its name."""

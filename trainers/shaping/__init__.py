@@ -1,6 +1,6 @@
 """Shaping: raw reward terms of steps become rewards of steps. One shaper a file."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -15,7 +15,6 @@ AnyShaper = Annotated[Outcome | Gated | Progressive, Field(discriminator="name")
 """Any shaper, by its `name`."""
 
 SHAPERS: dict[str, type[ShaperConfig]] = {
-    "outcome": Outcome,
-    "gated": Gated,
-    "progressive": Progressive,
+    kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyShaper)[0])
 }
+"""Each member of the union by its name."""
