@@ -184,8 +184,10 @@ class _Tool:
             raise ToolError(f"The arguments must be a JSON object. {self.usage}")
         try:
             # Strictly, so that true is no 1; as JSON, so that a list may be a tuple.
-            plain = json.dumps(raw, ensure_ascii=False).encode("utf-8", "replace")
+            plain = json.dumps(raw, ensure_ascii=False).encode()
             model = self.model.model_validate_json(plain, strict=True)
+        except UnicodeEncodeError:
+            raise ToolError(f"The arguments hold half a character. {self.usage}") from None
         except ValidationError as error:
             raise ToolError(f"{_explain(error)} {self.usage}") from None
         fields = self.model.model_fields

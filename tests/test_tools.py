@@ -239,9 +239,10 @@ async def test_a_long_result_keeps_head_and_tail() -> None:
     assert result.message.content == "aaaaa\n... 90 characters left out ...\nzzzzz"
 
 
-async def test_a_lone_surrogate_does_not_survive() -> None:
+async def test_a_lone_surrogate_is_refused_not_replaced() -> None:
     result = await ask([echo], "echo", '{"text": "a\\ud800b"}')
-    assert result.message.content == "a?b"
+    assert not result.valid
+    assert "half a character" in result.message.content
 
 
 def test_a_function_that_cannot_be_a_tool_is_refused_by_name() -> None:
