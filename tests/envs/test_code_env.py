@@ -81,7 +81,6 @@ ATTACKS = {
     "not_defined": "def g(x): return sum(x)",
     "not_python": "def f(x) return sum(x)",
     "nul": "def f(x): return sum(x)\0",
-    "lone_surrogate": "def f(x): return sum(x) #\ud800",
     "endless_output": "def f(x):\n while True: print('9' * 1000)",
     "memory": "def f(x): return len(bytearray(1 << 40))",
     "recursion": "def f(x): return f(x)",
@@ -154,6 +153,13 @@ async def test_no_wrong_program_is_paid(env, sandboxes, task, name):
     assert (text(tested) == "pass") == (name in PASSES_PUBLIC)
     assert submitted.terminated
     assert submitted.reward["outcome"] == 0.0
+
+
+async def test_half_a_character_is_refused_before_it_is_tested(env, task):
+    code = "def f(x): return sum(x) #\ud800"
+    tested, submitted = await play(env, task, call("run_tests", code=code), call("submit"))
+    assert "half a character" in text(tested)
+    assert text(submitted) == "nothing tested"
 
 
 @pytest.mark.parametrize("name", RIGHT)
