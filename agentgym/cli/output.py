@@ -82,11 +82,6 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     return "".join(_BARS[round(mean * (len(_BARS) - 1))] for mean in means)
 
 
-def percent(rate: float) -> str:
-    """Write a share of one."""
-    return f"{100 * rate:.1f} %"
-
-
 def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
     return "  ".join(padded).rstrip()

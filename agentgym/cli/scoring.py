@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentgym.config.overlay import Resolved
     from agentgym.config.run import RunConfig
     from agentgym.rollout.policy import MakePolicy
+    from agentgym.store.run import Run
     from agentgym.trainers.evaluate import Rate
     from agentgym.types import Trajectory
 
@@ -78,21 +79,10 @@ def score_and_report(
         AgentGymError: it cannot be run, or too many episodes ended by a fault.
     """
     import asyncio
-    import sys
-
-    from agentgym.config.overlay import render_toml
-    from agentgym.store.run import Run
 
     config = resolved.config
     preflight(config, needs_torch=not _is_scripted(model))
-    with Run.create(
-        config.run_dir(),
-        config_text=render_toml(resolved),
-        command=sys.argv,
-        seed=config.seed,
-        env=config.env.id,
-        clean=clean,
-    ) as run:
+    with create_run(resolved, clean=clean) as run:
         run.update(kind="score")
         try:
             report = asyncio.run(_score(config, model=model, root=run.root, show=not json))
@@ -108,6 +98,28 @@ def score_and_report(
         echo_json({"run": str(run.root), **report})
     else:
         _print(report, run.root)
+
+
+def create_run(resolved: "Resolved[RunConfig]", *, clean: bool) -> "Run":
+    """Make the directory of a run that this command line began.
+
+    Raises:
+        ConfigError, StoreError: it exists already, or cannot be made.
+    """
+    import sys
+
+    from agentgym.config.overlay import render_toml
+    from agentgym.store.run import Run
+
+    config = resolved.config
+    return Run.create(
+        config.run_dir(),
+        config_text=render_toml(resolved),
+        command=sys.argv,
+        seed=config.seed,
+        env=config.env.id,
+        clean=clean,
+    )
 
 
 async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> dict[str, Any]:

@@ -27,11 +27,7 @@ def train(
 
     JSON: {run, status, step, steps, success: [per step], eval}
     """
-    import sys
-
-    from agentgym.config.overlay import render_toml
     from agentgym.config.run import resolve_words
-    from agentgym.store.run import Run
 
     resolved = resolve_words(words)
     config = resolved.config
@@ -40,17 +36,10 @@ def train(
 
         report_plan(config, json=json)
         return
-    from agentgym.cli.scoring import preflight
+    from agentgym.cli.scoring import create_run, preflight
     from agentgym.cli.training import run_training
 
     preflight(config, needs_torch=True)
-    with Run.create(
-        config.run_dir(),
-        config_text=render_toml(resolved),
-        command=sys.argv,
-        seed=config.seed,
-        env=config.env.id,
-        clean=clean,
-    ) as run:
+    with create_run(resolved, clean=clean) as run:
         run.update(kind="train")
         run_training(config, run, json=json)

@@ -119,16 +119,6 @@ class Run:
         return self.root / "events.jsonl"
 
     @property
-    def episodes_dir(self) -> Path:
-        """Shards of trajectories."""
-        return self.root / "episodes"
-
-    @property
-    def notes_dir(self) -> Path:
-        """Shards of annotations."""
-        return self.root / "notes"
-
-    @property
     def checkpoints_dir(self) -> Path:
         """One folder per checkpoint."""
         return self.root / "checkpoints"
