@@ -28,6 +28,8 @@ $(STAMP): pyproject.toml constraints.txt | system
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt $(TORCH)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+# Without its dependencies: it pins an old numpy for parts that the multi-turn tasks do not use.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps bfcl-eval
 	@touch $(STAMP)
 
 quickstart: install

@@ -4,6 +4,8 @@ Names are loaded when they are first used, so that importing the package costs n
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from agentgym.version import __version__
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from agentgym.types import Message, Task, ToolCall, ToolSpec
 
 _WHERE = {
+    "Declared": "agentgym.envs.decorator",
     "Env": "agentgym.env",
     "EnvConfig": "agentgym.env",
     "EnvStep": "agentgym.env",
@@ -22,9 +25,13 @@ _WHERE = {
     "Message": "agentgym.types",
     "Reset": "agentgym.env",
     "Task": "agentgym.types",
+    "Transcript": "agentgym.envs.rewards",
     "ToolCall": "agentgym.types",
     "ToolEnv": "agentgym.envs.tool_env",
+    "ToolError": "agentgym.tools",
     "ToolSpec": "agentgym.types",
+    "env": "agentgym.envs.decorator",
+    "reward": "agentgym.envs.rewards",
     "tool": "agentgym.tools",
 }
 
@@ -42,6 +49,21 @@ __all__ = [
     "__version__",
     "tool",
 ]
+
+
+class _Package(ModuleType):
+    """Keeps `ag.env` the decorator, also after the submodule of that name was imported."""
+
+    @property
+    def env(self) -> Any:
+        return __getattr__("env")
+
+    @env.setter
+    def env(self, submodule: ModuleType) -> None:
+        """Do not let the import system bind the submodule."""
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

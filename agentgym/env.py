@@ -9,6 +9,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -66,6 +67,13 @@ class Env(ABC):
     def step(self, message: Message) -> "EnvStep | Awaitable[EnvStep]":
         """Answer one message of the policy."""
 
+    def truncate(self) -> "dict[str, float] | Awaitable[dict[str, float]]":
+        """Return last reward terms where max_turns or the context ended the episode.
+
+        They are added to those of the last step.
+        """
+        return {}
+
     def close(self) -> "Awaitable[None] | None":
         """Free what the episode holds. Called exactly once per episode, also after a fault."""
         return None
@@ -122,7 +130,11 @@ class EnvConfig(BaseModel, extra="forbid", frozen=True):
     """Bounds of an episode's outcome."""
     success: ClassVar[float] = 1.0
     """An episode succeeded when its outcome reaches this."""
+    noop_score: ClassVar[float] = 0.02
+    """What silence may score in the mean; more is a reward for nothing."""
     needs_sandbox: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Modules of other projects that it imports when it is used, for `agentgym envs` to look for."""
     uses_seed: ClassVar[bool] = False
     """Whether the seed of an episode changes what happens; False: the task decides everything."""
 
@@ -136,8 +148,16 @@ class EnvConfig(BaseModel, extra="forbid", frozen=True):
             raise ValueError("should be at least 1")
         return value
 
+    @property
+    def held_out_split(self) -> str:
+        """`test`, or the first split where there is none."""
+        return "test" if "test" in self.splits else self.splits[0]
+
     def tasks(self, split: str) -> Iterator[Task]:
-        """Yield the tasks of a split, always in the same order; `train` may be endless."""
+        """Yield the tasks of a split, always in the same order; `train` may be endless.
+
+        `Task.split` and `Task.env` are filled in by `tasks_of`.
+        """
         raise NotImplementedError
 
     def build(self, sandboxes: "Sandboxes | None" = None) -> Env:
@@ -145,14 +165,29 @@ class EnvConfig(BaseModel, extra="forbid", frozen=True):
         raise NotImplementedError
 
 
+def tasks_of(config: EnvConfig, split: str) -> Iterator[Task]:
+    """Yield the tasks of a split, each with its split and environment filled in.
+
+    Raises:
+        EnvError: the code that makes them raised, or yielded something else.
+    """
+    with boundary(EnvError, f"making the tasks of {config.id}"):
+        for task in config.tasks(split):
+            if not isinstance(task, Task):
+                raise EnvError(
+                    f"the tasks of {config.id} hold {task!r:.80}, expected Task",
+                    hint='yield ag.Task("the prompt", answer=...)',
+                )
+            yield replace(task, env=config.id, split=split)
+
+
 def first_tasks(config: EnvConfig, split: str, *, number: int) -> list[Task]:
     """Return the first tasks of a split.
 
     Raises:
-        EnvError: the code that makes them raised.
+        EnvError: as `tasks_of`.
     """
-    with boundary(EnvError, f"making the tasks of {config.id}"):
-        return list(islice(config.tasks(split), number))
+    return list(islice(tasks_of(config, split), number))
 
 
 def action_key(message: Message) -> str:

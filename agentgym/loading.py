@@ -1,4 +1,4 @@
-"""Names become objects: `pkg.mod:attr`, `path/file.py[:attr]`, or an id of a table.
+"""Names become objects: an id of a table or a plugin, `pkg.mod:attr`, or `path/file.py[:attr]`.
 
 Modules are found as `python` finds them, and last of all in the current folder or beside the
 file; that folder is appended to `sys.path`, so that it hides nothing.
@@ -8,27 +8,35 @@ import difflib
 import hashlib
 import importlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentgym.env import Env, EnvConfig
 from agentgym.errors import AgentGymError, ConfigError, EnvError, place_of
 
+_GROUP = "agentgym.envs"
+
 
 def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
-    """Find an environment by its id in `table`, by `pkg.mod:attr`, or by `path/file.py[:attr]`.
+    """Find an environment by its id, by `pkg.mod:attr`, or by `path/file.py[:attr]`.
 
-    A file without an attribute must define a single environment.
+    Ids are those of `table` and of installed plugins; a plugin cannot take the place of an id of
+    the table. A file without an attribute must define a single environment.
 
     Raises:
-        ConfigError: there is no such thing, or it is not an `EnvConfig`.
+        ConfigError: there is no such thing, or it is not an environment.
         EnvError: its code raised when imported.
     """
     if ref in table:
         return _checked(load_object(table[ref]), ref)
+    plugins = {each.id: each for each in installed_envs(table)}
+    if ref in plugins:
+        return _load_plugin(plugins[ref])
     path, attribute = _split_file(ref)
     if path is not None:
         module = _load_module(path)
@@ -36,10 +44,61 @@ def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
         return _checked(found, ref)
     if ":" in ref and "/" not in ref:
         return _checked(load_object(ref), ref)
-    close = did_you_mean(ref, table)
-    known = f"known: {', '.join(sorted(table))}; or give pkg.mod:Config, or path/file.py"
+    close = did_you_mean(ref, [*table, *plugins])
+    known = f"known: {', '.join(sorted([*table, *plugins]))}; or give pkg.mod:Config, path/file.py"
     hint = f"did you mean {close!r}? {known}" if close else known
     raise ConfigError(f"unknown environment {ref!r}", hint=hint)
+
+
+class Plugin(NamedTuple):
+    """An environment that an installed package offers, not imported yet."""
+
+    id: str
+    ref: str
+    package: str
+    """The distribution that offers it."""
+    problem: str | None = None
+    """Why it cannot be used, as far as that can be seen without importing it."""
+
+
+def installed_envs(table: Mapping[str, str]) -> list[Plugin]:
+    """Return what installed packages offer under the entry point group `agentgym.envs`.
+
+    The name of an entry point is the id of the environment, its value `pkg.mod:attr`.
+    """
+    points = sorted(entry_points(group=_GROUP), key=lambda point: (point.name, point.value))
+    counts = Counter(point.name for point in points)
+    return [
+        Plugin(
+            point.name,
+            point.value,
+            point.dist.name if point.dist else "?",
+            _problem(point, is_ours=point.name in table, is_unique=counts[point.name] == 1),
+        )
+        for point in points
+    ]
+
+
+def _problem(point: EntryPoint, *, is_ours: bool, is_unique: bool) -> str | None:
+    if is_ours:
+        return "its id is one of agentgym's own; give it another"
+    if not is_unique:
+        return "another package offers the same id; remove one of them"
+    if ":" not in point.value:
+        return f"its entry point {point.value!r} should be written pkg.mod:attr"
+    return None
+
+
+def _load_plugin(plugin: Plugin) -> type[EnvConfig]:
+    if plugin.problem is not None:
+        raise ConfigError(f"{plugin.id} of {plugin.package}: {plugin.problem}")
+    config = _checked(load_object(plugin.ref), plugin.ref)
+    if config.id != plugin.id:
+        raise ConfigError(
+            f"{plugin.package} offers {plugin.ref} as {plugin.id}, but its id is {config.id}",
+            hint="give the entry point and the environment the same id",
+        )
+    return config
 
 
 def load_object(ref: str) -> Any:
@@ -99,6 +158,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
 
 
 def _checked(found: Any, ref: str) -> type[EnvConfig]:
+    found = getattr(found, "env_config", found)  # what `@ag.env` leaves behind
     if not (isinstance(found, type) and issubclass(found, EnvConfig)):
         what = f"the class {found.__name__}" if isinstance(found, type) else repr(found)
         is_env = isinstance(found, type) and issubclass(found, Env)
@@ -113,9 +173,10 @@ def _checked(found: Any, ref: str) -> type[EnvConfig]:
 
 
 def _only_env(module: ModuleType, path: Path) -> Any:
+    members = [getattr(each, "env_config", each) for each in vars(module).values()]
     configs = [
         each
-        for each in vars(module).values()
+        for each in members
         if isinstance(each, type)
         and issubclass(each, EnvConfig)
         and each.__module__ == module.__name__
@@ -123,7 +184,8 @@ def _only_env(module: ModuleType, path: Path) -> Any:
     named = [each for each in configs if hasattr(each, "id")] or configs
     if not named:
         raise ConfigError(
-            f"{path} defines no environment", hint="define a subclass of EnvConfig with an id"
+            f"{path} defines no environment",
+            hint="put @ag.env over a function that yields tasks, or subclass EnvConfig with an id",
         )
     if len(named) > 1:
         choices = ", ".join(f"{path}:{each.__name__}" for each in named)

@@ -15,7 +15,7 @@ import threading
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, overload
 
 import docstring_parser
@@ -43,7 +43,8 @@ class Final:
     """What a tool returns to end the episode: the last observation and the reward terms."""
 
     content: str
-    reward: dict[str, float]
+    reward: dict[str, float] = field(default_factory=dict)
+    """Beside what the environment's own rewards give."""
 
 
 class ToolResult(NamedTuple):

@@ -96,7 +96,8 @@ class Task:
     """One problem of an environment.
 
     `answer` and `payload` must be JSON values: a task is stored with every episode and is all
-    that replay needs. `env` is filled in by the registry; the id defaults to a digest.
+    that replay needs. `env` and `split` are filled in where tasks are taken from a split
+    (`tasks_of`); the id defaults to a digest.
     """
 
     prompt: str
@@ -170,6 +171,8 @@ class Step:
     agent: str = "policy"
     timed_out: bool = False
     """A time limit fired inside this step, so that it need not replay equally."""
+    usage: dict[str, float] = field(default_factory=dict)
+    """What a foreign model reported: prompt_tokens, completion_tokens, cost, retries."""
     timings: Timings = field(default_factory=Timings)
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agentgym.env import EnvConfig
-from agentgym.errors import ConfigError, EnvError, StoreError, boundary
+from agentgym.env import EnvConfig, tasks_of
+from agentgym.errors import ConfigError, StoreError
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
 from agentgym.rollout.episode import Job
 from agentgym.rollout.policy import MakePolicy
 from agentgym.sandbox import Sandboxes
 from agentgym.store.episodes import EpisodeHead, EpisodeWriter, read_episode, read_heads
-from agentgym.types import Task, Trajectory, derive_seed, with_env
+from agentgym.types import Task, Trajectory, derive_seed
 
 logger = logging.getLogger(__name__)
 
@@ -159,12 +159,13 @@ class TaskStream:
         return task, self._taken[task.id] - 1
 
     def _endless(self) -> Iterator[Task]:
-        name = type(self._env).id
         while True:
             empty = True
-            with boundary(EnvError, f"making the tasks of {name}"):
-                for task in self._env.tasks("train"):
-                    empty = False
-                    yield with_env(task, name)
+            for task in tasks_of(self._env, "train"):
+                empty = False
+                yield task
             if empty:
-                raise ConfigError(f"{name} has no training tasks with these settings")
+                raise ConfigError(
+                    f"{type(self._env).id} has no training tasks with these settings",
+                    hint="yield at least one task from tasks(split) for the split 'train'",
+                )

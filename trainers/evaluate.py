@@ -68,7 +68,7 @@ async def evaluate(
     seed: int,
 ) -> Score:
     """Play the first tasks of a split and score them; group ids begin with `prefix`."""
-    tasks = first_tasks(env, config.split, number=config.episodes)
+    tasks = first_tasks(env, config.split or env.held_out_split, number=config.episodes)
     jobs = make_jobs(
         tasks, group_size=config.samples, run_seed=seed, prefix=prefix, env=type(env).id
     )

@@ -90,7 +90,8 @@ class EvalConfig(BaseModel, extra="forbid", frozen=True):
     """Steps between evaluations; 0: none while training."""
     episodes: int = Field(default=200, ge=1)
     """Tasks of an evaluation, the first of the split."""
-    split: str = "test"
+    split: str | None = None
+    """null: test, where the environment has it, else its first split."""
     samples: int = Field(default=1, ge=1)
     """Episodes per task; more than one gives pass@k."""
     greedy: bool = False

@@ -22,7 +22,9 @@ def run(
         ),
     ] = "scripted",
     episodes: Annotated[int, typer.Option("-n", "--episodes", min=1, help="How many tasks.")] = 50,
-    split: Annotated[str, typer.Option(help="Of which tasks.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Of which tasks; test, where there is such a split.")
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Episodes per task.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     out: Annotated[str | None, typer.Option("-o", "--out", help="The run directory.")] = None,
@@ -46,12 +48,13 @@ def run(
     given = {
         "env.id": env,
         "eval.episodes": episodes,
-        "eval.split": split,
         "eval.samples": samples,
         "seed": seed,
     }
     if model.partition(":")[0] != "scripted":
         given["model.path"] = str(model_folder(model))
+    if split is not None:
+        given["eval.split"] = split
     if out is not None:
         given["out"] = out
     words = [f"{key}={render_value(value)}" for key, value in given.items()]

@@ -129,12 +129,13 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
     from agentgym.trainers.evaluate import score
 
     env, chosen = config.env.config, config.eval
-    tasks = first_tasks(env, chosen.split, number=chosen.episodes)
+    split = chosen.split or env.held_out_split
+    tasks = first_tasks(env, split, number=chosen.episodes)
     jobs = make_jobs(
         tasks,
         group_size=chosen.samples,
         run_seed=config.seed,
-        prefix=f"run-{chosen.split}",
+        prefix=f"run-{split}",
         env=type(env).id,
     )
     started = time.perf_counter()
@@ -152,14 +153,14 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
             finally:
                 episodes.close()
     if all(each.end == "error" for each in found):
-        reason = found[-1].reason if found else f"the split {chosen.split} has no task"
+        reason = found[-1].reason if found else f"the split {split} has no task"
         raise AgentGymError(
             f"no episode came to an end: {reason}", hint=f"agentgym check {config.env.id}"
         )
     return {
         "env": config.env.id,
         "policy": model,
-        "split": chosen.split,
+        "split": split,
         "seed": config.seed,
         **score(found, success=env.success).to_json(),
         **_summary(found),

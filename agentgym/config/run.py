@@ -106,7 +106,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="after")
     def _check_split(self) -> Self:
         splits = self.env.config.splits
-        if self.eval.split not in splits:
+        if self.eval.split is not None and self.eval.split not in splits:
             message = f"{self.env.id} has the splits {', '.join(splits)}"
             raise _refused(("eval", "split"), message, self.eval.split)
         return self

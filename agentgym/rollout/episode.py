@@ -6,7 +6,7 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -148,13 +148,14 @@ async def _play(
             reply = await _act(policy, messages, trajectory, deadlines)
         except ContextFull:
             trajectory.end, trajectory.reason = "truncated", "context"
-            return
+            break
         generated = time.perf_counter()
         step = Step(
             message=reply.message,
             completion=reply.completion,
             state_key=state_key,
             action_key=env.action_key(reply.message),
+            usage=dict(reply.usage),
             timed_out=True,  # until the environment has answered
         )
         trajectory.steps.append(step)
@@ -173,7 +174,11 @@ async def _play(
             trajectory.end = "terminated" if answer.terminated else "truncated"
             trajectory.reason = "env"
             return
-    trajectory.end, trajectory.reason = "truncated", "max_turns"
+    else:
+        trajectory.end, trajectory.reason = "truncated", "max_turns"
+    if trajectory.steps:
+        last = trajectory.steps[-1]
+        last.reward_terms |= await _truncate(env, deadlines)
 
 
 async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:
@@ -195,12 +200,25 @@ async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvSte
         raise EnvError(
             f"{what} returned {type(answer).__name__}, expected EnvStep(messages, reward, ...)"
         )
-    for name, value in answer.reward.items():
+    _check_terms(answer.reward, what)
+    return answer
+
+
+async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
+    what = f"truncate of {type(env).__name__}"
+    async with _deadline(deadlines.step_s, what):
+        with boundary(EnvError, what):
+            terms = dict(await call_env(env, env.truncate))
+    _check_terms(terms, what)
+    return terms
+
+
+def _check_terms(terms: Mapping[str, float], what: str) -> None:
+    for name, value in terms.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise EnvError(
                 f"{what} gave the reward term {name!r} = {value!r}, expected a finite number"
             )
-    return answer
 
 
 async def _act(

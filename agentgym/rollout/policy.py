@@ -1,8 +1,8 @@
 """Policies: what answers the messages of an environment."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env
@@ -17,6 +17,8 @@ class Reply:
 
     message: Message
     completion: Completion | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
+    """What a foreign model reported: prompt_tokens, completion_tokens, cost, retries."""
 
 
 class ContextFull(Exception):  # noqa: N818  control flow, not an error

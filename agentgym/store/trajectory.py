@@ -192,6 +192,7 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
         "next_state_key": step.next_state_key,
         "action_key": step.action_key,
         "timed_out": step.timed_out,
+        "usage": step.usage,
         "timings": {name: getattr(step.timings, name) for name in _TIMINGS},
         "completion": completion
         and {

@@ -1,0 +1,157 @@
+"""`@ag.env`: a generator of tasks and a list of tools become an environment, in one short file."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field, create_model
+
+from agentgym.env import Env, EnvConfig, Script
+from agentgym.envs.rewards import Rewards, reward
+from agentgym.envs.tool_env import ToolEnv
+from agentgym.errors import ConfigError
+from agentgym.tools import ToolSet
+from agentgym.types import Task
+
+Tasks = Callable[..., Iterator[Task]]
+
+
+def env(
+    id: str,
+    *,
+    tools: Sequence[Callable[..., Any]] = (),
+    system: str = "",
+    max_turns: int = 16,
+    splits: tuple[str, ...] = ("train",),
+    **declared: Any,
+) -> Callable[[Tasks], "Declared"]:
+    """Make an environment of a function that yields its tasks.
+
+    The function may take the split as its only parameter. What is not declared (more splits, an
+    expert) is reported by `agentgym check` as not checked.
+
+    Args:
+        id: Its name, such as me/Calc-v0; the version changes whenever scores do.
+        tools: Functions with annotations and a docstring, marked with `@tool` or not.
+        system: The system message; none when empty.
+        max_turns: Steps after which an episode is truncated.
+        splits: The splits that the function knows.
+        **declared: Other class variables of `EnvConfig`, such as reward_range or uses_seed.
+
+    Raises:
+        ConfigError: a tool cannot be one, two have the same name, or a declaration is unknown.
+    """
+    ToolSet(tools)
+    _check_declared(declared)
+
+    def declare(tasks: Tasks) -> Declared:
+        return Declared(
+            tasks,
+            {"id": id, "splits": tuple(splits), **declared},
+            tools=tuple(tools),
+            system=system,
+            max_turns=max_turns,
+        )
+
+    return declare
+
+
+class Declared:
+    """A generator of tasks that is an environment; it stays callable as before."""
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        declared: Mapping[str, Any],
+        *,
+        tools: tuple[Callable[..., Any], ...],
+        system: str,
+        max_turns: int,
+    ) -> None:
+        self._tasks = tasks
+        self.tools = tools
+        self.system = system
+        self.rewards = Rewards(())
+        self.script: Callable[[Task], Script] | None = None
+        self.__doc__ = tasks.__doc__
+        self.env_config = _config(self, tasks, declared, max_turns=max_turns)
+        """The configuration: what a reference to this file finds."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Iterator[Task]:
+        """Yield the tasks."""
+        return self._tasks(*args, **kwargs)
+
+    def of_split(self, split: str) -> Iterator[Task]:
+        """Yield the tasks of a split; the function need not take it."""
+        takes_split = bool(inspect.signature(self._tasks).parameters)
+        return iter(self._tasks(split) if takes_split else self._tasks())
+
+    def reward(self, function: Any = None, /, **options: Any) -> Any:
+        """Take a function (transcript, task) -> float as a reward; options as of `ag.reward`."""
+
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.rewards.add(reward(**options)(function))
+            return function
+
+        return add if function is None else add(function)
+
+    def expert(self, function: Callable[[Task], Script]) -> Callable[[Task], Script]:
+        """Take a function task -> (conversation -> message) as the expert."""
+        self.script = function
+        return function
+
+
+class _DeclaredConfig(EnvConfig):
+    """The configuration of an environment that `@ag.env` made."""
+
+    declaration: ClassVar[Declared]
+
+    def tasks(self, split: str) -> Iterator[Task]:
+        return self.declaration.of_split(split)
+
+    def build(self, sandboxes: object = None) -> Env:
+        return _DeclaredEnv(self.declaration)
+
+
+class _DeclaredEnv(ToolEnv):
+    """Tools and rewards are functions of the file."""
+
+    def __init__(self, declaration: Declared) -> None:
+        self._declaration = declaration
+        self.system = declaration.system  # type: ignore[misc]
+
+    def toolset(self) -> ToolSet:
+        return ToolSet(self._declaration.tools)
+
+    def rewards(self) -> Rewards:
+        self._declaration.rewards.check()
+        return self._declaration.rewards
+
+    def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
+        if level != "expert" or self._declaration.script is None:
+            return super().expert(task, seed=seed, level=level)
+        return self._declaration.script(task)
+
+
+def _config(
+    declaration: Declared, tasks: Tasks, declared: Mapping[str, Any], *, max_turns: int
+) -> type[EnvConfig]:
+    config = create_model(
+        tasks.__name__,
+        __base__=_DeclaredConfig,
+        __module__=tasks.__module__,
+        __doc__=tasks.__doc__,
+        max_turns=(int, Field(default=max_turns)),
+    )
+    for name, value in {**declared, "declaration": declaration}.items():
+        setattr(config, name, value)
+    return config
+
+
+def _check_declared(declared: Mapping[str, Any]) -> None:
+    known = {name for name in EnvConfig.__class_vars__ if not name.startswith("_")}
+    for name in declared:
+        if name not in known:
+            raise ConfigError(
+                f"@ag.env does not know `{name}`", hint=f"known: {', '.join(sorted(known))}"
+            )
