@@ -12,12 +12,13 @@ from agentgym.version import __version__
 
 if TYPE_CHECKING:
     from agentgym.env import Env, EnvConfig, EnvStep, Reset
+    from agentgym.envs.decorator import env
+    from agentgym.envs.rewards import Transcript, reward
     from agentgym.envs.tool_env import ToolEnv
-    from agentgym.tools import Final, tool
+    from agentgym.tools import Final, ToolError, tool
     from agentgym.types import Message, Task, ToolCall, ToolSpec
 
 _WHERE = {
-    "Declared": "agentgym.envs.decorator",
     "Env": "agentgym.env",
     "EnvConfig": "agentgym.env",
     "EnvStep": "agentgym.env",
@@ -25,11 +26,11 @@ _WHERE = {
     "Message": "agentgym.types",
     "Reset": "agentgym.env",
     "Task": "agentgym.types",
-    "Transcript": "agentgym.envs.rewards",
     "ToolCall": "agentgym.types",
     "ToolEnv": "agentgym.envs.tool_env",
     "ToolError": "agentgym.tools",
     "ToolSpec": "agentgym.types",
+    "Transcript": "agentgym.envs.rewards",
     "env": "agentgym.envs.decorator",
     "reward": "agentgym.envs.rewards",
     "tool": "agentgym.tools",
@@ -45,14 +46,24 @@ __all__ = [
     "Task",
     "ToolCall",
     "ToolEnv",
+    "ToolError",
     "ToolSpec",
+    "Transcript",
     "__version__",
+    "env",
+    "reward",
     "tool",
 ]
 
 
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'agentgym' has no attribute {name!r}")
+
+
 class _Package(ModuleType):
-    """Keeps `ag.env` the decorator, also after the submodule of that name was imported."""
+    """Keeps `agentgym.env` the decorator, although a submodule has the same name."""
 
     @property
     def env(self) -> Any:
@@ -60,13 +71,7 @@ class _Package(ModuleType):
 
     @env.setter
     def env(self, submodule: ModuleType) -> None:
-        """Do not let the import system bind the submodule."""
+        """Take what the import system wants to bind here, and drop it."""
 
 
 sys.modules[__name__].__class__ = _Package
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'agentgym' has no attribute {name!r}")

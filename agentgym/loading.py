@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -229,9 +230,13 @@ def _load_module(path: Path) -> ModuleType:
 
 
 def _attributed(load: Callable[[], ModuleType], ref: str) -> ModuleType:
-    """Call `load`; what it raises is the fault of the code that is loaded, and says where."""
+    """Call `load`; what it raises is the fault of the code that is loaded, and says where.
+
+    What it prints goes to stderr: stdout may be the JSON of a command.
+    """
     try:
-        return load()
+        with redirect_stdout(sys.stderr):
+            return load()
     except (Exception, SystemExit) as error:
         hint = error.hint if isinstance(error, AgentGymError) else None
         place = place_of(error) or ref

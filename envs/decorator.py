@@ -1,19 +1,20 @@
 """`@ag.env`: a generator of tasks and a list of tools become an environment, in one short file."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, overload
 
 from pydantic import Field, create_model
 
 from agentgym.env import Env, EnvConfig, Script
 from agentgym.envs.rewards import Rewards, reward
 from agentgym.envs.tool_env import ToolEnv
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, EnvError
 from agentgym.tools import ToolSet
 from agentgym.types import Task
 
 Tasks = Callable[..., Iterator[Task]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def env(
@@ -84,12 +85,27 @@ class Declared:
     def of_split(self, split: str) -> Iterator[Task]:
         """Yield the tasks of a split; the function need not take it."""
         takes_split = bool(inspect.signature(self._tasks).parameters)
-        return iter(self._tasks(split) if takes_split else self._tasks())
+        tasks = self._tasks(split) if takes_split else self._tasks()
+        if not isinstance(tasks, Iterable):
+            code = self._tasks.__code__
+            raise EnvError(
+                f"{code.co_filename}:{code.co_firstlineno}: `{code.co_name}` returned {tasks!r:.80}",
+                hint="yield ag.Task(...) in it, or return a list of them",
+            )
+        return iter(tasks)
+
+    @overload
+    def reward(self, function: F, /) -> F: ...
+
+    @overload
+    def reward(
+        self, /, *, weight: float = ..., gate: str | None = ..., gate_at: float = ...
+    ) -> Callable[[F], F]: ...
 
     def reward(self, function: Any = None, /, **options: Any) -> Any:
         """Take a function (transcript, task) -> float as a reward; options as of `ag.reward`."""
 
-        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        def add(function: F) -> F:
             self.rewards.add(reward(**options)(function))
             return function
 

@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from agentgym.errors import ConfigError, EnvError, boundary
 from agentgym.tools import on_thread
@@ -46,6 +46,16 @@ class _Options:
     weight: float = 1.0
     gate: str | None = None
     gate_at: float = 1.0
+
+
+@overload
+def reward(function: F, /) -> F: ...
+
+
+@overload
+def reward(
+    *, weight: float = ..., gate: str | None = ..., gate_at: float = ...
+) -> Callable[[F], F]: ...
 
 
 def reward(function: Any = None, /, **options: Any) -> Any:

@@ -1,85 +1,178 @@
-"""`agentgym envs`: which environments there are."""
+"""`agentgym envs`: which environments there are, and one of them closely."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from agentgym.cli.options import Json
-from agentgym.cli.output import echo_json, echo_table, note, one_line
+from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint
 
 if TYPE_CHECKING:
     from agentgym.env import EnvConfig
+    from agentgym.types import ToolSpec
+
+_COLUMNS = ("id", "tiers", "splits", "needs", "description")
 
 
-def envs(json: Json = False) -> None:
-    """List the environments with their tiers, splits and tools.
+def envs(
+    env: Annotated[
+        str | None,
+        typer.Argument(metavar="[ENV]", help="One of them: its configuration and its tools."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the environments: agentgym's own, and those of installed packages.
 
-    JSON: [{id, description, tiers, splits, tools, needs_sandbox, class, error}]
+    JSON: [{id, package, description, tiers, splits, needs, class, error}]; of ENV: {id,
+    description, tiers, splits, needs, keys: [{name, default}], tools: [{name, description}], error}
     """
-    from agentgym.envs import ENVS
-
-    found = [_describe(name) for name in sorted(ENVS)]
+    if env is not None:
+        _show_one(env, json=json)
+        return
+    found = list(_all())
     if json:
         echo_json(found)
         return
     working = [each for each in found if each["error"] is None]
-    columns = ("id", "tiers", "splits", "tools", "description")
-    echo_table(columns, [[_cell(each[name]) for name in columns] for each in working])
+    echo_table(_COLUMNS, [[_cell(each[name]) for name in _COLUMNS] for each in working])
     for each in found:
         if each["error"] is not None:
-            note(f"broken: {each['id']}: {one_line(each['error'])}")
+            note(f"broken: {each['id']} of {each['package']}: {one_line(each['error'])}")
 
 
-def _describe(name: str) -> dict[str, Any]:
-    import asyncio
+def _all() -> Iterator[dict[str, Any]]:
+    from agentgym.envs import ENVS
+    from agentgym.loading import installed_envs
 
+    for name in sorted(ENVS):
+        yield _described(name, package="agentgym", ref=ENVS[name])
+    for plugin in installed_envs(ENVS):
+        if plugin.problem is not None:
+            empty = _blank(plugin.id, package=plugin.package, ref=plugin.ref)
+            yield empty | {"error": plugin.problem}
+        else:
+            yield _described(plugin.id, package=plugin.package, ref=plugin.ref)
+
+
+def _described(name: str, *, package: str, ref: str) -> dict[str, Any]:
     from agentgym.envs import ENVS
     from agentgym.errors import AgentGymError
     from agentgym.loading import load_env
 
-    described: dict[str, Any] = {
+    blank = _blank(name, package=package, ref=ref)
+    try:
+        return blank | _facts(load_env(name, ENVS))
+    except AgentGymError as error:
+        return blank | {"error": str(error)}
+
+
+def _blank(name: str, *, package: str, ref: str) -> dict[str, Any]:
+    return {
         "id": name,
+        "package": package,
         "description": "",
         "tiers": (),
         "splits": (),
-        "tools": (),
-        "needs_sandbox": None,
-        "class": ENVS[name],
+        "needs": (),
+        "class": ref,
         "error": None,
     }
+
+
+def _facts(config: "type[EnvConfig]") -> dict[str, Any]:
+    from importlib.util import find_spec
+
+    missing = [f"{name} (missing)" for name in config.packages if find_spec(name) is None]
+    present = [name for name in config.packages if find_spec(name) is not None]
+    sandbox = ["a sandbox"] if config.needs_sandbox else []
+    module = sys.modules[config.__module__].__doc__
+    return {
+        "description": _first_line(module or config.__doc__),
+        "tiers": config.tiers,
+        "splits": config.splits,
+        "needs": (*sandbox, *present, *missing),
+    }
+
+
+def _show_one(env: str, *, json: bool) -> None:
+    import asyncio
+
+    from agentgym.envs import ENVS
+    from agentgym.errors import MissingError, SandboxUnavailable
+    from agentgym.loading import load_env
+
+    config = load_env(env, ENVS)
+    facts = {"id": config.id, **_facts(config), "keys": list(_keys(config))}
     try:
-        config = load_env(name, ENVS)
-        return described | {
-            "description": _first_line(sys.modules[config.__module__].__doc__ or config.__doc__),
-            "tiers": config.tiers,
-            "splits": config.splits,
-            "needs_sandbox": config.needs_sandbox,
-            "tools": asyncio.run(_tools(config)),
+        tools = asyncio.run(_tools(config))
+        problem = None
+    except (MissingError, SandboxUnavailable) as error:
+        tools, problem = (), str(error)
+    facts["tools"] = [{"name": tool.name, "description": tool.description} for tool in tools]
+    facts["error"] = problem
+    if json:
+        echo_json(facts)
+    else:
+        _print_one(config, facts, tools)
+
+
+def _keys(config: "type[EnvConfig]") -> Iterator[dict[str, Any]]:
+    from pydantic_core import to_jsonable_python
+
+    for name, field in config.model_fields.items():
+        yield {
+            "name": name,
+            "default": to_jsonable_python(field.get_default(call_default_factory=True)),
         }
-    except AgentGymError as error:
-        return described | {"error": str(error)}
 
 
-async def _tools(config: "type[EnvConfig]") -> list[str]:
+def _print_one(config: "type[EnvConfig]", facts: dict[str, Any], tools: Any) -> None:
+    echo(paint(config.id, "bold"))
+    echo(one_line(facts["description"]))
+    echo(f"splits   {', '.join(config.splits)}")
+    if config.tiers:
+        echo(f"tiers    {', '.join(config.tiers)}")
+    if facts["needs"]:
+        echo(f"needs    {', '.join(facts['needs'])}")
+    low, high = config.reward_range
+    echo(f"outcome  {low:g} to {high:g}, success from {config.success:g}")
+    echo()
+    echo_table(("key", "default"), [_key_row(each) for each in facts["keys"]])
+    if facts["error"]:
+        note(f"tools are not shown: {one_line(facts['error'])}")
+    if tools:
+        echo()
+        echo_table(("tool", "what it does"), [_tool_row(tool) for tool in tools])
+
+
+def _key_row(key: dict[str, Any]) -> tuple[str, str]:
+    import json
+
+    return f"env.{key['name']}", json.dumps(key["default"], ensure_ascii=False)
+
+
+def _tool_row(tool: "ToolSpec") -> tuple[str, str]:
+    arguments = ", ".join(tool.parameters.get("properties", ()))
+    return f"{tool.name}({arguments})", _first_line(tool.description)
+
+
+async def _tools(config: "type[EnvConfig]") -> "tuple[ToolSpec, ...]":
     """Return the tools that the first task offers; no sandbox is started for this."""
-    import inspect
-    from itertools import islice
-
-    from agentgym.errors import EnvError, SandboxUnavailable, boundary
+    from agentgym.env import first_tasks
+    from agentgym.errors import EnvError, boundary
+    from agentgym.rollout.episode import call_env
 
     with boundary(EnvError, f"looking at {config.id}"):
         chosen = config()
-        task = next(iter(islice(chosen.tasks(config.splits[0]), 1)))
+        tasks = first_tasks(chosen, config.splits[0], number=1)
         env = chosen.build(_NoSandboxes() if config.needs_sandbox else None)
         try:
-            reset = env.reset(task, seed=0)
-            start = await reset if inspect.isawaitable(reset) else reset
-        except SandboxUnavailable:
-            return []
+            reset = await call_env(env, env.reset, tasks[0], seed=0) if tasks else None
         finally:
-            closing = env.close()
-            if inspect.isawaitable(closing):
-                await closing
-        return [tool.name for tool in start.tools]
+            await call_env(env, env.close)
+        return tuple(reset.tools) if reset else ()
 
 
 class _NoSandboxes:
@@ -90,7 +183,7 @@ class _NoSandboxes:
     def lease(self, *, fresh: bool = False) -> Any:
         from agentgym.errors import SandboxUnavailable
 
-        raise SandboxUnavailable("no sandbox is started to list environments")
+        raise SandboxUnavailable("no sandbox is started to look at an environment")
 
     async def close(self) -> None:
         return

@@ -1,4 +1,6 @@
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -6,17 +8,112 @@ import pytest
 from agentgym.envs import ENVS
 
 
-def test_environments_are_listed_with_tiers_splits_and_tools(agentgym) -> None:
+def test_environments_are_listed_with_tiers_splits_and_needs(agentgym) -> None:
     done = agentgym("envs", "--json")
     assert done.code == 0
     found = {each["id"]: each for each in done.json}
-    assert set(found) == set(ENVS)
+    assert set(found) >= set(ENVS)
     code = found["agentgym/Code-v0"]
-    assert code["tools"] == ["run_code", "run_tests", "submit"]
     assert code["splits"] == ["train", "test"]
+    assert code["needs"] == ["a sandbox"]
     assert len(code["tiers"]) == 3
     assert code["error"] is None
+    assert code["package"] == "agentgym"
     assert "agentgym/KeyDoor-v0" in agentgym("envs").out
+
+
+def test_one_environment_is_shown_with_its_keys_and_tools(agentgym) -> None:
+    code = agentgym("envs", "agentgym/Code-v0", "--json").json
+    assert [tool["name"] for tool in code["tools"]] == ["run_code", "run_tests", "submit"]
+    assert {"name": "max_turns", "default": 4} in code["keys"]
+    told = agentgym("envs", "agentgym/Calculator-v0").out
+    assert "calc(expression)" in told
+    assert "env.tier" in told
+    done = agentgym("envs", "agentgym/Calculater-v0")
+    assert done.code == 2
+    assert "did you mean 'agentgym/Calculator-v0'" in done.err
+
+
+GOOD = """
+import agentgym as ag
+
+@ag.env("{id}")
+def tasks():
+    yield ag.Task("Say yes.", answer="yes")
+
+@tasks.reward
+def correct(ep, task) -> float:
+    return float(ep.final_text == task.answer)
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put packages where Python finds them, with entry points."""
+    folder = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(folder))
+
+    def install(package: str, source: str, **points: str) -> None:
+        info = folder / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name.replace('__', '/')}-v0 = {ref}" for name, ref in points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[agentgym.envs]", *lines]) + "\n")
+        (folder / f"{package}.py").write_text(source)
+
+    return install
+
+
+def test_plugins_are_found_and_a_broken_one_is_named_and_breaks_no_other(agentgym, install) -> None:
+    install("plug_good", GOOD.format(id="me/Good-v0"), me__Good="plug_good:tasks")
+    install(
+        "plug_loud", "print('hello')\n" + GOOD.format(id="me/Loud-v0"), me__Loud="plug_loud:tasks"
+    )
+    install("plug_raises", "raise RuntimeError('no')", me__Raises="plug_raises:tasks")
+    install("plug_exits", "import sys\nsys.exit(3)", me__Exits="plug_exits:tasks")
+    install("plug_ours", "", agentgym__Code="plug_ours:tasks")
+    install("plug_other", GOOD.format(id="me/Other-v1"), me__Other="plug_other:tasks")
+    install("plug_gone", "", me__Gone="plug_gone:absent")
+    install("plug_odd", "", me__Odd="plug_odd")
+    for package in ("plug_one", "plug_two"):
+        install(package, GOOD.format(id="me/Twice-v0"), me__Twice=f"{package}:tasks")
+    done = agentgym("envs", "--json")
+    assert done.code == 0
+    errors = {(each["id"], each["package"]): each["error"] for each in done.json}
+    assert errors["me/Good-v0", "plug_good"] is None
+    assert errors["me/Loud-v0", "plug_loud"] is None
+    assert "hello" in done.err
+    assert errors["agentgym/Code-v0", "agentgym"] is None
+    for (name, package), words in {
+        ("me/Raises-v0", "plug_raises"): "plug_raises.py:1: importing raised RuntimeError: no",
+        ("me/Exits-v0", "plug_exits"): "SystemExit",
+        ("agentgym/Code-v0", "plug_ours"): "its id is one of agentgym's own",
+        ("me/Other-v0", "plug_other"): "its id is me/Other-v1",
+        ("me/Gone-v0", "plug_gone"): "there is no 'absent'",
+        ("me/Odd-v0", "plug_odd"): "should be written pkg.mod:attr",
+        ("me/Twice-v0", "plug_one"): "another package offers the same id",
+        ("me/Twice-v0", "plug_two"): "another package offers the same id",
+    }.items():
+        assert words in errors[name, package]
+    told = agentgym("envs")
+    assert told.code == 0
+    assert "me/Good-v0" in told.out
+    assert "broken: me/Raises-v0 of plug_raises" in told.err
+
+
+def test_a_plugin_is_checked_and_played_by_its_id(agentgym, install) -> None:
+    install("plug_fine", GOOD.format(id="me/Fine-v0"), me__Fine="plug_fine:tasks")
+    install("plug_bad", "raise RuntimeError('no')", me__Bad="plug_bad:tasks")
+    assert (
+        agentgym("run", "me/Fine-v0", "-m", "scripted:noop", "-n", "1", "--json").json["success"][
+            "n"
+        ]
+        == 1
+    )
+    done = agentgym("run", "me/Bad-v0", "-m", "scripted:noop")
+    assert done.code == 1
+    assert "plug_bad.py:1" in done.err
+    assert "did you mean 'me/Fine-v0'" in agentgym("check", "me/Fone-v0").err
 
 
 def test_a_broken_environment_is_named_and_hides_no_other(
