@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from agentgym.cli.messages import show_message
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.output import echo, echo_json, echo_table, one_line, paint, safe, sparkline
+from agentgym.cli.output import echo, echo_json, echo_table, one_line, paint, sparkline
 
 if TYPE_CHECKING:
     from agentgym.store.episodes import EpisodeHead
     from agentgym.store.run import Run
-    from agentgym.types import Message, Step, Trajectory
+    from agentgym.types import Step, Trajectory
 
-_ROLES = {"system": "dim", "user": "cyan", "assistant": "green", "tool": "yellow"}
 _SHOWN_METRICS = ("success", "reward", "loss", "entropy")
 
 
@@ -219,11 +219,11 @@ def _show_episode(trajectory: "Trajectory", noted: dict[str, Any] | None) -> Non
         gates = "".join(f"  gate {name} {value:g}" for name, value in noted["gates"].items())
         echo(f"trained on in step {noted['update']}{gates}")
     for message in trajectory.prompt:
-        _show_message(message)
+        show_message(message)
     for index, step in enumerate(trajectory.steps):
-        _show_message(step.message, f"turn {index + 1}{_about(step, index, noted)}")
+        show_message(step.message, f"turn {index + 1}{_about(step, index, noted)}")
         for reply in step.replies:
-            _show_message(reply)
+            show_message(reply)
 
 
 def _about(step: "Step", index: int, noted: dict[str, Any] | None) -> str:
@@ -234,37 +234,3 @@ def _about(step: "Step", index: int, noted: dict[str, Any] | None) -> str:
     if step.completion is not None:
         about += f"  {len(step.completion.token_ids)} tokens"
     return about + ("  timed out" if step.timed_out else "")
-
-
-def _show_message(message: "Message", about: str = "") -> None:
-    echo()
-    echo(
-        paint(message.role, "bold", _ROLES[message.role]) + paint(f"  {about}" * bool(about), "dim")
-    )
-    if message.content:
-        echo(_indented(message.content))
-    for call in message.tool_calls:
-        echo(paint(f"  {one_line(call.name)}", "bold") + f" {_arguments(call.arguments)}")
-
-
-def _arguments(text: str) -> str:
-    """Write arguments as they read best: text with several lines as a block."""
-    import json
-
-    try:
-        values = json.loads(text)
-    except ValueError:
-        return safe(text)
-    if not isinstance(values, dict):
-        return safe(text)
-    parts = [
-        f"\n    {one_line(name)}:\n{_indented(value, 6)}"
-        if isinstance(value, str) and "\n" in value
-        else f"{one_line(name)}={safe(json.dumps(value, ensure_ascii=False))}"
-        for name, value in values.items()
-    ]
-    return " ".join(parts)
-
-
-def _indented(text: str, width: int = 2) -> str:
-    return "\n".join(f"{' ' * width}{line}" for line in safe(text).split("\n"))
