@@ -15,6 +15,7 @@ from agentgym.cli import (
     doctor,
     envs,
     evaluate,
+    play,
     replay,
     resume,
     run,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command("envs")(envs.envs)
 app.command("check")(check.check)
+app.command("play")(play.play)
 app.command("run")(run.run)
 app.command("train")(train.train)
 app.command("resume")(resume.resume)

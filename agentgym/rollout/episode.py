@@ -146,8 +146,8 @@ async def _play(
         began = time.perf_counter()
         try:
             reply = await _act(policy, messages, trajectory, deadlines)
-        except ContextFull:
-            trajectory.end, trajectory.reason = "truncated", "context"
+        except ContextFull as full:
+            trajectory.end, trajectory.reason = "truncated", full.reason
             break
         generated = time.perf_counter()
         step = Step(

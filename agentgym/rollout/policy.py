@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env
@@ -23,6 +24,9 @@ class Reply:
 
 class ContextFull(Exception):  # noqa: N818  control flow, not an error
     """Raised by a policy whose context has no room for another answer: the episode is truncated."""
+
+    reason: ClassVar[str] = "context"
+    """What the record says about the end."""
 
 
 class Policy(ABC):

@@ -1,0 +1,146 @@
+"""A person plays with the tools, limits and rewards of a model, and is recorded like one."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from agentgym.cli.person import Mistyped, to_arguments
+
+CALC = "agentgym/Calculator-v0"
+
+
+def play(process, *lines: str, arguments: tuple[str, ...] = ()):
+    return process("play", CALC, "-o", "run", *arguments, input="\n".join(lines) + "\n")
+
+
+def test_an_episode_by_hand_is_recorded_scored_and_replayed(process) -> None:
+    done = play(process, "/hint", "/calc 5 * 70 + 10", "360")
+    assert done.code == 0, done.err
+    assert "What is 5 * 70 + 10?" in done.out
+    assert "the expert would say" in done.out
+    assert "outcome  1" in done.out
+    shown = process("show", "run", "play", "--json").json
+    assert shown["policy"] == "person"
+    assert [step["message"]["content"] for step in shown["steps"]] == ["", "360"]
+    assert shown["steps"][0]["replies"][0]["content"] == "360"
+    replayed = process("replay", "run", "--verify", "--json")
+    assert replayed.code == 0
+    assert replayed.json["equal"] == 1
+
+
+def test_mistakes_are_explained_and_cost_no_turn(process) -> None:
+    done = play(process, "/clac 1", "/help", "/tools", "/quit")
+    assert done.code == 0
+    assert "there is no tool 'clac'" in done.out
+    assert "/hint" in done.out
+    assert "truncated  quit" in done.out
+    assert process("show", "run", "play", "--json").json["steps"] == []
+
+
+def test_the_end_of_the_input_ends_the_episode_and_keeps_it(process) -> None:
+    done = play(process, "/calc 1+1")
+    assert done.code == 0
+    assert "truncated  quit" in done.out
+    assert len(process("show", "run", "play", "--json").json["steps"]) == 1
+
+
+def test_many_lines_several_calls_and_a_leading_slash(process) -> None:
+    play(process, "/calc 1+1 ; /calc 2+2", '/"', "first", "second", '/"')
+    steps = process("show", "run", "play", "--json").json["steps"]
+    assert [reply["content"] for reply in steps[0]["replies"]] == ["2", "4"]
+    assert steps[1]["message"]["content"] == "first\nsecond"
+    play(process, "//etc", arguments=("--clean",))
+    assert process("show", "run", "play", "--json").json["steps"][0]["message"]["content"] == "/etc"
+
+
+def test_max_turns_counts_for_people_too(process) -> None:
+    done = play(process, "/calc 1", "/calc 2", "3", arguments=("env.max_turns=2",))
+    assert "truncated  max_turns" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--task", "no-such"), "there is no task 'no-such' in 'train'"),
+        (("--split", "dev"), "there is no split 'dev'"),
+    ],
+)
+def test_a_task_or_split_that_is_not_there_is_named(process, arguments, words: str) -> None:
+    done = play(process, arguments=arguments)
+    assert done.code == 2
+    assert words in done.err
+    assert "hint:" in done.err
+
+
+def test_a_task_is_chosen_by_number_or_id(process) -> None:
+    first = play(process, "/quit", arguments=("--task", "3", "--clean"))
+    task = process("show", "run", "play", "--json").json["task"]
+    again = play(process, "/quit", arguments=("--task", task["id"], "--clean"))
+    assert first.code == again.code == 0
+    assert process("show", "run", "play", "--json").json["task"] == task
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_asked_leaves_with_130_and_says_what_became_of_it(tmp_path: Path) -> None:
+    main, side = pty.openpty()
+    words = [sys.executable, "-m", "agentgym", "play", CALC, "-o", "run"]
+    child = subprocess.Popen(
+        words, cwd=tmp_path, stdin=side, stdout=side, stderr=subprocess.PIPE, start_new_session=True
+    )
+    os.close(side)
+    seen = b""
+    deadline = time.monotonic() + 60
+    while b"1/16>" not in seen and time.monotonic() < deadline:
+        if select.select([main], [], [], 1.0)[0]:
+            seen += os.read(main, 4096)
+    os.killpg(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    os.close(main)
+    assert child.returncode == 130
+    assert b"1/16>" in seen
+    assert err.split(b"\n") == [
+        b"",
+        b"the episode had not ended and is not recorded",
+        b"interrupted",
+        b"",
+    ]
+
+
+SCHEMA = {
+    "properties": {
+        "text": {"type": "string"},
+        "count": {"type": "integer"},
+        "on": {"type": "boolean"},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("text=two words count=3", {"text": "two words", "count": 3}),
+        ("count=3 text=a=b", {"count": 3, "text": "a=b"}),
+        ("on=true", {"on": True}),
+        ("count=many", {"count": "many"}),
+        ("", {}),
+        ('{"count": 1}', {"count": 1}),
+    ],
+)
+def test_arguments_are_typed_as_json_or_as_words(typed: str, meant: dict[str, object]) -> None:
+    assert json.loads(to_arguments(typed, SCHEMA)) == meant
+
+
+@given(st.text())
+def test_whatever_is_typed_becomes_arguments_or_is_explained(typed: str) -> None:
+    with suppress(Mistyped):
+        assert isinstance(to_arguments(typed, SCHEMA), str)
