@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agentgym.version import __version__
 
 if TYPE_CHECKING:
-    from agentgym.env import Env, EnvConfig, EnvStep, Reset
+    from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
     from agentgym.envs.decorator import env
     from agentgym.envs.rewards import Transcript, reward
     from agentgym.envs.tool_env import ToolEnv
@@ -25,6 +25,7 @@ _WHERE = {
     "Final": "agentgym.tools",
     "Message": "agentgym.types",
     "Reset": "agentgym.env",
+    "Script": "agentgym.env",
     "Task": "agentgym.types",
     "ToolCall": "agentgym.types",
     "ToolEnv": "agentgym.envs.tool_env",
@@ -43,6 +44,7 @@ __all__ = [
     "Final",
     "Message",
     "Reset",
+    "Script",
     "Task",
     "ToolCall",
     "ToolEnv",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from agentgym.errors import EnvError, boundary
 from agentgym.types import Message, Task, ToolSpec
@@ -115,12 +115,15 @@ class Env(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no restore")
 
 
-class EnvConfig(BaseModel, extra="forbid", frozen=True):
+class EnvConfig(BaseModel):
     """What a user sets of an environment; `build()` makes one instance for one episode.
 
     A subclass names its environment (`id`), generates its tasks and builds it. Fields of the
     subclass become keys under `[env]` of a run's configuration.
     """
+
+    # Not as class arguments: type checkers would then ask every subclass to repeat `frozen`.
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: ClassVar[str]
     splits: ClassVar[tuple[str, ...]] = ("train", "test")

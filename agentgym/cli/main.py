@@ -15,6 +15,7 @@ from agentgym.cli import (
     doctor,
     envs,
     evaluate,
+    new,
     play,
     replay,
     resume,
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("envs")(envs.envs)
+app.command("new")(new.new)
 app.command("check")(check.check)
 app.command("play")(play.play)
 app.command("run")(run.run)
