@@ -4,4 +4,5 @@ ENVS: dict[str, str] = {
     "agentgym/KeyDoor-v0": "agentgym.envs.keydoor:KeyDoorConfig",
     "agentgym/Calculator-v0": "agentgym.envs.calculator:CalculatorConfig",
     "agentgym/Code-v0": "agentgym.envs.code:CodeConfig",
+    "agentgym/Gymnasium-v0": "agentgym.envs.gymnasium:GymnasiumConfig",
 }
