@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from agentgym.cli import (
+    bench,
     check,
     config,
     doctor,
@@ -55,6 +56,7 @@ app.command("show")(show.show)
 app.command("replay")(replay.replay)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
+app.add_typer(bench.app, name="bench")
 
 
 @app.callback(invoke_without_command=True)

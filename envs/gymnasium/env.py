@@ -10,7 +10,7 @@ from pydantic import Field
 
 from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.envs.gymnasium.game import Game, Kind, View, give_back, plan, take
-from agentgym.envs.gymnasium.views import is_minigrid
+from agentgym.envs.gymnasium.views import is_minigrid, minigrid_key
 from agentgym.errors import TaskError
 from agentgym.types import OUTCOME, Message, Task
 
@@ -64,6 +64,11 @@ class GymnasiumConfig(EnvConfig):
         """Make one environment."""
         return GymnasiumEnv(self)
 
+    def kind(self) -> Kind:
+        """Return which games it plays."""
+        kwargs = _DEFAULT_KWARGS.get(self.env, {}) if self.kwargs is None else self.kwargs
+        return Kind.of(self.env, kwargs, view=self.view, names=self.actions)
+
 
 class GymnasiumEnv(Env):
     """`outcome` is the reward of each step, `valid` 1.0 where the text was an action."""
@@ -72,10 +77,7 @@ class GymnasiumEnv(Env):
 
     def __init__(self, config: GymnasiumConfig) -> None:
         self._config = config
-        kwargs = config.kwargs
-        if kwargs is None:
-            kwargs = _DEFAULT_KWARGS.get(config.env, {})
-        self._kind = Kind.of(config.env, kwargs, view=config.view, names=config.actions)
+        self._kind = config.kind()
         self._game: Game | None = None
 
     def reset(self, task: Task, *, seed: int) -> Reset:
@@ -119,13 +121,12 @@ class GymnasiumEnv(Env):
             self._game = None
 
     def state_key(self) -> str | None:
-        """Identify the state by its number, or by MiniGrid's hash; else the last observation."""
+        """Identify the state by its number, or by MiniGrid's grid; else the last observation."""
         env = self._played.env.unwrapped
         if isinstance(getattr(env, "P", None), dict):
             return str(env.s)
         if is_minigrid(env.observation_space):
-            carrying = env.carrying and (env.carrying.type, env.carrying.color)
-            return f"{env.hash()} {carrying}"
+            return minigrid_key(env)
         return None
 
     def actions(self) -> Sequence[str]:

@@ -40,7 +40,8 @@ class Kind(NamedTuple):
     ) -> "Kind":
         """Return the kind in this process."""
         words = None if names is None else tuple(names)
-        return cls(env, json.dumps(kwargs, sort_keys=True), view, words, os.getpid())
+        text = json.dumps(kwargs, sort_keys=True) if kwargs else "{}"
+        return cls(env, text, view, words, os.getpid())
 
 
 class Game(NamedTuple):

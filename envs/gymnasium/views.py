@@ -1,5 +1,6 @@
 """What a model sees of an environment: its numbers, the picture it draws, or MiniGrid in words."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -75,6 +76,14 @@ def minigrid_view() -> Callable[[Any], str]:
         return tell(image.tobytes(), image.shape[1], int(observation["direction"]))
 
     return view
+
+
+def minigrid_key(env: Any) -> str:
+    """Identify the state of a MiniGrid environment: the grid, the agent and what it carries."""
+    objects = (env.carrying, *env.grid.grid)
+    cells = b"".join(b"---" if each is None else bytes(each.encode()) for each in objects)
+    x, y = env.agent_pos
+    return f"{hashlib.blake2b(cells, digest_size=8).hexdigest()} {x} {y} {env.agent_dir}"
 
 
 def _told(
