@@ -32,11 +32,17 @@ class Limits(BaseModel, extra="forbid", frozen=True):
     """
 
     wall_s: float = Field(default=10.0, gt=0)
+    """Seconds on the clock."""
     cpu_s: float = Field(default=5.0, gt=0)
+    """Seconds of processor time."""
     memory_bytes: int = Field(default=512 << 20, ge=32 << 20)
+    """Memory of all its processes; of each, where control groups do not work."""
     pids: int = Field(default=64, ge=1)
+    """Processes and threads at once."""
     open_files: int = Field(default=256, ge=16)
+    """Open files of one process."""
     file_bytes: int = Field(default=64 << 20, ge=0)
+    """Largest file that it writes."""
     keep_output_bytes: int = Field(default=64 << 10, ge=0)
     """Kept of each stream: the first and the last half of this."""
     max_output_bytes: int = Field(default=16 << 20, ge=0)

@@ -20,6 +20,7 @@ class OptimConfig(BaseModel, extra="forbid", frozen=True):
     weight_decay: float = Field(default=0.0, ge=0)
     """On matrices only."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """Decay of the running means of the gradient and of its square."""
     grad_clip: float = Field(default=1.0, gt=0)
     """Largest norm of a gradient."""
 

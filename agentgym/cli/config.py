@@ -1,13 +1,19 @@
-"""`agentgym config show`: what a configuration comes to, and why."""
+"""`agentgym config`: what a configuration comes to, and why; what its keys mean."""
 
 from typing import Annotated
 
 import typer
 
+from agentgym.cli.diff import diff
+from agentgym.cli.explain import explain
 from agentgym.cli.options import Json
 from agentgym.cli.output import echo, echo_json
+from agentgym.cli.schema import schema
 
 app = typer.Typer(help="Look at configurations.", rich_markup_mode=None)
+app.command("explain")(explain)
+app.command("schema")(schema)
+app.command("diff")(diff)
 
 
 @app.callback()

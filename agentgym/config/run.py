@@ -1,6 +1,7 @@
 """The configuration of a run: the sections of its parts. Importing this imports no torch."""
 
 import itertools
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from agentgym.config.overlay import Resolved, resolve
+from agentgym.config.toml import render_value
 from agentgym.engines import AnyEngine
 from agentgym.engines.local import LocalEngineConfig
 from agentgym.engines.settings import ModelConfig
@@ -28,6 +30,7 @@ from agentgym.loading import load_env
 from agentgym.rollout.collect import RolloutConfig
 from agentgym.sandboxes import AnySandbox
 from agentgym.sandboxes.local import LocalSandboxConfig
+from agentgym.store.run import Run
 from agentgym.trainers.credit import AnyCredit
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.losses import PPO, AnyLoss
@@ -61,7 +64,16 @@ class EnvSection(BaseModel, extra="forbid", frozen=True):
             raise ConfigError("`env.id` is missing", hint=f"known: {', '.join(sorted(ENVS))}")
         if not isinstance(ref, str):
             raise ConfigError(f"`env.id` should be a valid string, not {ref!r}")
-        return {"id": cls.model_fields["id"], **load_env(ref, ENVS).model_fields}
+        return {"id": cls.model_fields["id"], **cls.config_owner(given).model_fields}
+
+    @classmethod
+    def config_owner(cls, given: Mapping[str, Any]) -> type[EnvConfig]:
+        """Return the class that has the other keys of the section.
+
+        Raises:
+            ConfigError, EnvError: there is no such environment.
+        """
+        return load_env(given["id"], ENVS)
 
     @classmethod
     def of(cls, ref: str, **keys: Any) -> Self:
@@ -95,7 +107,9 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     sandbox: AnySandbox = LocalSandboxConfig()
     rollout: RolloutConfig = RolloutConfig()
     shaping: AnyShaper = Outcome()
+    """How the raw reward terms of steps become their rewards."""
     credit: AnyCredit = GiGPO()
+    """How the rewards of steps become their advantages."""
     loss: AnyLoss = PPO()
     optim: OptimConfig = OptimConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
@@ -148,6 +162,35 @@ def resolve_words(words: Sequence[str]) -> Resolved[RunConfig]:
     """
     files = [word for word in words if "=" not in word]
     return resolve(RunConfig, files, [word for word in words if "=" in word])
+
+
+def resolve_refs(refs: Sequence[str], overrides: Sequence[str] = ()) -> Resolved[RunConfig]:
+    """Resolve TOML files, or one run directory or environment: whatever stands for a configuration.
+
+    Raises:
+        ConfigError: there is no such thing; otherwise as `resolve`.
+    """
+    if all(ref.endswith(".toml") for ref in refs):
+        return resolve(RunConfig, refs, overrides)
+    if len(refs) > 1:
+        raise ConfigError(
+            f"{' and '.join(map(repr, refs))} cannot be merged",
+            hint="give TOML files, or one run directory or one environment",
+        )
+    ref = refs[0]
+    if Path(ref).is_dir() or not _looks_like_env(ref):
+        try:
+            return recorded(Run.open(ref).config_path, overrides)
+        except ConfigError as error:
+            if (Path(ref) / "run.json").is_file():
+                raise
+            message = f"{ref!r} is no TOML file, run directory or environment"
+            raise ConfigError(message, hint=error.hint) from error
+    return resolve(RunConfig, overrides=[f"env.id={render_value(ref)}", *overrides])
+
+
+def _looks_like_env(ref: str) -> bool:
+    return ".py" in ref or ":" in ref or re.search(r"-v\d+$", ref) is not None
 
 
 def recorded(config: Path, overrides: Sequence[str] = ()) -> Resolved[RunConfig]:

@@ -1,15 +1,16 @@
-"""What a configuration's model knows: its keys, its kinds, and the words for what is wrong."""
+"""What is wrong with a configuration: unknown keys and kinds, and the words for every error."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from agentgym.config.layers import COMMAND_LINE, Layers, dotted
+from agentgym.config.models import fields_of, kind_of, models_of, name_of
 from agentgym.config.toml import KeyPath, render_value
 from agentgym.errors import AgentGymError, ConfigError
 
@@ -46,10 +47,10 @@ class Checker:
                     self._layers.forget(here)
                     continue
                 raise self._unknown_key(here, model, siblings)
-            models = _models(fields[key].annotation)
+            models = models_of(fields[key].annotation)
             if isinstance(value, dict) and models:
                 _complete(value, fields[key])
-                kind = _kind_of(models, value)
+                kind = kind_of(models, value)
                 if kind is None:
                     raise self._unknown_kind(here, models, value.get("name"))
                 self._table(kind, value, here, models)
@@ -70,7 +71,7 @@ class Checker:
         self, model: type[BaseModel], given: dict[str, Any], path: KeyPath
     ) -> Mapping[str, FieldInfo]:
         try:
-            return _fields_of(model, given)
+            return fields_of(model, given)
         except AgentGymError as error:  # naming a class that cannot be loaded
             where = self._layers.blame((*path, "id"))
             raise type(error)(f"{where}: {error}", hint=error.hint) from error
@@ -82,17 +83,17 @@ class Checker:
         others = [kind for kind in siblings if kind is not model and path[-1] in kind.model_fields]
         if others:
             section = dotted(path[:-1])
-            names = " and ".join(f'"{_name(kind)}"' for kind in others)
+            names = " and ".join(f'"{name_of(kind)}"' for kind in others)
             return ConfigError(
-                f'{where}: `{dotted(path)}` is no key of {section} "{_name(model)}"',
+                f'{where}: `{dotted(path)}` is no key of {section} "{name_of(model)}"',
                 hint=f"{names} {'has' if len(others) == 1 else 'have'} it; remove it, or replace the section: "
-                f"{section}='{{name = \"{_name(model)}\"}}'",
+                f"{section}='{{name = \"{name_of(model)}\"}}'",
             )
         known = list(_known_keys(self._model, self._layers.values))
         depth = len(path)
         beside = (key[:depth] for key in known if key[: depth - 1] == path[:-1])
         siblings_known = list(dict.fromkeys(key for key in beside if len(key) == depth))
-        close = _closest_key(path, siblings_known) or _closest_key(path, known)
+        close = closest_key(path, siblings_known) or closest_key(path, known)
         listed = ", ".join(dotted(key) for key in siblings_known or known)
         hint = f"did you mean `{dotted(close)}`?" if close else f"known keys: {listed}"
         return ConfigError(f"{where}: unknown key `{dotted(path)}`", hint=hint)
@@ -101,7 +102,7 @@ class Checker:
         self, path: KeyPath, models: Sequence[type[BaseModel]], name: Any
     ) -> ConfigError:
         where = self._layers.blame((*path, "name"))
-        known = [_name(kind) for kind in models]
+        known = [name_of(kind) for kind in models]
         if name is None:
             message = f"{where}: `{dotted((*path, 'name'))}` is missing"
             return ConfigError(message, hint=f"known: {', '.join(known)}")
@@ -111,7 +112,7 @@ class Checker:
         return ConfigError(message, hint=f"{hint}known: {', '.join(known)}")
 
 
-def _closest_key(path: KeyPath, known: Sequence[KeyPath]) -> KeyPath | None:
+def closest_key(path: KeyPath, known: Sequence[KeyPath]) -> KeyPath | None:
     """Return the key whose last part is nearest, or whose whole is."""
     by_last = {key[-1]: key for key in reversed(known)}
     by_whole = {dotted(key): key for key in known}
@@ -144,7 +145,7 @@ def explain(model: type[BaseModel], layers: Layers, error: ErrorDetails) -> Conf
 
 def _first_required(model: type[BaseModel], path: KeyPath) -> KeyPath:
     """Return the key to name when a whole section is missing."""
-    models = _models(model.model_fields[path[0]].annotation) if len(path) == 1 else []
+    models = models_of(model.model_fields[path[0]].annotation) if len(path) == 1 else []
     required = [name for kind in models for name, info in kind.model_fields.items()]
     return tuple(required[:1])
 
@@ -173,10 +174,10 @@ def _key_path(model: type[BaseModel], given: Any, loc: Sequence[int | str]) -> K
         if current is None and not _has(given, part) and parts:
             continue
         path.append(str(part))
-        found = _fields_of(current, given).get(str(part)) if current else None
+        found = fields_of(current, given).get(str(part)) if current else None
         given = given[part] if _has(given, part) else {}
-        models = _models(found.annotation) if found else []
-        current = _kind_of(models, given) if isinstance(given, dict) else None
+        models = models_of(found.annotation) if found else []
+        current = kind_of(models, given) if isinstance(given, dict) else None
         if len(models) > 1 and parts:
             parts.pop(0)
     return tuple(path)
@@ -188,40 +189,23 @@ def _has(given: Any, part: int | str) -> bool:
     return isinstance(given, dict) and part in given
 
 
-def _fields_of(model: type[BaseModel], given: Mapping[str, Any]) -> Mapping[str, FieldInfo]:
-    hook = getattr(model, "config_fields", None)
-    fields: Mapping[str, FieldInfo] = hook(given) if hook else model.model_fields
-    return fields
-
-
 def _known_keys(
     model: type[BaseModel], given: Mapping[str, Any], path: KeyPath = ()
 ) -> Iterator[KeyPath]:
     try:
-        fields = _fields_of(model, given)
+        fields = fields_of(model, given)
     except AgentGymError:  # the class that has the keys cannot be loaded: another error's matter
         yield path
         return
     for key, info in fields.items():
         inner = given.get(key)
         inner = inner if isinstance(inner, dict) else {}
-        models = _models(info.annotation)
-        kind = _kind_of(models, inner) or (models[0] if models else None)
+        models = models_of(info.annotation)
+        kind = kind_of(models, inner) or (models[0] if models else None)
         if kind is None:
             yield (*path, key)
         else:
             yield from _known_keys(kind, inner, (*path, key))
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models among the members of an annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) is Annotated:
-        return _models(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return [model for member in get_args(annotation) for model in _models(member)]
-    return []
 
 
 def _takes_bool(annotation: Any) -> bool:
@@ -230,16 +214,6 @@ def _takes_bool(annotation: Any) -> bool:
         get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     )
     return not any(member in (int, float) for member in members) or bool in members
-
-
-def _kind_of(models: Sequence[type[BaseModel]], given: Mapping[str, Any]) -> type[BaseModel] | None:
-    if len(models) == 1:
-        return models[0]
-    return next((kind for kind in models if _name(kind) == given.get("name")), None)
-
-
-def _name(model: type[BaseModel]) -> str:
-    return str(model.model_fields["name"].default)
 
 
 def _complete(given: dict[str, Any], info: FieldInfo) -> None:

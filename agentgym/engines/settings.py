@@ -9,8 +9,11 @@ class TinyConfig(BaseModel, extra="forbid", frozen=True):
     """The size of a small model."""
 
     layers: int = Field(default=2, ge=1)
+    """Transformer blocks."""
     width: int = Field(default=128, ge=8)
+    """Numbers per token between blocks; a multiple of 2 * `heads`."""
     heads: int = Field(default=4, ge=1)
+    """Attention heads of each block."""
     max_context: int = Field(default=512, ge=8)
     """Most tokens of an episode."""
     max_words: int = Field(default=2048, ge=0)

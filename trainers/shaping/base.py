@@ -55,6 +55,7 @@ class WeightedTerm(BaseModel, extra="forbid", frozen=True):
     term: str = Field(min_length=1)
     """Its name; a term that no step of a batch has is 0 there."""
     weight: float = 1.0
+    """What its values are multiplied by."""
     scope: Literal["trajectory", "step"] = "trajectory"
     """`step`: paid at the steps that earned it; `trajectory`: their sum at the last step."""
 

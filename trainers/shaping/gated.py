@@ -38,6 +38,7 @@ class Gated(ShaperConfig):
 
     name: Literal["gated"] = "gated"
     levels: tuple[Level, ...] = Field(min_length=1)
+    """The terms, the most important first."""
     gate_positive_only: bool = False
     """A closed gate lets negative rewards through, so that failing does not excuse them."""
 

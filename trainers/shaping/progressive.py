@@ -29,6 +29,7 @@ class Progressive(ShaperConfig):
 
     name: Literal["progressive"] = "progressive"
     stages: tuple[Stage, ...] = Field(min_length=1)
+    """The terms, the easiest first."""
 
     @model_validator(mode="after")
     def _terms_are_unique(self) -> Self:

@@ -1,0 +1,278 @@
+"""`agentgym config explain`: what a key means, takes and comes to."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgym.cli.options import Json
+from agentgym.cli.output import echo, echo_json, echo_table, paint
+
+if TYPE_CHECKING:
+    from agentgym.config.keys import Entry
+    from agentgym.config.overlay import Resolved
+    from agentgym.config.run import RunConfig
+
+_KEY = re.compile(r"[A-Za-z_]\w*(\[\])?(\.\w+(\[\])?)*")
+_WORDS = "[KEY] [ENV|RUN|CONFIG.toml...] [KEY=VALUE]..."
+
+
+def explain(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar=_WORDS,
+            help="A key or a section, and where to look up its value; nothing: all sections.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Explain a key, a section or all of them.
+
+    Of a key: what it does, which values it takes, its default, its value and who set it. A section lists its keys; `credit.name=gigpo` is one of the things that a section can hold.
+    The keys of an environment need its name: agentgym config explain env.tier agentgym/KeyDoor-v0
+
+    JSON: [{key, kind, when, section, doc, type, bounds, choices, required, default, value, source}];
+    value and source are null where no configuration is given, or where it does not use the key
+    """
+    from agentgym.config.keys import entries
+    from agentgym.config.run import RunConfig, resolve_refs
+
+    key, kind, rest = _split(words or [])
+    refs = [word for word in rest if "=" not in word]
+    resolved = resolve_refs(refs, [word for word in rest if "=" in word]) if rest else None
+    given = resolved.config.model_dump() if resolved else {}
+    known = list(entries(RunConfig, given))
+    found = _find(known, key, kind, with_env=resolved is not None)
+    values = _Values(resolved)
+    if json:
+        echo_json([_to_json(entry, values) for entry in found])
+    elif key is None:
+        _print_sections(found, values)
+    elif any(entry.is_section for entry in found):
+        _print_section(key, found, values)
+    else:
+        _print_key(found, key, values)
+
+
+def _split(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
+    """Take `KEY` or `SECTION.name=KIND` off the front; the rest stands for a configuration."""
+    if not words:
+        return None, None, []
+    key, equals, kind = words[0].partition("=")
+    is_kind = bool(equals) and key.endswith(".name")
+    if key.endswith(".toml") or not _KEY.fullmatch(key) or (equals and not is_kind):
+        return None, None, list(words)
+    section = key.removesuffix(".name") if is_kind else key
+    return section.replace("[]", ""), kind if is_kind else None, list(words[1:])
+
+
+class _Values:
+    """The values and sources of a configuration, where there is one."""
+
+    def __init__(self, resolved: "Resolved[RunConfig] | None") -> None:
+        from agentgym.config.overlay import flatten
+
+        self.exist = resolved is not None
+        self.values = flatten(resolved.config) if resolved else {}
+        self.sources = resolved.provenance if resolved else {}
+
+    def has(self, entry: "Entry") -> bool:
+        """Whether the configuration has this key, of this member of a union."""
+        return entry.key in self.values and not self.differs(entry)
+
+    def differs(self, entry: "Entry") -> str | None:
+        """Return what picked another member of a union than the one with this key."""
+        for key, name in entry.when:
+            if self.exist and self.values.get(key) != name:
+                return f"{key} is {_shown(self.values.get(key))}"
+        return None
+
+
+def _find(
+    known: "Sequence[Entry]", key: str | None, kind: str | None, *, with_env: bool
+) -> "list[Entry]":
+    """Return what a key is, and the keys below it where it is a section.
+
+    Raises:
+        ConfigError: there is no such key or kind.
+    """
+    if key is None:
+        return list(known)
+    path = tuple(key.split("."))
+    found = [entry for entry in known if entry.path[: len(path)] == path]
+    if not found:
+        raise _unknown(key, known, with_env=with_env)
+    if not any(entry.is_section for entry in found if entry.path == path):
+        return [entry for entry in found if entry.path == path]
+    return found if kind is None else _of_kind(found, key, kind)
+
+
+def _of_kind(found: "Sequence[Entry]", key: str, kind: str) -> "list[Entry]":
+    """Return one member of a union, and its keys."""
+    from agentgym.errors import ConfigError
+    from agentgym.loading import did_you_mean
+
+    kinds = [str(each) for entry in found if entry.key == f"{key}.name" for each in entry.choices]
+    if not kinds:
+        raise _unknown(f"{key}.name", found, with_env=True)
+    if kind not in kinds:
+        close = did_you_mean(kind, kinds)
+        hint = f"did you mean {key}.name={close}? " if close else ""
+        raise ConfigError(f"unknown {key} {kind!r}", hint=f"{hint}known: {', '.join(kinds)}")
+    if len(kinds) == 1:
+        return list(found)
+    picked = (f"{key}.name", kind)
+    return [each for each in found if picked in each.when or (each.key, each.kind) == (key, kind)]
+
+
+def _unknown(key: str, known: "Sequence[Entry]", *, with_env: bool) -> Exception:
+    from agentgym.config.layers import dotted
+    from agentgym.config.schema import closest_key
+    from agentgym.errors import ConfigError
+
+    if key.startswith("env.") and not with_env:
+        return ConfigError(
+            f"which keys there are beside `env.id` depends on the environment: `{key}`",
+            hint=f"agentgym config explain {key} ENV",
+        )
+    close = closest_key(tuple(key.split(".")), [entry.path for entry in known])
+    hint = f"did you mean `{dotted(close)}`?" if close else "agentgym config explain lists all"
+    return ConfigError(f"unknown key `{key}`", hint=hint)
+
+
+def _to_json(entry: "Entry", values: _Values) -> dict[str, Any]:
+    is_used = values.has(entry)
+    return {
+        "key": entry.key,
+        "kind": entry.kind,
+        "when": dict(entry.when),
+        "section": entry.is_section,
+        "doc": entry.doc,
+        "type": entry.type,
+        "bounds": entry.bounds,
+        "choices": entry.choices,
+        "required": entry.is_required,
+        "default": entry.default,
+        "value": values.values[entry.key] if is_used else None,
+        "source": values.sources[entry.key] if is_used else None,
+    }
+
+
+def _print_sections(found: "Iterable[Entry]", values: _Values) -> None:
+    docs = {entry.key: entry.doc for entry in found}  # that of a union is at its `name`
+    tops = {entry.key: entry for entry in found if len(entry.path) == 1}
+    rows = [
+        (
+            f"[{key}]" if entry.is_section else key,
+            _name(key, entry, values),
+            _summary(docs[f"{key}.name"] if entry.kind else entry.doc),
+        )
+        for key, entry in tops.items()
+    ]
+    echo_table(("key", "value" if values.exist else "default", "meaning"), rows)
+    echo(paint("\nthe keys of a section: agentgym config explain SECTION", "dim"))
+
+
+def _name(key: str, entry: "Entry", values: _Values) -> str:
+    """Return what stands in a list of sections for the value of one."""
+    if not entry.is_section:
+        return _shown(values.values.get(key, entry.default))
+    return _shown(values.values[f"{key}.name"]) if f"{key}.name" in values.values else ""
+
+
+def _print_section(key: str, found: "Sequence[Entry]", values: _Values) -> None:
+    for entry in found:
+        if entry.key == f"{key}.name" and len(entry.choices) > 1:
+            echo(paint(f"[{key}]", "bold"))
+            echo(f"  {entry.doc}\n")
+            echo(f"  {entry.key} picks one of {', '.join(map(str, entry.choices))}\n")
+    for entry in found:
+        if entry.is_section and entry.key == key:
+            _print_heading(entry, values)
+            own = [each for each in found if _is_below(each, entry)]
+            _print_keys(own, values)
+
+
+def _is_below(entry: "Entry", section: "Entry") -> bool:
+    """Whether this is a key of the section, and of the member that is meant."""
+    if entry.is_section or entry.path[: len(section.path)] != section.path:
+        return False
+    if section.kind is None:
+        return True
+    return (f"{section.key}.name", section.kind) in entry.when
+
+
+def _print_heading(entry: "Entry", values: _Values) -> None:
+    named = f'{entry.key}.name = "{entry.kind}"' if entry.kind else f"[{entry.key}]"
+    about = ""
+    if entry.kind is not None:
+        chosen = values.values.get(f"{entry.key}.name") if values.exist else None
+        about = "  used" * (chosen == entry.kind) + "  the default" * bool(entry.default)
+    echo(paint(named, "bold") + paint(about, "dim"))
+    _print_doc(entry.doc)
+    echo()
+
+
+def _print_keys(found: "Sequence[Entry]", values: _Values) -> None:
+    if not found:
+        return
+    if any(values.has(entry) for entry in found):
+        header = ("key", "value", "set by", "meaning")
+        rows = [(e.key, *_value_cells(e, values), _summary(e.doc)) for e in found]
+        echo_table(header, rows)
+    else:
+        rows = [(e.key, _takes(e), _default(e), _summary(e.doc)) for e in found]
+        echo_table(("key", "takes", "default", "meaning"), rows)
+    echo()
+
+
+def _value_cells(entry: "Entry", values: _Values) -> tuple[str, str]:
+    if not values.has(entry):
+        return "", ""
+    return _shown(values.values[entry.key]), values.sources[entry.key]
+
+
+def _print_key(found: "Sequence[Entry]", key: str, values: _Values) -> None:
+    for number, entry in enumerate(found):
+        if number:
+            echo()
+        when = " and ".join(f'{name} = "{kind}"' for name, kind in entry.when)
+        echo(paint(key, "bold") + paint(f"  where {when}" * bool(when), "dim"))
+        _print_doc(entry.doc)
+        echo()
+        echo(f"  takes    {_takes(entry)}")
+        echo(f"  default  {_default(entry)}")
+        if values.has(entry):
+            value, source = _value_cells(entry, values)
+            echo(f"  value    {value}  # {source}")
+        elif values.exist and (why := values.differs(entry)):
+            echo(f"  value    none: {why}")
+
+
+def _print_doc(doc: str) -> None:
+    for line in (doc or "Not documented.").split("\n"):
+        echo(f"  {line}".rstrip())
+
+
+def _takes(entry: "Entry") -> str:
+    choices = " or ".join(_shown(choice) for choice in entry.choices)
+    others = " or null" * (bool(choices) and entry.type.endswith("null"))
+    return ", ".join([f"{choices}{others}" or entry.type, *entry.bounds])
+
+
+def _default(entry: "Entry") -> str:
+    return "must be given" if entry.is_required else _shown(entry.default)
+
+
+def _shown(value: Any) -> str:
+    from agentgym.config.toml import render_value
+
+    return "null" if value is None else render_value(value)
+
+
+def _summary(doc: str) -> str:
+    """Return the first sentence, or the first line of a paragraph that is no sentence."""
+    first = " ".join(doc.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.])\s", first, maxsplit=1)[0]

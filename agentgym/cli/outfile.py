@@ -1,0 +1,61 @@
+"""A file that a command writes for its user: whole or not at all, and never over another one."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, if it exists.")]
+
+
+@contextmanager
+def output_file(out: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Open what `-o` names, `-` being stdout; the file is there only once the block has ended.
+
+    Raises:
+        ConfigError: it exists already, or cannot be a file.
+        StoreError: it cannot be written.
+    """
+    from agentgym.errors import StoreError
+
+    if out == "-":
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(out)
+    check_output(out, force=force)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        if not force:
+            check_output(out, force=False)  # again: writing may have taken long
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_output(out: str, *, force: bool) -> None:
+    """Refuse what must not or cannot be written, before work is done for it.
+
+    Raises:
+        ConfigError: it exists already, is a folder, or stands in none.
+    """
+    from agentgym.errors import ConfigError
+
+    path = Path(out)
+    if out == "-":
+        return
+    if path.is_dir():
+        raise ConfigError(f"{out} is a folder", hint="give the name of a file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {str(path.parent)!r}", hint="make it first")
+    if path.exists() and not force:
+        raise ConfigError(f"{out} exists already", hint="choose another name, or give --force")

@@ -1,0 +1,42 @@
+"""What the models of a configuration are made of: their fields, and the members of unions."""
+
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+def fields_of(model: type[BaseModel], given: Mapping[str, Any]) -> Mapping[str, FieldInfo]:
+    """Return the fields of a model; those of a section that depend on what it holds, too.
+
+    Raises:
+        AgentGymError: the class that has the keys cannot be loaded.
+    """
+    hook = getattr(model, "config_fields", None)
+    fields: Mapping[str, FieldInfo] = hook(given) if hook else model.model_fields
+    return fields
+
+
+def models_of(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models among the members of an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) is Annotated:
+        return models_of(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [model for member in get_args(annotation) for model in models_of(member)]
+    return []
+
+
+def kind_of(models: Sequence[type[BaseModel]], given: Mapping[str, Any]) -> type[BaseModel] | None:
+    """Return the model that is meant by `name`, or the only one."""
+    if len(models) == 1:
+        return models[0]
+    return next((kind for kind in models if name_of(kind) == given.get("name")), None)
+
+
+def name_of(model: type[BaseModel]) -> str:
+    """Return what picks a model among the members of its union."""
+    return str(model.model_fields["name"].default)
