@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from agentgym.env import Env, EnvConfig, EnvStep, Reset
 from agentgym.envs import ENVS
-from agentgym.errors import ConfigError, EnvError, boundary
+from agentgym.errors import AgentGymError, ConfigError, EnvError, boundary
 from agentgym.gym import loop
 from agentgym.gym.actions import to_message, to_text
 from agentgym.gym.spaces import UnicodeText
@@ -72,6 +73,7 @@ class TextEnv(gymnasium.Env[str, str]):
         )
         self._env: Env | None = None
         self._task = Task("")
+        self._seed = 0
         self._has_tools = False
         self._turns = 0
         self._shown: tuple[Message, ...] = ()
@@ -90,8 +92,8 @@ class TextEnv(gymnasium.Env[str, str]):
         self._end_episode()
         self._task = self._pick(options or {}, is_seeded=seed is not None)
         self._env = self._build()
-        episode_seed = int(self.np_random.integers(1 << 62))
-        start = self._call(self._env, self._env.reset, self._task, seed=episode_seed)
+        self._seed = int(self.np_random.integers(1 << 62))
+        start = self._call(self._env, self._env.reset, self._task, seed=self._seed)
         if not isinstance(start, Reset):
             raise EnvError(
                 f"reset returned {type(start).__name__}, expected Reset(messages, tools)"
@@ -155,7 +157,7 @@ class TextEnv(gymnasium.Env[str, str]):
         """
         if self._env is None:
             raise gymnasium.error.ResetNeeded("no episode is under way: call reset()")
-        script = self._env.expert(self._task, level=level)
+        script = self._env.expert(self._task, seed=self._seed, level=level)
         return lambda messages: to_text(script([Message.from_openai(each) for each in messages]))
 
     def _pick(self, options: Mapping[str, Any], *, is_seeded: bool) -> Task:
@@ -178,12 +180,20 @@ class TextEnv(gymnasium.Env[str, str]):
             self._call(env, env.close)
 
     def _call(self, env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a method here when it is cheap, on the loop of this process when it is not."""
-        with boundary(EnvError, f"{method.__name__} of {self.config.id}"):
-            if not env.inline:
-                return loop.run(call_env(env, method, *args, **kwargs))
-            result = method(*args, **kwargs)
-            return loop.run(_value(result)) if inspect.isawaitable(result) else result
+        """Call a method here when it is cheap, on the loop of this process when it is not.
+
+        An environment that raised is in no state that anyone knows: its episode is over.
+        """
+        try:
+            with boundary(EnvError, f"{method.__name__} of {self.config.id}"):
+                if not env.inline:
+                    return loop.run(call_env(env, method, *args, **kwargs))
+                result = method(*args, **kwargs)
+                return loop.run(_value(result)) if inspect.isawaitable(result) else result
+        except BaseException:
+            with suppress(AgentGymError):  # what was raised first says more
+                self._end_episode()
+            raise
 
     def _info(
         self, env: Env, messages: Sequence[Message], terms: dict[str, float]

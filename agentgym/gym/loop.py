@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agentgym.errors import AgentGymError
+from agentgym.errors import AgentGymError, EnvError
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -61,7 +61,7 @@ class _Loop:
                 "a synchronous environment was stepped on the loop that runs it",
                 hint="use the agentgym environment itself here, not its Gymnasium face",
             )
-        waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+        waiting = asyncio.run_coroutine_threadsafe(_contained(work), self._loop)
         try:
             return waiting.result()
         except BaseException:  # also Ctrl-C: what nobody waits for must not go on
@@ -79,7 +79,7 @@ class _Loop:
 
     def release_sandboxes(self) -> None:
         with self._lock:
-            self._holders -= 1
+            self._holders = max(0, self._holders - 1)  # a fork may bring holders of its parent's
             if self._holders == 0:
                 self._close_sandboxes()
 
@@ -97,6 +97,13 @@ class _Loop:
         sandboxes, self._sandboxes = self._sandboxes, None
         if sandboxes is not None:
             self.run(sandboxes.close())
+
+
+async def _contained(work: Coroutine[Any, Any, R]) -> R:
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:  # they would end the loop, for everybody
+        raise EnvError(f"an environment raised {type(error).__name__}") from error
 
 
 _started: list[_Loop] = []  # none or one

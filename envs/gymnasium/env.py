@@ -163,7 +163,7 @@ class GymnasiumEnv(Env):
         game.env.close()
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def _said(text: str) -> tuple[Message, ...]:
     """Return an observation; games repeat themselves, and a message never changes."""
     return (Message("user", text),)

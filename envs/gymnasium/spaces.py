@@ -54,11 +54,14 @@ def actions_of(space: "Space[Any]", names: Sequence[str] | None) -> Actions:
 
 def names_of(env: Any, space: "Space[Any]") -> tuple[str, ...] | None:
     """Return the names that an environment has for its actions: an enumeration `actions`."""
+    from gymnasium import spaces
+
     found = getattr(env, "actions", None)
     if not (isinstance(found, type) and issubclass(found, IntEnum)):
         return None
-    names = tuple(each.name for each in sorted(found))
-    return names if len(names) == getattr(space, "n", None) else None
+    if not (isinstance(space, spaces.Discrete) and space.n == len(found)):
+        return None
+    return tuple(each.name for each in sorted(found))
 
 
 def reader_of(space: "Space[Any]") -> Callable[[Any], str]:

@@ -30,7 +30,7 @@ You are ^ and look up, whatever the compass says. The drawing is what you see fr
 . free, # wall, D door, K key, B ball, X box, G goal, ~ lava, ? unseen."""
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def picture(text: str) -> str:
     r"""Return what an environment drew for a terminal, with its colours as tags.
 
@@ -59,8 +59,9 @@ def is_minigrid(space: Any) -> bool:
     return isinstance(parts, dict) and parts.keys() == {"image", "direction", "mission"}
 
 
+@lru_cache(maxsize=1)
 def minigrid_view() -> Callable[[Any], str]:
-    """Return the function that tells what the agent sees; equal views are told once."""
+    """Return the function that tells what the agent sees; equal views are put into words once."""
     from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
 
     @lru_cache(maxsize=1 << 14)

@@ -56,6 +56,8 @@ class Echo(Env):
         await asyncio.sleep(0)
         if message.content == "raise":
             raise ValueError("broken")
+        if message.content == "exit":
+            raise SystemExit(3)
         answer = () if message.content == "silence" else (Message("user", message.content),)
         return EnvStep(answer, {"outcome": 0.25, "other": 1.0}, message.content == "end")
 
@@ -287,8 +289,21 @@ def test_stepping_without_an_episode_is_an_error() -> None:
 def test_a_fault_of_the_environment_is_an_error_that_names_it() -> None:
     env = make()
     env.reset()
+    before = Echo.closed
     with pytest.raises(EnvError, match="step of test/Echo-v0 raised ValueError: broken"):
         env.step("raise")
+    assert Echo.closed == before + 1
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step("again")
+
+
+def test_an_environment_that_exits_does_not_take_the_loop_along() -> None:
+    env = make()
+    env.reset()
+    with pytest.raises(EnvError, match="raised SystemExit"):
+        env.step("exit")
+    env.reset()
+    assert env.step("on")[0] == "on"
 
 
 def test_a_long_observation_is_cut_and_its_messages_are_not() -> None:
@@ -343,6 +358,10 @@ def test_its_loop_refuses_to_wait_for_itself() -> None:
         env.step("x")
 
 
+FORKS = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # of Python 3.12
+
+
+@FORKS
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("name", ["agentgym/KeyDoor-v0", "agentgym/Calculator-v0"])
 def test_vector_environments_answer_as_single_ones_do(name: str, mode: str) -> None:
@@ -364,6 +383,7 @@ def test_vector_environments_answer_as_single_ones_do(name: str, mode: str) -> N
     several.close()
 
 
+@FORKS
 def test_a_forked_child_has_a_loop_of_its_own() -> None:
     env = make()
     env.reset()  # starts the loop of this process
