@@ -16,6 +16,7 @@ from agentgym.cli import (
     doctor,
     envs,
     evaluate,
+    export,
     new,
     play,
     replay,
@@ -54,6 +55,7 @@ app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
 app.command("show")(show.show)
 app.command("replay")(replay.replay)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

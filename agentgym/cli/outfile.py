@@ -46,15 +46,15 @@ def check_output(out: str, *, force: bool) -> None:
     """Refuse what must not or cannot be written, before work is done for it.
 
     Raises:
-        ConfigError: it exists already, is a folder, or stands in none.
+        ConfigError: it exists already, is a folder or a device, or stands in no folder.
     """
     from agentgym.errors import ConfigError
 
     path = Path(out)
     if out == "-":
         return
-    if path.is_dir():
-        raise ConfigError(f"{out} is a folder", hint="give the name of a file")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{out} is no ordinary file", hint="give another name; - is stdout")
     if not path.parent.is_dir():
         raise ConfigError(f"there is no folder {str(path.parent)!r}", hint="make it first")
     if path.exists() and not force:

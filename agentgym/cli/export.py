@@ -1,0 +1,199 @@
+"""`agentgym export`: the episodes of a run, for other programs."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgym.cli.options import RunDir
+from agentgym.cli.outfile import Force, output_file
+from agentgym.cli.output import note
+
+if TYPE_CHECKING:
+    from agentgym.store.episodes import EpisodeHead
+    from agentgym.store.run import Run
+
+_TRAIN = re.compile(r"train-(\d+)-")
+
+
+def export(
+    run: RunDir,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="JSON lines for supervised training.")
+    ] = False,
+    out: Annotated[str, typer.Option("-o", "--out", help="A file; - is stdout.")] = "-",
+    successes: Annotated[
+        bool, typer.Option("--successes", help="Only where the environment says success.")
+    ] = False,
+    min_outcome: Annotated[
+        float | None, typer.Option(help="Only where the outcome reaches this.")
+    ] = None,
+    best_of_group: Annotated[
+        bool,
+        typer.Option(
+            "--best-of-group",
+            help="Of each group one episode: the best outcome, then the fewest turns.",
+        ),
+    ] = False,
+    split: Annotated[str | None, typer.Option(help="Only tasks of this split.")] = None,
+    last_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a training: only episodes of its last optimiser steps."),
+    ] = None,
+    tools: Annotated[
+        bool, typer.Option("--tools/--no-tools", help="Write the tools of an episode beside it.")
+    ] = True,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="Write where each line is from, and its outcome.")
+    ] = False,
+    force: Force = False,
+) -> None:
+    """Write the episodes of a run for other programs.
+
+    --messages writes one line an episode: {messages, tools} as OpenAI, TRL and axolotl read them,
+    arguments of calls as JSON text, up to the last answer. Without a filter all episodes are
+    written, of a training also those of its teacher and its evaluations. Left out, and counted,
+    are episodes that ended by a fault, that have no answer, or in which a call of a tool is not
+    readable JSON.
+    """
+    from agentgym.errors import ConfigError
+    from agentgym.store.run import Run
+
+    if not messages:
+        raise ConfigError("say in which format", hint=f"agentgym export {run} --messages")
+    if successes and min_outcome is not None:
+        raise ConfigError("--successes and --min-outcome exclude each other", hint="give one")
+    found = Run.open(run)
+    lowest = _success(found) if successes else min_outcome
+    filters = _Filters(lowest, split, best_of_group=best_of_group, last_steps=last_steps)
+    left_out: Counter[str] = Counter()
+    with output_file(out, force=force) as file:
+        written = 0
+        for line in _lines(found, filters, left_out, tools=tools, metadata=metadata):
+            file.write(line)
+            written += 1
+        if not written:
+            raise _nothing(found, left_out)
+    _report(found, out, written, left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filters:
+    min_outcome: float | None
+    split: str | None
+    best_of_group: bool
+    last_steps: int | None
+
+
+def _success(run: "Run") -> float:
+    from agentgym.cli.recorded import env_class
+    from agentgym.errors import AgentGymError, ConfigError
+
+    try:
+        return env_class(run).success
+    except AgentGymError as error:
+        hint = "give --min-outcome instead of --successes"
+        raise ConfigError(f"what success is, is not known here: {error}", hint=hint) from error
+
+
+def _lines(
+    run: "Run", filters: _Filters, left_out: Counter[str], *, tools: bool, metadata: bool
+) -> Iterator[bytes]:
+    from agentgym.errors import StoreError
+    from agentgym.renderers.examples import to_example, to_line
+    from agentgym.store.episodes import read_episode, read_heads
+
+    why_not = _judge(run, filters)
+    for head in read_heads(run.root):
+        reason = why_not(head)
+        if reason is not None:
+            left_out[reason] += 1
+            continue
+        try:
+            trajectory = read_episode(head)
+        except StoreError as error:
+            note(f"warning: {error}")
+            left_out["broken on disk"] += 1
+            continue
+        example = to_example(trajectory, tools=tools)
+        if example is None:
+            left_out["no answer, or a call that is not readable"] += 1
+            continue
+        about = {"metadata": _metadata(head, trajectory.policy)} if metadata else {}
+        yield to_line(example | about)
+
+
+def _judge(run: "Run", filters: _Filters) -> "Callable[[EpisodeHead], str | None]":
+    """Return what says why an episode is left out, None where it is not.
+
+    What depends on other episodes, the last step and the best of a group, is found beforehand by
+    going through the heads once.
+    """
+    from agentgym.store.episodes import read_heads
+
+    first_step = 0
+    if filters.last_steps is not None:
+        first_step = max(map(_step, read_heads(run.root)), default=-1) + 1 - filters.last_steps
+    best: dict[str, tuple[float, int, str]] = {}
+
+    def why_not(head: "EpisodeHead") -> str | None:
+        if head.end == "error":
+            return "ended by a fault"
+        if filters.split not in (None, head.split):
+            return f"not of the split {filters.split}"
+        if filters.last_steps is not None and (_step(head) < 0 or _step(head) < first_step):
+            return f"not of the last {filters.last_steps} steps"
+        if filters.min_outcome is not None and not head.outcome >= filters.min_outcome:
+            return f"outcome below {filters.min_outcome:g}"
+        if best and best[head.group_id][2] != head.id:
+            return "not the best of the group"
+        return None
+
+    if filters.best_of_group:
+        found: dict[str, tuple[float, int, str]] = {}
+        for head in read_heads(run.root):
+            rank = (-head.outcome, head.turns, head.id)
+            if why_not(head) is None and rank < found.get(head.group_id, (float("inf"), 0, "")):
+                found[head.group_id] = rank
+        best = found
+    return why_not
+
+
+def _step(head: "EpisodeHead") -> int:
+    """Return the optimiser step that an episode was rolled out for; -1: for none."""
+    match = _TRAIN.match(head.group_id)
+    return int(match[1]) if match else -1
+
+
+def _metadata(head: "EpisodeHead", policy: str) -> dict[str, Any]:
+    return {
+        "episode": head.id,
+        "env": head.env,
+        "task": head.task_id,
+        "split": head.split,
+        "policy": policy,
+        "outcome": head.outcome,
+    }
+
+
+def _nothing(run: "Run", left_out: Counter[str]) -> Exception:
+    from agentgym.errors import AgentGymError
+
+    if not left_out:
+        return AgentGymError(f"{run.root} has no whole episode", hint=f"agentgym show {run.root}")
+    return AgentGymError(f"no episode of {run.root} is left to export: {_told(left_out)}")
+
+
+def _report(run: "Run", out: str, written: int, left_out: Counter[str]) -> None:
+    from agentgym.cli.recorded import note_unfinished
+
+    note_unfinished(run)
+    others = f"; left out: {_told(left_out)}" if left_out else ""
+    note(f"{written} episodes written to {'stdout' if out == '-' else out}{others}")
+
+
+def _told(left_out: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
