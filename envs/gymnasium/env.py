@@ -1,5 +1,7 @@
 """An environment of Gymnasium, played in text."""
 
+import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -17,7 +19,7 @@ from agentgym.types import OUTCOME, Message, Task
 _NUM_TEST = 256
 
 
-_DEFAULT_KWARGS = {"FrozenLake-v1": {"is_slippery": False}}
+_DEFAULT_KWARGS = {"FrozenLake-v1": '{"is_slippery": false}'}
 
 
 class GymnasiumConfig(EnvConfig):
@@ -66,8 +68,11 @@ class GymnasiumConfig(EnvConfig):
 
     def kind(self) -> Kind:
         """Return which games it plays."""
-        kwargs = _DEFAULT_KWARGS.get(self.env, {}) if self.kwargs is None else self.kwargs
-        return Kind.of(self.env, kwargs, view=self.view, names=self.actions)
+        if self.kwargs is None:
+            kwargs = _DEFAULT_KWARGS.get(self.env, "{}")
+        else:
+            kwargs = json.dumps(self.kwargs, sort_keys=True)
+        return Kind(self.env, kwargs, self.view, self.actions, os.getpid())
 
 
 class GymnasiumEnv(Env):

@@ -6,8 +6,7 @@ several episodes.
 
 import importlib.util
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -33,15 +32,6 @@ class Kind(NamedTuple):
     names: tuple[str, ...] | None
     process: int
     """What a parent made is not for its child."""
-
-    @classmethod
-    def of(
-        cls, env: str, kwargs: Mapping[str, Any], *, view: View, names: Sequence[str] | None
-    ) -> "Kind":
-        """Return the kind in this process."""
-        words = None if names is None else tuple(names)
-        text = json.dumps(kwargs, sort_keys=True) if kwargs else "{}"
-        return cls(env, text, view, words, os.getpid())
 
 
 class Game(NamedTuple):
