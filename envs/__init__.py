@@ -5,4 +5,5 @@ ENVS: dict[str, str] = {
     "agentgym/Calculator-v0": "agentgym.envs.calculator:CalculatorConfig",
     "agentgym/Code-v0": "agentgym.envs.code:CodeConfig",
     "agentgym/Gymnasium-v0": "agentgym.envs.gymnasium:GymnasiumConfig",
+    "agentgym/Search-v0": "agentgym.envs.search:SearchConfig",
 }
