@@ -4,7 +4,9 @@ Modules are found as `python` finds them, and last of all in the current folder 
 file; that folder is appended to `sys.path`, so that it hides nothing.
 """
 
+import copyreg
 import difflib
+import functools
 import hashlib
 import importlib
 import sys
@@ -42,7 +44,10 @@ def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
     if path is not None:
         module = _load_module(path)
         found = _attribute(module, attribute, ref) if attribute else _only_env(module, path)
-        return _checked(found, ref)
+        config = _checked(found, ref)
+        name = f"{path.resolve()}:{attribute}" if attribute else str(path.resolve())
+        copyreg.pickle(config, functools.partial(_reduce, name))
+        return config
     if ":" in ref and "/" not in ref:
         return _checked(load_object(ref), ref)
     close = did_you_mean(ref, [*table, *plugins])
@@ -88,6 +93,15 @@ def _problem(point: EntryPoint, *, is_ours: bool, is_unique: bool) -> str | None
     if ":" not in point.value:
         return f"its entry point {point.value!r} should be written pkg.mod:attr"
     return None
+
+
+def _reduce(ref: str, config: EnvConfig) -> tuple[Any, ...]:
+    """Pickle a configuration whose module no other process can import by its name."""
+    return _again, (ref, config.model_dump(exclude_unset=True))
+
+
+def _again(ref: str, fields: dict[str, Any]) -> EnvConfig:
+    return load_env(ref, {})(**fields)
 
 
 def _load_plugin(plugin: Plugin) -> type[EnvConfig]:

@@ -10,6 +10,7 @@ from agentgym.env import Env, EnvConfig, Script
 from agentgym.envs.rewards import Rewards, reward
 from agentgym.envs.tool_env import ToolEnv
 from agentgym.errors import ConfigError, EnvError
+from agentgym.loading import load_object
 from agentgym.tools import ToolSet
 from agentgym.types import Task
 
@@ -128,6 +129,11 @@ class _DeclaredConfig(EnvConfig):
     def build(self, sandboxes: object = None) -> Env:
         return _DeclaredEnv(self.declaration)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the name of the function: the class stands under no name of its module."""
+        ref = f"{type(self).__module__}:{type(self).__name__}"
+        return _again, (ref, self.model_dump(exclude_unset=True))
+
 
 class _DeclaredEnv(ToolEnv):
     """Tools and rewards are functions of the file."""
@@ -147,6 +153,11 @@ class _DeclaredEnv(ToolEnv):
         if level != "expert" or self._declaration.script is None:
             return super().expert(task, seed=seed, level=level)
         return self._declaration.script(task)
+
+
+def _again(ref: str, fields: dict[str, Any]) -> EnvConfig:
+    config: type[EnvConfig] = load_object(ref).env_config
+    return config(**fields)
 
 
 def _config(

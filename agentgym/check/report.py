@@ -39,11 +39,27 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nothing failed."""
-        return all(result.status is not Status.FAILED for result in self.results)
+        return self.count(Status.FAILED) == 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was checked, and passed."""
+        return self.count(Status.PASSED) == len(self.results)
 
     def count(self, status: Status) -> int:
         """Return how many checks came out like this."""
         return sum(result.status is status for result in self.results)
+
+    def __str__(self) -> str:
+        """Tell what did not pass, one line and its hint each."""
+        lines = [f"{self.env}: {self.count(Status.PASSED)} of {len(self.results)} checks passed"]
+        for each in self.results:
+            if each.status is not Status.PASSED:
+                place = f"{each.where}: " if each.where else ""
+                status = each.status.replace("_", " ")
+                lines.append(f"{status}  {each.number} {each.name}: {place}{each.message}")
+                lines += [f"    hint: {each.hint}"] if each.hint else []
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -66,3 +82,7 @@ class Failed(Exception):  # noqa: N818  a finding, not an error of ours
 
 class NotChecked(Exception):  # noqa: N818
     """Raised by a check that cannot say anything here."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint

@@ -13,19 +13,21 @@ from agentgym.check.places import file_of, place_of
 from agentgym.check.played import Episode, Turn
 from agentgym.check.report import Failed, NotChecked
 from agentgym.check.shapes import checked_reset, checked_step
-from agentgym.env import Env, EnvConfig, Reset
+from agentgym.env import Env, EnvConfig, Reset, tasks_of
 from agentgym.errors import ConfigError
-from agentgym.rollout.episode import call_env
+from agentgym.rollout.collect import make_jobs
+from agentgym.rollout.episode import call_env, run_episode
 from agentgym.rollout.policy import MakePolicy
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.tools import on_thread
-from agentgym.types import Message, Task, with_env
+from agentgym.types import Message, Task, Trajectory
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
 
 _TIMEOUT_S = 60.0
 _TASKS_PER_SPLIT = 2
+_LACKS = ("SandboxUnavailable", "MissingError")  # errors that tell of this machine
 
 R = TypeVar("R")
 
@@ -39,10 +41,13 @@ class Subject:
         *,
         overrides: Mapping[str, Any],
         sandboxes: "Sandboxes | None",
+        template: str | None = None,
     ) -> None:
         self.config_class = config_class
         self.overrides = dict(overrides)
         self.sandboxes = sandboxes
+        self.template = template
+        """A folder with a tokenizer; None: a small one is made."""
         file = file_of(config_class)
         self.folder = file.parent if file else None
         self._episodes: list[Episode] | None = None
@@ -59,13 +64,27 @@ class Subject:
         except ValidationError as error:
             raise NotChecked("the configuration cannot be made: see check 3") from error
 
+    def tiers(self) -> list[EnvConfig]:
+        """Return a configuration for every tier, or the only one.
+
+        Raises:
+            NotChecked: not every tier can be made.
+        """
+        config = self.config
+        if not config.tiers or "tier" in self.overrides:
+            return [config]
+        try:
+            return [self.config_class(**{**self.overrides, "tier": each}) for each in config.tiers]
+        except ValidationError as error:
+            raise NotChecked("not every tier can be made: see check 2") from error
+
     async def tasks(self, config: EnvConfig, split: str, *, number: int) -> list[Task]:
         """Return the first tasks of a split."""
 
         def take() -> list[Task]:
-            return list(islice(config.tasks(split), number))
+            return list(islice(tasks_of(config, split), number))
 
-        return await _limited(on_thread(take), f"making {number} tasks of {split!r}")
+        return await limited(on_thread(take), f"making {number} tasks of {split!r}")
 
     async def some_tasks(self) -> list[Task]:
         """Return a few tasks of every split.
@@ -75,7 +94,7 @@ class Subject:
         """
         try:
             tasks = [
-                with_env(task, self.config.id)
+                task
                 for split in self.config.splits
                 for task in await self.tasks(self.config, split, number=_TASKS_PER_SPLIT)
             ]
@@ -96,7 +115,7 @@ class Subject:
         if not isinstance(env, Env):
             raise Failed(f"build returned {type(env).__name__}, expected an Env")
         try:
-            reset = await _limited(call_env(env, env.reset, task, seed=seed), "reset")
+            reset = await limited(call_env(env, env.reset, task, seed=seed), "reset")
             yield env, checked_reset(reset)
         except Failed as finding:
             finding.where = finding.where or place_of(type(env))
@@ -109,7 +128,7 @@ class Subject:
     async def step(self, env: Env, reset: Reset, message: Message) -> Turn:
         """Let the environment answer one message."""
         state_key, action_key = env.state_key(), env.action_key(message)
-        raw = await _limited(call_env(env, env.step, message), "step")
+        raw = await limited(call_env(env, env.step, message), "step")
         answer = checked_step(raw, message, has_tools=bool(reset.tools))
         turn = Turn(
             message, state_key, action_key, answer, env.state_key() if answer.messages else None
@@ -137,6 +156,46 @@ class Subject:
                 if turn.answer.terminated or turn.answer.truncated:
                     break
         return episode
+
+    async def rollouts(
+        self,
+        tasks: Sequence[Task],
+        policy: str | MakePolicy,
+        *,
+        config: EnvConfig | None = None,
+        what: str = "",
+    ) -> list[Trajectory]:
+        """Play the tasks as a run does, at the same time.
+
+        Raises:
+            Failed: an episode ended by a fault.
+            NotChecked: the environment lacks something here.
+        """
+        config = config or self.config
+        if config.needs_sandbox and self.sandboxes is None:
+            raise NotChecked("it needs a sandbox, and there is none")
+        make = scripted_policies(policy) if isinstance(policy, str) else policy
+        jobs = make_jobs(tasks, group_size=1, run_seed=0, prefix="check", env=config.id)
+        played = [
+            run_episode(job, config=config, make_policy=make, sandboxes=self.sandboxes)
+            for job in jobs
+        ]
+        trajectories = list(await asyncio.gather(*played))
+        for trajectory in trajectories:
+            if trajectory.reason.startswith(_LACKS):
+                raise NotChecked(trajectory.reason)
+            if trajectory.end == "error":
+                who = what or policy
+                raise Failed(
+                    f"with {who}, task {trajectory.task_id}: the episode ended by a fault: "
+                    f"{trajectory.reason}",
+                    hint="answer what the model does wrong with a message",
+                )
+        return trajectories
+
+    async def has_expert(self) -> bool:
+        """Whether there is an expert for the tasks."""
+        return "scripted" in await self._policies((await self.some_tasks())[0])
 
     async def play_all(self) -> list[Episode]:
         """Play a few tasks with the expert, if there is one, with chance and with silence."""
@@ -191,7 +250,12 @@ def _choose(
     return choose
 
 
-async def _limited(work: Awaitable[R], what: str) -> R:
+async def limited(work: Awaitable[R], what: str) -> R:
+    """Wait for work of the environment, but not for ever.
+
+    Raises:
+        Failed: it took too long.
+    """
     try:
         async with asyncio.timeout(_TIMEOUT_S) as limit:
             return await work

@@ -1,14 +1,18 @@
 """`agentgym check`: does an environment keep its promises?"""
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agentgym.cli.options import Json, Overrides
-from agentgym.cli.output import echo, echo_json, one_line, paint
+from agentgym.cli.output import echo, echo_json, note, one_line, paint
+from agentgym.cli.progress import Screen
 
 if TYPE_CHECKING:
-    from agentgym.check import Report
+    from agentgym.check import Report, Result
+    from agentgym.check.checks import Check, Level
     from agentgym.env import EnvConfig
     from agentgym.errors import SandboxUnavailable
 
@@ -21,9 +25,23 @@ def check(
         str, typer.Argument(metavar="ENV", help="An id, pkg.mod:Config or path/file.py[:Config].")
     ],
     overrides: Overrides = None,
+    level: Annotated[
+        Literal["static", "runtime", "semantic"],
+        typer.Option(help="How deep: declarations, played episodes, or also what rewards mean."),
+    ] = "semantic",
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Only this check, by name or number."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="What is not checked is a failure too.")
+    ] = False,
+    template: Annotated[
+        str | None, typer.Option(help="A folder with the tokenizer to render with.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Check an environment: schemas, tasks, seeds, rewards, nonsense.
+    """Check an environment: declarations, behaviour, rewards, and cheap tricks.
 
     Keys are those of the environment, as in env.tier=hard.
 
@@ -37,33 +55,70 @@ def check(
     if env in _RESERVED:
         hint = f"a file or package of this name: agentgym check ./{env}.py"
         raise ConfigError(f"check {env} ({_RESERVED[env]}) is not here yet", hint=hint)
-    report, missing = asyncio.run(_check(env, overrides or []))
+    if template is not None:
+        _check_folder(template)
+    chosen = _chosen(level, only)
+    report, missing = asyncio.run(_check(env, overrides or [], chosen, template, show=not json))
     if json:
         echo_json(report.to_json())
     else:
         _print(report)
-    if not report.ok:
+    if strict and report.ok and not report.is_complete:
+        note("error: something was not checked, and --strict asks for everything")
+    if not report.ok or (strict and not report.is_complete):
         raise typer.Exit(1)
     if missing is not None:
         raise missing
 
 
-async def _check(env: str, overrides: list[str]) -> "tuple[Report, SandboxUnavailable | None]":
+def _chosen(level: "Level", only: list[str] | None) -> "tuple[Check, ...]":
+    from agentgym.check.checks import at_level, named
+
+    return named(only) if only else at_level(level)
+
+
+def _check_folder(template: str) -> None:
+    from pathlib import Path
+
+    from agentgym.errors import ConfigError
+
+    if not (Path(template) / "tokenizer_config.json").is_file():
+        hint = "name a folder of a model, with tokenizer_config.json in it"
+        raise ConfigError(f"{template} holds no tokenizer", hint=hint)
+
+
+async def _check(
+    env: str,
+    overrides: list[str],
+    checks: "tuple[Check, ...]",
+    template: str | None,
+    *,
+    show: bool,
+) -> "tuple[Report, SandboxUnavailable | None]":
     """Return what was found, and why what needs a sandbox could not be checked."""
     from agentgym.check import check_env
     from agentgym.errors import SandboxUnavailable
     from agentgym.sandboxes.local import LocalSandboxConfig, probe
 
-    config_class, chosen = _load(env, overrides)
-    if not config_class.needs_sandbox:
-        return await check_env(config_class, overrides=chosen), None
+    config_class, settings = _load(env, overrides)
     missing = None
-    try:
-        await probe()
-    except SandboxUnavailable as error:
-        missing = error
-    async with LocalSandboxConfig().build() as sandboxes:
-        report = await check_env(config_class, overrides=chosen, sandboxes=sandboxes)
+    async with AsyncExitStack() as stack:
+        sandboxes = None
+        if config_class.needs_sandbox:
+            try:
+                await probe()
+            except SandboxUnavailable as error:
+                missing = error
+            sandboxes = await stack.enter_async_context(LocalSandboxConfig().build())
+        screen = stack.enter_context(Screen(sys.stderr, show=show))
+        report = await check_env(
+            config_class,
+            overrides=settings,
+            sandboxes=sandboxes,
+            template=template,
+            checks=checks,
+            on_check=lambda each: screen.draw(f"{each.number:>2}  {each.name}"),
+        )
     return report, missing
 
 
@@ -83,12 +138,18 @@ def _load(env: str, overrides: list[str]) -> "tuple[type[EnvConfig], dict[str, o
     )
 
 
+def _seen(result: "Result") -> str:
+    """Return what a check that passed saw, in brackets."""
+    seen = one_line(result.message, 60) if result.status == "passed" else ""
+    return f" ({seen})" if seen else ""
+
+
 def _print(report: "Report") -> None:
     for result in report.results:
         status = result.status.replace("_", " ")
         echo(
             f"{paint(status.ljust(11), _COLOURS[result.status])} {result.number:>2}  "
-            f"{result.name:<10} {result.promise}"
+            f"{result.name:<10} {result.promise}{paint(_seen(result), 'dim')}"
         )
         if result.status != "passed":
             place = f"{result.where}: " if result.where else ""

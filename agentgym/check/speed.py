@@ -1,0 +1,48 @@
+"""Check 19: how fast it is, and whether it grows."""
+
+import gc
+import time
+from itertools import cycle, islice
+
+from agentgym.check.report import Failed
+from agentgym.check.subject import Subject
+
+_BUDGET_S = 3.0
+_EPISODES = 100
+_FEW_EPISODES = 20  # fewer say nothing about growth
+_MAX_GROWTH_BYTES = 32 << 20
+_MAX_P95_S = 30.0
+_PAGE_BYTES = 4096
+
+
+async def check_speed(subject: Subject) -> str:
+    """Play random episodes one after the other, for a few seconds at most."""
+    tasks = await subject.some_tasks()
+    seconds: list[float] = []
+    sizes: list[int] = []
+    began = time.perf_counter()
+    for task in islice(cycle(tasks), _EPISODES):
+        (trajectory,) = await subject.rollouts([task], "scripted:random")
+        seconds += [step.timings.env_s for step in trajectory.steps]
+        gc.collect()
+        sizes.append(_resident())
+        if time.perf_counter() - began > _BUDGET_S:
+            break
+    p95 = sorted(seconds)[int(0.95 * len(seconds))] if seconds else 0.0
+    if p95 > _MAX_P95_S:
+        raise Failed(f"one step in twenty takes {p95:.1f} s or more")
+    number, grown = len(sizes), sizes[-1] - sizes[len(sizes) // 2]
+    if number >= _FEW_EPISODES and grown > _MAX_GROWTH_BYTES:
+        raise Failed(
+            f"memory grew by {grown >> 20} MiB over {number - number // 2} episodes",
+            hint="free what an episode holds in close()",
+        )
+    rate = len(seconds) / max(1e-9, sum(seconds))
+    return (
+        f"{number} episodes, {rate:,.0f} steps/s, p95 {p95 * 1000:.2f} ms, {grown >> 10} KiB more"
+    )
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * _PAGE_BYTES
