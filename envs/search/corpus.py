@@ -38,16 +38,11 @@ class Corpus:
     """(id, relation) -> the name that the article gives to the value."""
     by_name: Mapping[str, Entity]
     """Normalised name -> who bears it; no two share one."""
+    by_id: Mapping[str, Entity]
     bearers: Mapping[tuple[str, str], Sequence[Entity]]
     """(relation, id) -> the subjects that have this value."""
     id: str
     """The same for equal articles only."""
-
-    def article(self, id: str) -> Article | None:
-        """Return an article; None where there is none of this id."""
-        number = id.removeprefix("d")
-        known = number.isascii() and number.isdigit() and 1 <= int(number) <= len(self.articles)
-        return self.articles[int(number) - 1] if known else None
 
 
 def corpus(documents: int, world: int) -> Corpus:
@@ -71,6 +66,7 @@ def _make(documents: int, world: int) -> Corpus:
         articles=articles,
         mentions=writer.mentions,
         by_name={normalise(name): each for each in entities for name in each.names},
+        by_id={each.id: each for each in entities},
         bearers=bearers,
         id=digest([[each.title, each.text] for each in articles]),
     )

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym.env import EnvConfig, Script, action_key
 from agentgym.envs.rewards import Transcript, reward
 from agentgym.envs.search.corpus import Article, corpus
+from agentgym.envs.search.foreign import read_questions
 from agentgym.envs.search.grading import citation_score, is_right, read_answer, recall
 from agentgym.envs.search.index import LocalRetriever
 from agentgym.envs.search.questions import make_tasks
@@ -50,9 +52,21 @@ class SearchConfig(EnvConfig):
     """bm25, or the URL of a server that answers like Search-R1's /retrieve over the same corpus."""
     timeout_s: float = Field(default=10.0, gt=0, le=30)
     """Of one try to reach that server; there are three."""
+    questions: Path | None = None
+    """A JSONL file of questions about another corpus, which the retriever then has to serve."""
+
+    @model_validator(mode="after")
+    def _check_questions(self) -> Self:
+        if self.questions is not None and self.retriever == "bm25":
+            raise ValueError(
+                "questions about another corpus need retriever, the URL that serves it"
+            )
+        return self
 
     def tasks(self, split: str) -> Iterator[Task]:
         """Yield questions: train without end; test 256 about what train never asks about."""
+        if self.questions is not None:
+            return read_questions(self.questions, split)
         return make_tasks(self.tier, split, documents=self.documents, world=self.world)
 
     def build(self, sandboxes: object = None) -> "Search":
@@ -150,7 +164,7 @@ class Search(ToolEnv):
 
     def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
         """Return the `expert`, or the imperfect `teacher`."""
-        if level not in SKILLS:
+        if level not in SKILLS or self._config.questions is not None:
             return super().expert(task, seed=seed, level=level)
         facts = corpus(self._config.documents, self._config.world)
         return script(task, facts, skill=SKILLS[level], seed=seed)
@@ -183,6 +197,13 @@ class Search(ToolEnv):
     def _check(self, task: Task) -> None:
         """Refuse a task that cannot be answered here."""
         payload = task.payload if isinstance(task.payload, dict) else {}
+        if not {"accepted", "documents"} <= payload.keys():
+            raise TaskError(
+                f"task {task.id} has no accepted answers and documents in its payload",
+                hint="take tasks from SearchConfig().tasks(split)",
+            )
+        if self._config.questions is not None:
+            return
         facts = corpus(self._config.documents, self._config.world)
         if payload.get("corpus") != facts.id:
             raise TaskError(

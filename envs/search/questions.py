@@ -115,28 +115,34 @@ class _Drawer:
         self._of_kind = {
             kind: tuple(each for each in named if each.kind == kind) for kind in PLURALS
         }
+        self._renamed = tuple(each for each in named if each.alias)
         self._aliases = aliases
 
     def chain(self, hops: int, *, find: bool = False) -> Draft | None:
         """From one entity over others to an entity or a number."""
-        start = self.dice.pick(self._named)
+        start = self._start()
         walk = self._walk(start, hops, find=find)
         return self._draft((start,), walk) if walk else None
 
     def compare(self, number: int, hops: int) -> Draft | None:
         """From several of a kind to one of them, and on from there."""
-        kind = self.dice.pick(self._named).kind
+        kind = self._start().kind
         starts = tuple(self.dice.some(self._of_kind[kind], number))
         return self._continued(starts, (self._extreme(kind),), hops)
 
     def choose(self, hops: int) -> Draft | None:
         """From an entity to all that point to it, to one of these, and on from there."""
-        start = self.dice.pick(self._named)
+        start = self._start()
         inverses = _INVERSES.get(start.kind)
         if not inverses:
             return None
         step = Step("find", self.dice.pick(inverses))
         return self._continued((start,), (step, self._extreme(step.of.subject)), hops)
+
+    def _start(self) -> Entity:
+        """Draw something to name; where other names are used, oftener one that has another."""
+        renamed = self._renamed if self._aliases and self.dice.chance(_ALIAS_SHARE) else ()
+        return self.dice.pick(renamed or self._named)
 
     def _continued(
         self, starts: tuple[Entity, ...], begin: tuple[Step, ...], hops: int

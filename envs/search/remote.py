@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.envs.search.corpus import Article
 from agentgym.envs.search.index import Hit
+from agentgym.envs.search.text import citable
 from agentgym.errors import EnvError
 from agentgym.types import digest
 
@@ -123,10 +124,5 @@ def _hit(item: Any) -> Hit:
         raise TypeError("contents is no text")
     title, _, text = contents.partition("\n")
     id = document.get("id")
-    id = digest(contents) if id in (None, "") else _citable(str(id))
+    id = digest(contents) if id in (None, "") else citable(str(id))
     return Hit(Article(id, title.strip().strip('"'), text.strip()), score)
-
-
-def _citable(id: str) -> str:
-    """Ids are cited in brackets and between spaces, and compared without case."""
-    return "".join("-" if char.isspace() or char in "[],;" else char for char in id.casefold())

@@ -145,10 +145,9 @@ class _Reader:
     def _open(self, id: str) -> Generator[Message, str, Entity]:
         yield _call("open", doc_id=id)
         self._opened[id] = None
-        article = self._corpus.article(id)
-        if article is None:
+        if id not in self._corpus.by_id:
             raise _Lost
-        return self._corpus.by_name[normalise(article.title)]
+        return self._corpus.by_id[id]
 
     def _read(self, entity: Entity, relation: str) -> str:
         """Return what the article says, or perhaps another fact of the same sort."""

@@ -1,4 +1,4 @@
-"""What counts as the same words: for search, for names and for answers."""
+"""What counts as the same: words for search, names and answers, ids for citations."""
 
 import re
 import unicodedata
@@ -26,3 +26,12 @@ def normalise(text: str) -> str:
     'copper heron'
     """
     return " ".join(word for word in words(text) if word not in _ARTICLES)
+
+
+def citable(id: str) -> str:
+    """Return an id as it is cited: in brackets, between spaces, and compared without case.
+
+    >>> citable("Wiki 18, [3]")
+    'wiki-18---3-'
+    """
+    return "".join("-" if char.isspace() or char in "[],;" else char for char in id.casefold())
