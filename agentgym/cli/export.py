@@ -188,9 +188,10 @@ def _nothing(run: "Run", left_out: Counter[str]) -> Exception:
 
 
 def _report(run: "Run", out: str, written: int, left_out: Counter[str]) -> None:
-    from agentgym.cli.recorded import note_unfinished
+    from agentgym.cli.recorded import unfinished
 
-    note_unfinished(run)
+    if warning := unfinished(run):
+        note(f"warning: {warning}")
     others = f"; left out: {_told(left_out)}" if left_out else ""
     note(f"{written} episodes written to {'stdout' if out == '-' else out}{others}")
 

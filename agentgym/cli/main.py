@@ -12,6 +12,7 @@ import typer
 from agentgym.cli import (
     bench,
     check,
+    compare,
     config,
     doctor,
     envs,
@@ -55,6 +56,7 @@ app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
 app.command("show")(show.show)
 app.command("replay")(replay.replay)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

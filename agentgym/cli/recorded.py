@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from agentgym.cli.output import note
-
 if TYPE_CHECKING:
     from agentgym.env import EnvConfig
     from agentgym.store.run import Run
@@ -34,9 +32,10 @@ def env_class(run: "Run") -> "type[EnvConfig]":
     return load_env(str(env_section(run).get("id")), ENVS)
 
 
-def note_unfinished(run: "Run") -> None:
+def unfinished(run: "Run") -> str | None:
     """Say where a run is not finished, so that nobody takes a part for the whole."""
     if run.status == "running":
-        note(f"warning: {run.root} is being written; only what is there now is used")
-    elif run.status != "finished":
-        note(f"warning: {run.root} did not finish ({run.status}); what it recorded is used")
+        return f"{run.root} is being written; only what is there now is used"
+    if run.status != "finished":
+        return f"{run.root} did not finish ({run.status}); what it recorded is used"
+    return None

@@ -27,6 +27,11 @@ def test_every_command_but_training_works_without_torch(process) -> None:
         ["show", "r", "run-test-000.0.0", "--json"],
         ["replay", "r", "--verify"],
         ["config", "show", KEYDOOR],
+        ["config", "explain", "env.tier", KEYDOOR],
+        ["config", "schema", "agentgym/KeyDoor-v0"],
+        ["config", "diff", "r", "agentgym/KeyDoor-v0"],
+        ["compare", "r", "r", "--by", "valid", "--plot", "p.png"],
+        ["export", "r", "--messages", "--successes", "-o", "e.jsonl"],
         ["train", KEYDOOR, "--dry-run"],
     ):
         done = process(*words, prefix=BLOCK)

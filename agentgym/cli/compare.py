@@ -1,0 +1,371 @@
+"""`agentgym compare`: two runs side by side, with intervals."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgym.cli.curves import worth_showing
+from agentgym.cli.options import Json
+from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint, sparkline
+
+if TYPE_CHECKING:
+    from agentgym.store.run import Run
+    from agentgym.trainers.pairs import Played, Result
+
+_BASIC = ("outcome", "turns", "tokens")
+_MAX_ROWS = 9  # of a curve; --json has all
+_SEED = 0  # of the bootstrap: the same runs always give the same interval
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="RUN", help="A run directory: A.")],
+    b: Annotated[str, typer.Argument(metavar="RUN", help="Another one: B.")],
+    by: Annotated[
+        str, typer.Option(metavar="TERM", help="A reward term; wins and losses are by it.")
+    ] = "outcome",
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare two runs, task by task where both played the same.
+
+    Differences are B less A, with 95 % intervals over tasks; p is McNemar's exact test. Of a run
+    or an evaluation all episodes count, of a training those of its last evaluation, and its
+    curves. Episodes that ended by a fault are left out. Where few tasks are the same, the runs are
+    compared unpaired.
+
+    JSON: {a, b: {run, kind, status, env, seed, policy, which, episodes, faults}, paired, pairs,
+    tasks, by, wins, ties, losses, p, rates: {a, b: {mean, low, high, n}}, differences: {NAME: {a,
+    b, difference, low, high}}, curves: {NAME: {steps, a, b, area}}, warnings}
+    """
+    from agentgym.store.run import Run
+
+    if plot is not None:
+        _check_plot(plot)
+    runs = (Run.open(a), Run.open(b))
+    report = _report(runs, by)
+    if plot is not None:
+        from agentgym.cli.plot import draw
+
+        draw(report, plot)
+    for warning in report["warnings"]:
+        note(f"warning: {warning}")
+    if json:
+        echo_json(report)
+    else:
+        _print(report)
+        if plot is not None:
+            echo(f"drawn in {plot}")
+
+
+def _check_plot(plot: str) -> None:
+    from agentgym.errors import ConfigError
+
+    path = Path(plot)
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {str(path.parent)!r}", hint="make it first")
+
+
+# What is found
+
+
+def _report(runs: "tuple[Run, Run]", by: str) -> dict[str, Any]:
+    from agentgym.cli.curves import common_curves
+    from agentgym.errors import ConfigError
+    from agentgym.trainers.pairs import result_of
+
+    results = [result_of(run, keep_heads=by not in _BASIC) for run in runs]
+    curves = common_curves(*runs)
+    report: dict[str, Any] = {
+        "a": _about(runs[0], results[0]),
+        "b": _about(runs[1], results[1]),
+        "paired": None,
+        "by": by,
+        "differences": {},
+        "curves": curves,
+        "warnings": list(_warnings(runs, results)),
+    }
+    first, second = results
+    if first is None or second is None:
+        if not curves:
+            missing = runs[0] if first is None else runs[1]
+            raise ConfigError(
+                f"the training {missing.root} was never evaluated",
+                hint=f"agentgym eval {missing.root} leaves a run to compare",
+            )
+        return report
+    return report | _differences(runs, first, second, by, report["warnings"])
+
+
+def _about(run: "Run", result: "Result | None") -> dict[str, Any]:
+    return {
+        "run": str(run.root),
+        "kind": run.info.get("kind"),
+        "status": run.status,
+        "env": result.envs[0] if result else run.info.get("env"),
+        "seed": run.info.get("seed"),
+        "policy": run.info.get("policy"),
+        "which": result.which if result else "no evaluation",
+        "episodes": len(result.episodes) if result else 0,
+        "faults": result.faults if result else 0,
+    }
+
+
+def _warnings(runs: "tuple[Run, Run]", results: "Sequence[Result | None]") -> "list[str]":
+    """Return what makes the runs less alike than they should be.
+
+    Raises:
+        ConfigError: they are of different environments.
+    """
+    from agentgym.cli.recorded import env_section, unfinished
+    from agentgym.errors import ConfigError
+
+    envs = [result.envs for result in results if result]
+    if len(envs) == 2 and envs[0] != envs[1]:
+        raise ConfigError(
+            f"{runs[0].root} is of {', '.join(envs[0])}, {runs[1].root} of {', '.join(envs[1])}",
+            hint="scores of different environments, or versions of one, say nothing of each other",
+        )
+    found = [text for run in runs if (text := unfinished(run))]
+    if runs[0].root.resolve() == runs[1].root.resolve():
+        found.append("A and B are the same run")
+    sections = [env_section(run) for run in runs]
+    for key in {**sections[0], **sections[1]}:
+        values = [section.get(key, "not there") for section in sections]
+        if key != "id" and values[0] != values[1]:
+            found.append(f"env.{key} differs: {values[0]!r} in A, {values[1]!r} in B")
+    splits = [result.splits for result in results if result]
+    if len(splits) == 2 and splits[0] != splits[1]:
+        found.append(f"splits differ: {', '.join(splits[0])} in A, {', '.join(splits[1])} in B")
+    versions = [run.info.get("versions", {}).get("agentgym") for run in runs]
+    if versions[0] != versions[1]:
+        found.append(f"agentgym differs: {versions[0]} in A, {versions[1]} in B")
+    for name, result in zip("AB", results, strict=True):
+        if result and result.faults:
+            found.append(f"{result.faults} episodes of {name} ended by a fault and are left out")
+    return found
+
+
+def _differences(
+    runs: "tuple[Run, Run]", first: "Result", second: "Result", by: str, warnings: list[str]
+) -> dict[str, Any]:
+    from agentgym.trainers.compare import (
+        paired_means,
+        paired_rates,
+        unpaired_means,
+        unpaired_rates,
+    )
+    from agentgym.trainers.evaluate import wilson
+    from agentgym.trainers.pairs import number_tasks
+
+    first_played, second_played, is_paired = _matched(first, second, warnings)
+    success = _success(runs, warnings)
+    a, b = _columns(runs[0], first_played, by), _columns(runs[1], second_played, by)
+    won_a, won_b = a[:, 0] >= success, b[:, 0] >= success
+    tasks = [number_tasks(played) for played in (first_played, second_played)]
+    if is_paired:
+        rates = paired_rates(won_a, won_b, tasks[0])
+        means = paired_means(a, b, tasks[0], seed=_SEED)
+    else:
+        rates = unpaired_rates(won_a, won_b, *tasks)
+        means = unpaired_means(a, b, *tasks, seed=_SEED)
+    names = _names(by)
+    verdict: dict[str, Any] = dict.fromkeys(("wins", "ties", "losses", "p"))
+    if is_paired:
+        column = names.index(by)
+        verdict = _verdict(b[:, column] - a[:, column], won_b.astype(int) - won_a, tasks[0])
+    found = {"success": rates, **dict(zip(names, means, strict=True))}
+    return {
+        "paired": is_paired,
+        "pairs": len(first_played) if is_paired else 0,
+        "tasks": [int(each.max()) + 1 for each in tasks],
+        **verdict,
+        "rates": {
+            side: wilson(won.tolist())._asdict() for side, won in (("a", won_a), ("b", won_b))
+        },
+        "differences": {name: each._asdict() for name, each in found.items()},
+    }
+
+
+def _matched(
+    first: "Result", second: "Result", warnings: list[str]
+) -> "tuple[list[Played], list[Played], bool]":
+    """Return partners, place by place; all episodes where most of them have none."""
+    from agentgym.trainers.pairs import pair
+
+    pairs = pair(first.episodes, second.episodes)
+    counts = [len(each.episodes) for each in (first, second)]
+    if 2 * len(pairs) < min(counts):
+        warnings.append(f"unpaired: only {len(pairs)} episodes are of the same tasks")
+        return first.episodes, second.episodes, False
+    left = [count - len(pairs) for count in counts]
+    if any(left):
+        warnings.append(f"without a partner, and left out: {left[0]} of A, {left[1]} of B")
+    a = [first.episodes[place] for place, _ in pairs]
+    return a, [second.episodes[place] for _, place in pairs], True
+
+
+def _verdict(better: Any, gains: Any, task: Any) -> dict[str, Any]:
+    """Count who is above in how many pairs, and ask what chance makes of it."""
+    import numpy as np
+
+    from agentgym.trainers.compare import flip_p
+
+    per_task = np.bincount(task, weights=gains).round().astype(int)
+    return {
+        "wins": int((better > 0).sum()),
+        "ties": int((better == 0).sum()),
+        "losses": int((better < 0).sum()),
+        "p": flip_p(per_task.tolist()),
+    }
+
+
+def _names(by: str) -> list[str]:
+    return [*_BASIC, *([by] if by not in _BASIC else [])]
+
+
+def _success(runs: "tuple[Run, Run]", warnings: list[str]) -> float:
+    """Return the outcome from which an episode is a success; 1 where nobody knows."""
+    from agentgym.cli.recorded import env_class
+    from agentgym.errors import AgentGymError
+
+    for run in reversed(runs):
+        try:
+            return env_class(run).success
+        except AgentGymError as error:
+            reason = error
+    warnings.append(
+        f"success is taken to be an outcome of 1, for want of the environment: {reason}"
+    )
+    return 1.0
+
+
+def _columns(run: "Run", episodes: "Sequence[Played]", by: str) -> Any:
+    """Return [n, K] numbers: outcome, turns, tokens, and the sums of the reward term `by`."""
+    import numpy as np
+
+    rows: list[tuple[float, ...]] = [(each.outcome, each.turns, each.tokens) for each in episodes]
+    if by not in _BASIC:
+        terms = _terms(run, episodes, by)
+        rows = [(*row, term) for row, term in zip(rows, terms, strict=True)]
+    return np.array(rows, dtype=np.float64)
+
+
+def _terms(run: "Run", episodes: "Sequence[Played]", by: str) -> list[float]:
+    """Return the sum of a reward term in each episode; where it never came up, 0.
+
+    Raises:
+        ConfigError: no episode of the run has it.
+    """
+    from agentgym.errors import ConfigError
+    from agentgym.loading import did_you_mean
+    from agentgym.store.episodes import read_episode
+
+    known: set[str] = set()
+    sums = []
+    for each in episodes:
+        assert each.head is not None
+        steps = read_episode(each.head).steps
+        known.update(name for step in steps for name in step.reward_terms)
+        sums.append(sum(step.reward_terms.get(by, 0.0) for step in steps))
+    if by not in known:
+        close = did_you_mean(by, sorted(known))
+        listed = f"known: {', '.join(sorted(known))}"
+        hint = f"did you mean {close!r}? {listed}" if close else listed
+        raise ConfigError(f"no episode of {run.root} has the reward term {by!r}", hint=hint)
+    return sums
+
+
+# How it is told
+
+
+def _print(report: dict[str, Any]) -> None:
+    for name in "ab":
+        side = report[name]
+        count = f"{side['episodes']} episodes: " if side["episodes"] else ""
+        head = paint(f"{name.upper()}  {side['run']}", "bold")
+        echo(f"{head}  {_policy(side)}  {count}{side['which']}")
+    if report["differences"]:
+        echo()
+        _print_differences(report)
+    for name, curve in worth_showing(report["curves"]).items():
+        echo()
+        _print_curve(name, curve)
+
+
+def _policy(side: dict[str, Any]) -> str:
+    named = f"{side['policy']}, " if side["policy"] else ""
+    return one_line(f"{named}{side['env']}, seed {side['seed']}")
+
+
+def _print_differences(report: dict[str, Any]) -> None:
+    found = dict(report["differences"])
+    if all(found["outcome"][side] == found["success"][side] for side in "ab"):
+        del found["outcome"]  # it is 0 or 1, and says the same once more
+    rows = []
+    for name, each in found.items():
+        a, b = _number(each["a"]), _number(each["b"])
+        if name == "success":
+            a, b = (
+                f"{_number(rate['mean'])}  {_interval(rate)}" for rate in report["rates"].values()
+            )
+        rows.append(
+            (name, a, b, _number(each["difference"], sign=True), _interval(each, sign=True))
+        )
+    echo_table(("", "A", "B", "B - A", "95 % interval"), rows)
+    echo()
+    if not report["paired"]:
+        echo(f"{report['tasks'][0]} and {report['tasks'][1]} tasks, unpaired")
+        return
+    echo(
+        f"{report['pairs']} pairs of {report['tasks'][0]} tasks; by {report['by']} B is above A in "
+        f"{report['wins']}, equal in {report['ties']}, below in {report['losses']}"
+    )
+    echo(
+        "were both as good, success would differ as much by chance with "
+        f"p {report['p']:.3g} (McNemar, exact)"
+    )
+
+
+def _print_curve(name: str, curve: dict[str, Any]) -> None:
+    """Print a sparkline for each run, their areas, and some of the steps."""
+    both = curve["a"] + curve["b"]
+    low, high = min(0.0, *both), max(1.0, *both)
+    area = curve["area"]
+    steps = curve["steps"]
+    echo(paint(f"{name} by step", "bold"))
+    for side in "ab":
+        scaled = [(value - low) / (high - low) for value in curve[side]]
+        echo(f"{side.upper()}  {sparkline(scaled)}  mean height {_number(area[side])}")
+    echo(f"B - A {_number(area['difference'], sign=True)} over steps {steps[0]} to {steps[-1]}")
+    chosen = sorted(
+        {round(place * (len(steps) - 1) / (_MAX_ROWS - 1)) for place in range(_MAX_ROWS)}
+    )
+    rows = [
+        (
+            steps[at],
+            _number(curve["a"][at]),
+            _number(curve["b"][at]),
+            _number(curve["b"][at] - curve["a"][at], sign=True),
+        )
+        for at in chosen
+    ]
+    echo_table(("step", "A", "B", "B - A"), rows)
+
+
+def _interval(found: dict[str, Any], *, sign: bool = False) -> str:
+    if math.isnan(found["low"]):
+        return "one task says nothing of others"
+    return f"[{_number(found['low'], sign=sign)}, {_number(found['high'], sign=sign)}]"
+
+
+def _number(value: float, *, sign: bool = False) -> str:
+    """Write a number with what matters of it: three places below ten, one above."""
+    places = 3 if abs(value) < 10 else 1
+    return f"{value:{'+' if sign else ''}.{places}f}" if value else "0"
