@@ -1,21 +1,17 @@
 """Checks that play episodes: 4 tools, 6 shapes, 7 repeat, 8 seeds, 10 rewards, 12 malformed."""
 
-import json
 import math
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
 
 from agentgym.check.played import Episode
 from agentgym.check.report import Failed, NotChecked
 from agentgym.check.schemas import tool_problems
 from agentgym.check.subject import Subject
-from agentgym.types import OUTCOME, Message, ToolCall, ToolSpec
+from agentgym.rollout.nonsense import nonsense
+from agentgym.types import OUTCOME
 
 _MAX_OBSERVATION_CHARS = 100_000
 _OTHER_SEEDS = (1001, 1002, 1003)
-_HUGE = "x" * 1_000_000
-_UNICODE = "e\u0301 \u202eabc\u202c \U0001f9ea \u0000 \ufffe"
 
 
 async def check_tools(subject: Subject) -> str:
@@ -114,7 +110,7 @@ async def check_malformed(subject: Subject) -> str:
     """Say what a broken model might; each must be answered, and nothing may raise."""
     task = (await subject.some_tasks())[0]
     async with subject.open(task, seed=0) as (_, reset):
-        waiting = deque(_nonsense(reset.tools))
+        waiting = deque(nonsense(reset.tools))
     number = len(waiting)
     while waiting:
         async with subject.open(task, seed=0) as (env, reset):
@@ -145,55 +141,4 @@ def _bad(episode: Episode, what: str, hint: str) -> Failed:
 async def _again(subject: Subject, episode: Episode, *, seed: int) -> Episode:
     return await subject.play(
         episode.task, seed=seed, policy=episode.policy, messages=episode.messages
-    )
-
-
-def _nonsense(tools: tuple[ToolSpec, ...]) -> Iterator[tuple[str, Message]]:
-    """Yield messages of a broken model, each with its name."""
-    for what, text in (
-        ("an empty message", ""),
-        ("blank text", " \n\t"),
-        ("a huge text", _HUGE),
-        ("Unicode and NUL", _UNICODE),
-        ("a NUL", "\0"),
-        ("JSON", '{"name": "x", "arguments": {}}'),
-    ):
-        yield what, Message("assistant", text)
-    for name in ("", "no_such_tool", _UNICODE, _HUGE):
-        yield "a call of an unknown tool", _call((name, "{}"))
-    for tool in tools:
-        for what, arguments in _bad_arguments(tool):
-            yield f"a call of {tool.name} with {what}", _call((tool.name, arguments))
-        yield f"twenty calls of {tool.name}", _call(*[(tool.name, "{}")] * 20)
-
-
-def _bad_arguments(tool: ToolSpec) -> Iterator[tuple[str, str]]:
-    yield "no JSON", "{"
-    yield "no arguments", ""
-    yield "a list", "[]"
-    yield "null", "null"
-    yield "deep nesting", "[" * 100_000
-    yield "an unknown argument", '{"no_such_argument": 1}'
-    names = list(tool.parameters.get("properties", {}))
-    values: dict[str, Any] = {
-        "null values": None,
-        "lists": [[]],
-        "huge text": _HUGE,
-        "Unicode and NUL": _UNICODE,
-        "a lone surrogate": "\ud800",
-        "a huge number": 10**400,
-        "a negative number": -1,
-    }
-    for what, value in values.items():
-        yield what, json.dumps(dict.fromkeys(names, value))
-    yield "NaN", json.dumps(dict.fromkeys(names, math.nan))
-
-
-def _call(*calls: tuple[str, str]) -> Message:
-    return Message(
-        "assistant",
-        tool_calls=tuple(
-            ToolCall(name, arguments, f"call_{number}")
-            for number, (name, arguments) in enumerate(calls)
-        ),
     )

@@ -10,9 +10,11 @@ from typing import Any
 
 from agentgym.env import Env, Script
 from agentgym.errors import ConfigError, EnvError, boundary
+from agentgym.rollout.nonsense import nonsense
 from agentgym.rollout.policy import MakePolicy, Policy, Reply
 from agentgym.types import Message, Task, ToolCall, ToolSpec
 
+_TEXT_RATE = 0.2
 _WORDS = ("0", "1", "2", "10", "x", "yes", "no", "the", "end")
 
 
@@ -62,6 +64,29 @@ class RandomPolicy(Policy):
         return Reply(Message("assistant", tool_calls=(ToolCall(tool.name, arguments, "call_0"),)))
 
 
+class FuzzPolicy(Policy):
+    """Says nonsense half of the time, and else acts at random, so that it gets somewhere."""
+
+    def __init__(self, env: Env, seed: int) -> None:
+        self._sane = RandomPolicy(env, seed)
+        self._random = random.Random(seed)
+        self._nonsense: list[Message] = []
+
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
+    ) -> Reply:
+        """Draw; a text without tool calls would often end the episode, so it is drawn seldom."""
+        if not self._nonsense:
+            self._nonsense = [
+                message
+                for _, message in nonsense(tools)
+                if message.tool_calls or not tools or self._random.random() < _TEXT_RATE
+            ]
+        if self._nonsense and self._random.random() < 0.5:
+            return Reply(self._random.choice(self._nonsense))
+        return await self._sane.act(messages, tools, seed=seed)
+
+
 def random_value(schema: Mapping[str, Any], chance: random.Random) -> Any:
     """Draw a value that fits a JSON Schema as tools have them."""
     if "enum" in schema:
@@ -89,7 +114,7 @@ def random_value(schema: Mapping[str, Any], chance: random.Random) -> Any:
 
 
 def scripted_policies(name: str) -> MakePolicy:
-    """Return the maker for `scripted`, `scripted:noop`, `scripted:random` or `scripted:LEVEL`.
+    """Return the maker for `scripted`, `scripted:noop`, `:random`, `:fuzz` or `scripted:LEVEL`.
 
     Raises:
         ConfigError: the name is no scripted policy; later, the environment has no such script.
@@ -98,7 +123,7 @@ def scripted_policies(name: str) -> MakePolicy:
     if kind != "scripted":
         raise ConfigError(
             f"unknown scripted policy {name!r}",
-            hint="use scripted, scripted:noop, scripted:random or scripted:LEVEL",
+            hint="use scripted, scripted:noop, scripted:random, scripted:fuzz or scripted:LEVEL",
         )
 
     def make(env: Env, task: Task, seed: int) -> Policy:
@@ -106,6 +131,8 @@ def scripted_policies(name: str) -> MakePolicy:
             return NoopPolicy()
         if level == "random":
             return RandomPolicy(env, seed)
+        if level == "fuzz":
+            return FuzzPolicy(env, seed)
         skill = level or "expert"
         return ScriptedPolicy(_script(env, task, seed, skill), level=skill)
 
