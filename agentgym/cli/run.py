@@ -17,7 +17,7 @@ def run(
         typer.Option(
             "-m",
             "--model",
-            help="scripted, scripted:noop, scripted:random, scripted:LEVEL, a model folder, "
+            help="scripted, scripted:noop, scripted:random, scripted:fuzz, scripted:LEVEL, a model folder, "
             "a run or a checkpoint.",
         ),
     ] = "scripted",
