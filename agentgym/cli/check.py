@@ -41,7 +41,7 @@ def check(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check an environment: declarations, behaviour, rewards, and cheap tricks.
+    """Check an environment: declarations, behaviour, rewards, tricks.
 
     Keys are those of the environment, as in env.tier=hard.
 
