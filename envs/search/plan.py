@@ -125,7 +125,7 @@ def ask(plan: Plan, kind: Kind, dice: Dice) -> str:
 def clues(step: Step, name: str) -> list[str]:
     """Return what to search for to find the subjects of a value: as asked, then as told."""
     noun = step.of.subject
-    told = [sentence.format(s=noun, o=name) for sentence in step.of.sentences]
+    told = [sentence.removesuffix(".").format(s=noun, o=name) for sentence in step.of.sentences]
     return [f"{noun} {step.of.inverse.format(o=name)}", *told]
 
 

@@ -151,7 +151,9 @@ class _Drawer:
         if reached is None:
             return None
         walk = self._walk(self.corpus.by_name[normalise(reached.answer)], hops, find=False)
-        return self._draft(starts, begin + walk) if walk else None
+        if not walk or walk[0].relation == begin[-1].relation:  # the birth year of the oldest
+            return None
+        return self._draft(starts, begin + walk)
 
     def _walk(self, here: Entity, hops: int, *, find: bool) -> tuple[Step, ...]:
         """Step from entity to entity, and perhaps to a number last; empty where no way leads on."""
