@@ -39,7 +39,7 @@ async def check_isolation(subject: Subject) -> str:
                 where=episode.where,
                 hint="keep the state of an episode in the instance, not in the module or the class",
             )
-    return f"{len(episodes)} episodes at the same time"
+    return f"{len(episodes)} at the same time"
 
 
 async def _again(subject: Subject, episode: Episode) -> Episode:

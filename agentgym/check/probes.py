@@ -157,4 +157,4 @@ async def _try(subject: Subject, what: str, tricks: Sequence[Trick]) -> str:
             f"task {best.task_id} gave {best.outcome:g}",
             hint="let the verdict compare with what only a solution can say",
         )
-    return f"{what}: {mean(played):.3f}"
+    return f"mean outcome {mean(played):.3f}"

@@ -23,7 +23,7 @@ def envs(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List environments: agentgym's own, and those of installed packages.
+    """List environments: agentgym's own, and those of packages.
 
     JSON: [{id, package, description, tiers, splits, needs, class, error}]; of ENV: {id,
     description, tiers, splits, needs, keys: [{name, default}], tools: [{name, description}], error}
