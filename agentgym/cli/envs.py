@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgym.cli.explain import summary, takes
 from agentgym.cli.options import Json
 from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint
 
 if TYPE_CHECKING:
+    from agentgym.config.keys import Entry
     from agentgym.env import EnvConfig
     from agentgym.types import ToolSpec
 
@@ -26,7 +28,7 @@ def envs(
     """List environments: agentgym's own, and those of packages.
 
     JSON: [{id, package, description, tiers, splits, needs, class, error}]; of ENV: {id,
-    description, tiers, splits, needs, keys: [{name, default}], tools: [{name, description}], error}
+    description, tiers, splits, needs, keys: [{name, default, type, doc}], tools: [{name, description}], error}
     """
     if env is not None:
         _show_one(env, json=json)
@@ -104,7 +106,16 @@ def _show_one(env: str, *, json: bool) -> None:
     from agentgym.loading import load_env
 
     config = load_env(env, ENVS)
-    facts = {"id": config.id, **_facts(config), "keys": list(_keys(config))}
+    keys = [
+        {
+            "name": each.key.removeprefix("env."),
+            "default": each.default,
+            "type": each.type,
+            "doc": each.doc,
+        }
+        for each in _keys(config)
+    ]
+    facts = {"id": config.id, **_facts(config), "keys": keys}
     try:
         tools = asyncio.run(_tools(config))
         problem = None
@@ -118,14 +129,10 @@ def _show_one(env: str, *, json: bool) -> None:
         _print_one(config, facts, tools)
 
 
-def _keys(config: "type[EnvConfig]") -> Iterator[dict[str, Any]]:
-    from pydantic_core import to_jsonable_python
+def _keys(config: "type[EnvConfig]") -> "list[Entry]":
+    from agentgym.config.keys import entries
 
-    for name, field in config.model_fields.items():
-        yield {
-            "name": name,
-            "default": to_jsonable_python(field.get_default(call_default_factory=True)),
-        }
+    return [entry for entry in entries(config, {}, ("env",)) if not entry.is_section]
 
 
 def _print_one(config: "type[EnvConfig]", facts: dict[str, Any], tools: Any) -> None:
@@ -139,7 +146,7 @@ def _print_one(config: "type[EnvConfig]", facts: dict[str, Any], tools: Any) -> 
     low, high = config.reward_range
     echo(f"outcome  {low:g} to {high:g}, success from {config.success:g}")
     echo()
-    echo_table(("key", "default"), [_key_row(each) for each in facts["keys"]])
+    echo_table(("key", "takes", "default", "meaning"), [_key_row(each) for each in _keys(config)])
     if facts["error"]:
         note(f"tools are not shown: {one_line(facts['error'])}")
     if tools:
@@ -147,10 +154,11 @@ def _print_one(config: "type[EnvConfig]", facts: dict[str, Any], tools: Any) -> 
         echo_table(("tool", "what it does"), [_tool_row(tool) for tool in tools])
 
 
-def _key_row(key: dict[str, Any]) -> tuple[str, str]:
+def _key_row(entry: "Entry") -> tuple[str, str, str, str]:
     import json
 
-    return f"env.{key['name']}", json.dumps(key["default"], ensure_ascii=False)
+    default = json.dumps(entry.default, ensure_ascii=False)
+    return entry.key, takes(entry), default, summary(entry.doc)
 
 
 def _tool_row(tool: "ToolSpec") -> tuple[str, str]:

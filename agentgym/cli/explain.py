@@ -167,7 +167,7 @@ def _print_sections(found: "Iterable[Entry]", values: _Values) -> None:
         (
             f"[{key}]" if entry.is_section else key,
             _name(key, entry, values),
-            _summary(docs[f"{key}.name"] if entry.kind else entry.doc),
+            summary(docs[f"{key}.name"] if entry.kind else entry.doc),
         )
         for key, entry in tops.items()
     ]
@@ -220,10 +220,10 @@ def _print_keys(found: "Sequence[Entry]", values: _Values) -> None:
         return
     if any(values.has(entry) for entry in found):
         header = ("key", "value", "set by", "meaning")
-        rows = [(e.key, *_value_cells(e, values), _summary(e.doc)) for e in found]
+        rows = [(e.key, *_value_cells(e, values), summary(e.doc)) for e in found]
         echo_table(header, rows)
     else:
-        rows = [(e.key, _takes(e), _default(e), _summary(e.doc)) for e in found]
+        rows = [(e.key, takes(e), _default(e), summary(e.doc)) for e in found]
         echo_table(("key", "takes", "default", "meaning"), rows)
     echo()
 
@@ -242,7 +242,7 @@ def _print_key(found: "Sequence[Entry]", key: str, values: _Values) -> None:
         echo(paint(key, "bold") + paint(f"  where {when}" * bool(when), "dim"))
         _print_doc(entry.doc)
         echo()
-        echo(f"  takes    {_takes(entry)}")
+        echo(f"  takes    {takes(entry)}")
         echo(f"  default  {_default(entry)}")
         if values.has(entry):
             value, source = _value_cells(entry, values)
@@ -256,7 +256,8 @@ def _print_doc(doc: str) -> None:
         echo(f"  {line}".rstrip())
 
 
-def _takes(entry: "Entry") -> str:
+def takes(entry: "Entry") -> str:
+    """Say what values a key takes."""
     choices = " or ".join(_shown(choice) for choice in entry.choices)
     others = " or null" * (bool(choices) and entry.type.endswith("null"))
     return ", ".join([f"{choices}{others}" or entry.type, *entry.bounds])
@@ -272,7 +273,7 @@ def _shown(value: Any) -> str:
     return "null" if value is None else render_value(value)
 
 
-def _summary(doc: str) -> str:
+def summary(doc: str) -> str:
     """Return the first sentence, or the first line of a paragraph that is no sentence."""
     first = " ".join(doc.partition("\n\n")[0].split())
     return re.split(r"(?<=[.])\s", first, maxsplit=1)[0]

@@ -25,10 +25,18 @@ def test_environments_are_listed_with_tiers_splits_and_needs(agentgym) -> None:
 def test_one_environment_is_shown_with_its_keys_and_tools(agentgym) -> None:
     code = agentgym("envs", "agentgym/Code-v0", "--json").json
     assert [tool["name"] for tool in code["tools"]] == ["run_code", "run_tests", "submit"]
-    assert {"name": "max_turns", "default": 4} in code["keys"]
+    keys = {key["name"]: key for key in code["keys"]}
+    assert keys["max_turns"] == {
+        "name": "max_turns",
+        "default": 4,
+        "type": "whole number",
+        "doc": "Steps after which an episode is truncated.",
+    }
+    assert keys["limits.wall_s"]["default"] == 10.0
     told = agentgym("envs", "agentgym/Calculator-v0").out
     assert "calc(expression)" in told
-    assert "env.tier" in told
+    assert 'env.tier       "easy" or "medium" or "hard"' in told
+    assert "Steps after which an episode is truncated." in told
     done = agentgym("envs", "agentgym/Calculater-v0")
     assert done.code == 2
     assert "did you mean 'agentgym/Calculator-v0'" in done.err
