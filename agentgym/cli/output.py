@@ -64,6 +64,12 @@ def safe(text: str) -> str:
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def short_path(text: str) -> str:
+    """Return what names an environment as people type it: a file from the folder they are in."""
+    here = os.getcwd() + os.sep
+    return one_line(text.removeprefix(here))
+
+
 def one_line(text: str, limit: int | None = None) -> str:
     """Make text harmless and fit for a cell."""
     flat = safe(" ".join(text.split()))

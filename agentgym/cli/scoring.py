@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentgym.cli.output import echo, echo_json, note, one_line, paint
+from agentgym.cli.output import echo, echo_json, note, one_line, paint, short_path
 from agentgym.cli.progress import EpisodeCounter
 from agentgym.errors import AgentGymError, ConfigError, MissingError
 
@@ -227,7 +227,11 @@ def _summary(trajectories: "Sequence[Trajectory]") -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any], root: Path) -> None:
-    echo(paint(f"{report['env']}  {report['split']}  {one_line(report['policy'])}", "bold"))
+    echo(
+        paint(
+            f"{short_path(report['env'])}  {report['split']}  {one_line(report['policy'])}", "bold"
+        )
+    )
     echo(f"success  {_rate(report['success'])}")
     for kind, rate in report["kinds"].items():
         echo(f"  {one_line(kind)}  {_rate(rate)}")

@@ -8,7 +8,7 @@ import typer
 
 from agentgym.cli.messages import show_message
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.output import echo, echo_json, echo_table, one_line, paint, sparkline
+from agentgym.cli.output import echo, echo_json, echo_table, one_line, paint, short_path, sparkline
 
 if TYPE_CHECKING:
     from agentgym.store.episodes import EpisodeHead
@@ -210,7 +210,9 @@ def _step_json(step: "Step") -> dict[str, Any]:
 def _show_episode(trajectory: "Trajectory", noted: dict[str, Any] | None) -> None:
     task = trajectory.task
     echo(paint(f"{trajectory.id}  {trajectory.end}  {one_line(trajectory.reason)}", "bold"))
-    echo(f"{task.env}  {task.split}  task {one_line(task.id)}  {one_line(trajectory.policy)}")
+    echo(
+        f"{short_path(task.env)}  {task.split}  task {one_line(task.id)}  {one_line(trajectory.policy)}"
+    )
     echo(
         f"outcome {trajectory.outcome:.3g}  {len(trajectory.steps)} turns  "
         f"{trajectory.num_sampled} tokens sampled  {trajectory.seconds:.2f} s"

@@ -1,15 +1,15 @@
 """Every flavour of `agentgym new` is really built, installed, found, checked, played and trained."""
 
 import json
+import os
 import subprocess
 import sys
-import sysconfig
-import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from outside import PIP, make_venv
 
 FLAVOURS = ("tool", "stateful", "sandbox", "gymnasium")
 Outside = Callable[..., subprocess.CompletedProcess[str]]
@@ -17,32 +17,21 @@ Outside = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Outside:
-    """Run Python in a virtual environment of its own, which sees what is installed here."""
-    folder = tmp_path / "venv"
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    site = next((folder / "lib").glob("python*/site-packages"))
-    here = sysconfig.get_path("purelib")
-    (site / "here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    """Run a command of a virtual environment of its own."""
+    commands = make_venv(tmp_path / "venv")
 
-    def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(command: str, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [python, *words], cwd=tmp_path, capture_output=True, text=True, check=False, **options
+            [commands / command, *words],
+            cwd=tmp_path,
+            env={**os.environ, **PIP},
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
         )
 
     return run
-
-
-def install(outside: Outside, project: Path) -> None:
-    """Build the wheel with its own build backend and install it."""
-    wheels = project / "dist"
-    pip = [sys.executable, "-m", "pip"]
-    quiet = {"check": True, "capture_output": True, "cwd": project.parent}
-    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(project)]
-    subprocess.run([*pip, *build], **quiet)
-    (wheel,) = wheels.glob("*.whl")
-    python = project.parent / "venv" / "bin" / "python"
-    subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], **quiet)
 
 
 @pytest.mark.slow
@@ -52,11 +41,12 @@ def test_a_package_is_built_installed_found_checked_run_and_tested(
     tmp_path: Path, outside: Outside, flavour: str
 ) -> None:
     def agentgym(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        return outside("-m", "agentgym", *words, **options)
+        return outside("agentgym", *words, **options)
 
     done = agentgym("new", "my-thing", f"--{flavour}", "--id", "stranger/Thing-v3")
     assert done.returncode == 0, done.stderr
-    install(outside, tmp_path / "my-thing")
+    done = outside("pip", "install", "./my-thing")
+    assert done.returncode == 0, done.stderr
     found = {each["id"]: each for each in json.loads(agentgym("envs", "--json").stdout)}
     assert found["stranger/Thing-v3"]["package"] == "my-thing"
     assert found["stranger/Thing-v3"]["error"] is None
@@ -67,7 +57,7 @@ def test_a_package_is_built_installed_found_checked_run_and_tested(
     assert agentgym("replay", "run", "--verify").returncode == 0
     done = agentgym("play", "stranger/Thing-v3", "-o", "played", input="/hint\nnothing\n/quit\n")
     assert done.returncode == 0, done.stderr
-    done = outside("-m", "pytest", "-q", "my-thing/tests")
+    done = outside("pytest", "-q", "my-thing/tests")
     assert done.returncode == 0, done.stdout
 
 
