@@ -13,6 +13,7 @@ from agentgym.version import __version__
 if TYPE_CHECKING:
     from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
     from agentgym.envs.decorator import env
+    from agentgym.envs.mcp.server import MCPServer
     from agentgym.envs.rewards import Transcript, reward
     from agentgym.envs.tool_env import ToolEnv
     from agentgym.tools import Final, ToolError, tool
@@ -23,6 +24,7 @@ _WHERE = {
     "EnvConfig": "agentgym.env",
     "EnvStep": "agentgym.env",
     "Final": "agentgym.tools",
+    "MCPServer": "agentgym.envs.mcp",
     "Message": "agentgym.types",
     "Reset": "agentgym.env",
     "Script": "agentgym.env",
@@ -42,6 +44,7 @@ __all__ = [
     "EnvConfig",
     "EnvStep",
     "Final",
+    "MCPServer",
     "Message",
     "Reset",
     "Script",

@@ -7,21 +7,23 @@ from typing import Any, ClassVar, TypeVar, overload
 from pydantic import Field, create_model
 
 from agentgym.env import Env, EnvConfig, Script
+from agentgym.envs.mcp.server import MCPServer
 from agentgym.envs.rewards import Rewards, reward
 from agentgym.envs.tool_env import ToolEnv
 from agentgym.errors import ConfigError, EnvError
 from agentgym.loading import load_object
-from agentgym.tools import ToolSet
+from agentgym.tools import SchemaTool, ToolSet
 from agentgym.types import Task
 
 Tasks = Callable[..., Iterator[Task]]
+Tool = Callable[..., Any] | SchemaTool | MCPServer
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def env(
     id: str,
     *,
-    tools: Sequence[Callable[..., Any]] = (),
+    tools: Sequence[Tool] = (),
     system: str = "",
     max_turns: int = 16,
     splits: tuple[str, ...] = ("train",),
@@ -34,7 +36,8 @@ def env(
 
     Args:
         id: Its name, such as me/Calc-v0; the version changes whenever scores do.
-        tools: Functions with annotations and a docstring, marked with `@tool` or not.
+        tools: Functions with annotations and a docstring, marked with `@tool` or not; and
+            MCP servers.
         system: The system message; none when empty.
         max_turns: Steps after which an episode is truncated.
         splits: The splits that the function knows.
@@ -43,7 +46,7 @@ def env(
     Raises:
         ConfigError: a tool cannot be one, two have the same name, or a declaration is unknown.
     """
-    ToolSet(tools)
+    _functions(tools)
     _check_declared(declared)
 
     def declare(tasks: Tasks) -> Declared:
@@ -66,7 +69,7 @@ class Declared:
         tasks: Tasks,
         declared: Mapping[str, Any],
         *,
-        tools: tuple[Callable[..., Any], ...],
+        tools: tuple[Tool, ...],
         system: str,
         max_turns: int,
     ) -> None:
@@ -143,7 +146,10 @@ class _DeclaredEnv(ToolEnv):
         self.system = declaration.system  # type: ignore[misc]
 
     def toolset(self) -> ToolSet:
-        return ToolSet(self._declaration.tools)
+        return _functions(self._declaration.tools)
+
+    def servers(self, task: Task, *, seed: int) -> Sequence[MCPServer]:
+        return _servers(self._declaration.tools)
 
     def rewards(self) -> Rewards:
         self._declaration.rewards.check()
@@ -153,6 +159,14 @@ class _DeclaredEnv(ToolEnv):
         if level != "expert" or self._declaration.script is None:
             return super().expert(task, seed=seed, level=level)
         return self._declaration.script(task)
+
+
+def _functions(tools: Sequence[Tool]) -> ToolSet:
+    return ToolSet(tool for tool in tools if not isinstance(tool, MCPServer))
+
+
+def _servers(tools: Sequence[Tool]) -> tuple[MCPServer, ...]:
+    return tuple(tool for tool in tools if isinstance(tool, MCPServer))
 
 
 def _again(ref: str, fields: dict[str, Any]) -> EnvConfig:

@@ -1,10 +1,12 @@
 """The base class of environments whose actions are tool calls."""
 
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar
 
 from agentgym.env import Env, EnvStep, Reset
+from agentgym.envs.mcp.connection import Connection
+from agentgym.envs.mcp.server import MCPServer
 from agentgym.envs.rewards import Rewards, Transcript
 from agentgym.tools import ToolResult, ToolSet
 from agentgym.types import OUTCOME, Message, Task, ToolCall, digest
@@ -26,6 +28,7 @@ class ToolEnv(Env):
     """The task of the present episode."""
     transcript: Transcript
     """The conversation of the present episode so far."""
+    _connections: tuple[Connection, ...] = ()
 
     def start(self, task: Task, *, seed: int) -> "str | Awaitable[str | None] | None":
         """Prepare the episode and return the first user message; None: the task's prompt."""
@@ -39,6 +42,10 @@ class ToolEnv(Env):
         """Return the tools of the present episode: the marked methods."""
         return ToolSet.of(self)
 
+    def servers(self, task: Task, *, seed: int) -> Sequence[MCPServer]:
+        """Return the MCP servers whose tools the episode has as well."""
+        return ()
+
     def rewards(self) -> Rewards:
         """Return the rewards: the marked methods."""
         return Rewards.of(self)
@@ -47,6 +54,10 @@ class ToolEnv(Env):
         """Start the episode with the system message and the one that `start` returns."""
         self.task = task
         self._tools, self._rewards = self.toolset(), self.rewards()
+        for server in self.servers(task, seed=seed):
+            connection = Connection(server)
+            self._connections += (connection,)
+            self._tools = self._tools.plus(await connection.start())
         prompt = await _value(self.start(task, seed=seed))
         user = Message("user", task.prompt if prompt is None else prompt)
         self._seen: tuple[str, ...] = (user.content,)
@@ -79,9 +90,17 @@ class ToolEnv(Env):
         """Ask the rewards about an episode that a limit ended."""
         return await self._rewards.grade(self.transcript) if self._rewards else {}
 
+    def close(self) -> Awaitable[None] | None:
+        """End the MCP servers. Where there are any, a `close` of your own calls this one, too."""
+        return self._disconnect() if self._connections else None
+
     def state_key(self) -> str | None:
         """Identify the state by the task and the last observations."""
         return digest(self.task.id, self._seen)
+
+    async def _disconnect(self) -> None:
+        for connection in self._connections:
+            await connection.close()
 
     async def _grade(self, text: str) -> dict[str, float]:
         if self._rewards:

@@ -101,6 +101,11 @@ class FunctionTool:
         """Whether it is called on the event loop."""
         return self._known.options.inline
 
+    @property
+    def origin(self) -> str:
+        """Its file and line, for errors."""
+        return _place(self.function) or "a function"
+
     def bind(self, text: str) -> Callable[[], Any]:
         """Return the call that the model asks for.
 
@@ -220,9 +225,14 @@ def _bad_annotation(function: Callable[..., Any], error: Exception) -> ConfigErr
 
 
 def _unusable(function: Callable[..., Any], what: str, *, hint: str) -> ConfigError:
-    code = getattr(function, "__code__", None)
-    place = f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
-    return ConfigError(f"{place}tool `{_name(function)}`: {what}", hint=hint)
+    place = _place(function)
+    start = f"{place}: " if place else ""
+    return ConfigError(f"{start}tool `{_name(function)}`: {what}", hint=hint)
+
+
+def _place(function: Callable[..., Any]) -> str | None:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else None
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -36,6 +36,8 @@ class SchemaTool:
     max_output_chars: int = 8000
     inline: bool = False
     """A plain function so cheap that it needs no thread; it has no time limit."""
+    origin: str = "a SchemaTool"
+    """Whose it is, for errors."""
 
     def bind(self, text: str) -> Callable[[], Any]:
         """Return the call that the model asks for.

@@ -44,6 +44,10 @@ class Tool(Protocol):
     def inline(self) -> bool:
         """Whether it is called on the event loop, without a limit."""
 
+    @property
+    def origin(self) -> str:
+        """Whose it is, for errors."""
+
     def bind(self, text: str) -> Callable[[], Any]:
         """Return the call that a model asks for, or raise `ToolError`."""
 
@@ -55,9 +59,7 @@ class ToolSet:
         self._tools: dict[str, Tool] = {}
         for each in tools:
             tool: Tool = each if isinstance(each, SchemaTool) else FunctionTool.of(each)
-            if tool.spec.name in self._tools:
-                raise ConfigError(f"two tools are called `{tool.spec.name}`", hint="rename one")
-            self._tools[tool.spec.name] = tool
+            self._add(tool)
 
     @classmethod
     def of(cls, source: object) -> "ToolSet":
@@ -71,6 +73,17 @@ class ToolSet:
         names = {name: None for base in reversed(type(source).__mro__) for name in vars(base)}
         marked = (name for name in names if is_marked(getattr(type(source), name, None)))
         return cls(getattr(source, name) for name in marked)
+
+    def plus(self, tools: Iterable[SchemaTool]) -> "ToolSet":
+        """Return these tools and more.
+
+        Raises:
+            ConfigError: two have the same name.
+        """
+        more = ToolSet(())
+        for tool in (*self._tools.values(), *tools):
+            more._add(tool)
+        return more
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -101,6 +114,16 @@ class ToolSet:
             final = value if isinstance(value, Final) else None
             text = cut(to_text(final.content if final else value), tool.max_output_chars)
             return ToolResult(reply(call, text), final)
+
+    def _add(self, tool: Tool) -> None:
+        name = tool.spec.name
+        if name in self._tools:
+            raise ConfigError(
+                f"two tools are called `{name}`: of {self._tools[name].origin}, "
+                f"and of {tool.origin}",
+                hint="rename one; an MCPServer takes prefix= and only=",
+            )
+        self._tools[name] = tool
 
     def _unknown(self, name: str) -> str:
         name = name[:_MAX_NAME_CHARS]
