@@ -6,6 +6,7 @@
     ├── TaskError                    a task that an environment cannot take
     ├── EnvError                     environment code raised
     ├── PolicyError                  a policy could not answer
+    ├── BudgetError                  no more may be spent; ends a run
     ├── EngineError                  an inference engine failed
     ├── DeadlineError                our own machinery took longer than its limit
     ├── SandboxError
@@ -58,6 +59,10 @@ class EnvError(AgentGymError):
 
 class PolicyError(AgentGymError):
     """Raised when a policy cannot produce an answer."""
+
+
+class BudgetError(AgentGymError):
+    """Raised when no more may be spent: the user's limit is reached, or a provider's."""
 
 
 class EngineError(AgentGymError):

@@ -55,10 +55,15 @@ def _find(which: str) -> "tuple[Path, Path]":
     """Return the run that is meant, and its checkpoint."""
     from pathlib import Path
 
-    from agentgym.cli.scoring import model_folder
+    from agentgym.cli.scoring import kind_of, model_folder
     from agentgym.errors import ConfigError
     from agentgym.store.run import Run
 
+    if kind_of(which) != "local":
+        raise ConfigError(
+            f"eval scores checkpoints of a training, and {which!r} has none",
+            hint=f"agentgym run ENV -m {which}",
+        )
     path = Path(which)
     if (path.parent.parent / "run.json").is_file() and (path / "config.json").is_file():
         return path.parent.parent, path.resolve()

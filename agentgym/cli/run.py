@@ -17,8 +17,8 @@ def run(
         typer.Option(
             "-m",
             "--model",
-            help="scripted, scripted:noop, scripted:random, scripted:fuzz, scripted:LEVEL, a model folder, "
-            "a run or a checkpoint.",
+            help="scripted, scripted:noop, scripted:random, scripted:fuzz, scripted:LEVEL, "
+            "openai:MODEL@URL, a model folder, a run or a checkpoint.",
         ),
     ] = "scripted",
     episodes: Annotated[int, typer.Option("-n", "--episodes", min=1, help="How many tasks.")] = 50,
@@ -38,9 +38,11 @@ def run(
     Every episode is recorded in a run directory.
 
     JSON: {run, env, policy, split, seed, success: {mean, low, high, n}, kinds, pass_at, turns,
-    faults, reward_terms, ends, tokens, seconds}
+    faults, reward_terms, ends, tokens, seconds, usage}; usage is null, or of a model behind a URL
+    {requests, retries, prompt_tokens, completion_tokens, cut, cost}
     """
-    from agentgym.cli.scoring import model_folder, score_and_report
+    from agentgym.cli.scoring import kind_of, model_folder, score_and_report
+    from agentgym.cli.served import keys_of, refuse_ineffective
     from agentgym.config.overlay import resolve
     from agentgym.config.run import RunConfig
     from agentgym.config.toml import render_value
@@ -51,12 +53,17 @@ def run(
         "eval.samples": samples,
         "seed": seed,
     }
-    if model.partition(":")[0] != "scripted":
-        given["model.path"] = str(model_folder(model))
+    match kind_of(model):
+        case "openai":
+            given |= keys_of(model)
+        case "local":
+            given["model.path"] = str(model_folder(model))
     if split is not None:
         given["eval.split"] = split
     if out is not None:
         given["out"] = out
     words = [f"{key}={render_value(value)}" for key, value in given.items()]
     resolved = resolve(RunConfig, overrides=[*words, *(overrides or ())])
+    if kind_of(model) == "openai":
+        refuse_ineffective(resolved)
     score_and_report(resolved, model=model, clean=clean, json=json)

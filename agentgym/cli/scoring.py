@@ -5,15 +5,17 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from agentgym.cli.output import echo, echo_json, note, one_line, paint, short_path
 from agentgym.cli.progress import EpisodeCounter
-from agentgym.errors import AgentGymError, ConfigError, MissingError
+from agentgym.cli.served import knock, print_usage
+from agentgym.errors import AgentGymError, BudgetError, ConfigError, MissingError
 
 if TYPE_CHECKING:
     from agentgym.config.overlay import Resolved
     from agentgym.config.run import RunConfig
+    from agentgym.rollout.openai.spending import Spending
     from agentgym.rollout.policy import MakePolicy
     from agentgym.store.run import Run
     from agentgym.trainers.evaluate import Rate
@@ -36,7 +38,7 @@ def model_folder(ref: str) -> Path:
             raise ConfigError(f"the run {path} has no checkpoint", hint=hint)
         return latest.resolve()
     if not path.exists():
-        hint = "use scripted, scripted:LEVEL, a model folder, a run or a checkpoint"
+        hint = "use scripted, openai:MODEL@URL, a model folder, a run or a checkpoint"
         raise ConfigError(f"unknown model {ref!r}", hint=hint)
     check_folder(path)
     return path.resolve()
@@ -81,19 +83,25 @@ def score_and_report(
     import asyncio
 
     config = resolved.config
-    preflight(config, needs_torch=not _is_scripted(model))
+    kind = kind_of(model)
+    preflight(config, needs_torch=kind == "local")
+    if kind == "openai":
+        asyncio.run(knock(config.openai))
+        model = f"openai:{config.openai.model}@{config.openai.url}"
     with create_run(resolved, clean=clean) as run:
-        run.update(kind="score")
+        run.update(kind="score", policy=model)
         try:
             report = asyncio.run(_score(config, model=model, root=run.root, show=not json))
         except KeyboardInterrupt:
             run.update(status="interrupted")
             note(f"recorded so far: agentgym show {run.root}")
             raise
-        except BaseException:
+        except BaseException as error:
             run.update(status="failed")
+            if isinstance(error, BudgetError):
+                note(f"recorded so far: agentgym show {run.root}")
             raise
-        run.update(status="finished", policy=model, score=report)
+        run.update(status="finished", score=report)
     if json:
         echo_json({"run": str(run.root), **report})
     else:
@@ -139,7 +147,7 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
         env=type(env).id,
     )
     started = time.perf_counter()
-    async with open_sandboxes(config) as sandboxes, _policies(config, model) as make_policy:
+    async with open_sandboxes(config) as sandboxes, _policies(config, model) as policies:
         with EpisodeCounter(len(jobs), show=show) as counter:
             episodes = Episodes(
                 root,
@@ -149,7 +157,7 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
                 on_episode=counter.advance,
             )
             try:
-                found = await episodes.collect(jobs, make_policy=make_policy, policy_name=model)
+                found = await episodes.collect(jobs, make_policy=policies.make, policy_name=model)
             finally:
                 episodes.close()
     if all(each.end == "error" for each in found):
@@ -164,6 +172,7 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
         "seed": config.seed,
         **score(found, success=env.success).to_json(),
         **_summary(found),
+        "usage": policies.spending.to_json() if policies.spending else None,
         "seconds": round(time.perf_counter() - started, 3),
     }
 
@@ -181,13 +190,32 @@ async def open_sandboxes(config: "RunConfig") -> AsyncIterator[Any]:
         await sandboxes.close()
 
 
-@asynccontextmanager
-async def _policies(config: "RunConfig", model: str) -> AsyncIterator["MakePolicy"]:
-    if _is_scripted(model):
-        from agentgym.rollout.scripted import scripted_policies
+class _Policies(NamedTuple):
+    make: "MakePolicy"
+    spending: "Spending | None" = None
+    """What a model behind a URL took."""
 
-        yield scripted_policies(model)
-        return
+
+@asynccontextmanager
+async def _policies(config: "RunConfig", model: str) -> AsyncIterator[_Policies]:
+    match kind_of(model):
+        case "scripted":
+            from agentgym.rollout.scripted import scripted_policies
+
+            yield _Policies(scripted_policies(model))
+        case "openai":
+            from agentgym.rollout.openai.client import Client
+            from agentgym.rollout.openai.policy import openai_policies
+
+            async with Client(config.openai) as client:
+                yield _Policies(openai_policies(client), client.spending)
+        case "local":
+            async with _local_policies(config) as make:
+                yield _Policies(make)
+
+
+@asynccontextmanager
+async def _local_policies(config: "RunConfig") -> AsyncIterator["MakePolicy"]:
     from agentgym.engines.model import load_model
     from agentgym.renderers.chat import ChatRenderer
     from agentgym.rollout.collect import token_policies
@@ -204,8 +232,14 @@ async def _policies(config: "RunConfig", model: str) -> AsyncIterator["MakePolic
         await engine.close()
 
 
-def _is_scripted(model: str) -> bool:
-    return model.partition(":")[0] == "scripted"
+def kind_of(model: str) -> Literal["scripted", "openai", "local"]:
+    """Return what stands behind the name of a model."""
+    match model.partition(":")[0]:
+        case "scripted":
+            return "scripted"
+        case "openai":
+            return "openai"
+    return "local"
 
 
 def _summary(trajectories: "Sequence[Trajectory]") -> dict[str, Any]:
@@ -241,6 +275,8 @@ def _print(report: dict[str, Any], root: Path) -> None:
     echo("reward   " + "  ".join(f"{name} {v:.3f}" for name, v in report["reward_terms"].items()))
     echo("ends     " + "  ".join(f"{name} {count}" for name, count in report["ends"].items()))
     echo(f"mean     {report['turns']:.1f} turns  {report['tokens']:.0f} tokens sampled")
+    if report["usage"]:
+        print_usage(report["usage"])
     if report["faults"]:
         note(f"warning: {report['faults']} episodes ended by a fault and are left out")
     echo(f"recorded in {root}, {report['seconds']:.1f} s; see: agentgym show {root}")

@@ -28,6 +28,7 @@ from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
 from agentgym.loading import load_env
 from agentgym.rollout.collect import RolloutConfig
+from agentgym.rollout.openai.settings import OpenAIConfig
 from agentgym.sandboxes import AnySandbox
 from agentgym.sandboxes.local import LocalSandboxConfig
 from agentgym.store.run import Run
@@ -116,6 +117,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     train: TrainConfig = TrainConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     eval: EvalConfig = EvalConfig()
+    openai: OpenAIConfig = OpenAIConfig()
 
     @model_validator(mode="after")
     def _check_split(self) -> Self:

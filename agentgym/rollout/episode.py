@@ -6,7 +6,8 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field
 from agentgym.env import Env, EnvConfig, EnvStep, Reset
 from agentgym.errors import (
     AgentGymError,
+    BudgetError,
     ConfigError,
     DeadlineError,
     EnvError,
@@ -82,7 +84,9 @@ async def run_episode(
     and why. Environment and policy are always closed, also when the caller is cancelled.
 
     Raises:
-        ConfigError: the environment cannot be used as configured; no retry would help.
+        ConfigError: the environment or the policy cannot be used as configured; no retry would
+            help.
+        BudgetError: the policy may spend no more.
     """
     deadlines = deadlines or DeadlineConfig()
     trajectory = Trajectory(
@@ -96,12 +100,12 @@ async def run_episode(
     )
     started = time.perf_counter()
     try:
-        async with asyncio.timeout(deadlines.episode_s):
+        async with asyncio.timeout(deadlines.episode_s) as clock:
             with boundary(EnvError, f"an episode of {config.id}"):
-                await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes)
+                await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes, clock)
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
-    except ConfigError:
+    except (ConfigError, BudgetError):
         raise
     except AgentGymError as error:
         trajectory.end, trajectory.reason = "error", f"{type(error).__name__}: {error}"
@@ -115,6 +119,7 @@ async def _open_and_play(
     make_policy: MakePolicy,
     deadlines: DeadlineConfig,
     sandboxes: "Sandboxes | None",
+    clock: asyncio.Timeout,
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
         env = config.build(sandboxes)
@@ -123,7 +128,7 @@ async def _open_and_play(
         reset = await _reset(env, trajectory, deadlines)
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
-        await _play(env, policy, trajectory, deadlines, max_turns=config.max_turns)
+        await _play(env, policy, trajectory, deadlines, clock, max_turns=config.max_turns)
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
@@ -135,6 +140,7 @@ async def _play(
     policy: Policy,
     trajectory: Trajectory,
     deadlines: DeadlineConfig,
+    clock: asyncio.Timeout,
     *,
     max_turns: int,
 ) -> None:
@@ -145,7 +151,7 @@ async def _play(
     for _ in range(max_turns):
         began = time.perf_counter()
         try:
-            reply = await _act(policy, messages, trajectory, deadlines)
+            reply = await _act(policy, messages, trajectory, deadlines, clock)
         except ContextFull as full:
             trajectory.end, trajectory.reason = "truncated", full.reason
             break
@@ -222,9 +228,14 @@ def _check_terms(terms: Mapping[str, float], what: str) -> None:
 
 
 async def _act(
-    policy: Policy, messages: Sequence[Message], trajectory: Trajectory, deadlines: DeadlineConfig
+    policy: Policy,
+    messages: Sequence[Message],
+    trajectory: Trajectory,
+    deadlines: DeadlineConfig,
+    clock: asyncio.Timeout,
 ) -> Any:
-    async with _deadline(deadlines.generation_s, "the policy"):
+    own = policy.keeps_time
+    async with _stopped(clock) if own else _deadline(deadlines.generation_s, "the policy"):
         try:
             return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
         except (AgentGymError, ContextFull):
@@ -248,6 +259,19 @@ class _deadline:  # noqa: N801  reads as a statement
             await self._scope.__aexit__(kind, error, traceback)
         except TimeoutError as expired:
             raise DeadlineError(f"{self._what} took longer than {self._seconds:g} s") from expired
+
+
+@asynccontextmanager
+async def _stopped(clock: asyncio.Timeout) -> AsyncIterator[None]:
+    """Stop the clock of an episode, and let it go on afterwards."""
+    loop, when = asyncio.get_running_loop(), clock.when()
+    began = loop.time()
+    clock.reschedule(None)
+    try:
+        yield
+    finally:
+        if when is not None:
+            clock.reschedule(when + loop.time() - began)
 
 
 async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -32,6 +32,9 @@ class ContextFull(Exception):  # noqa: N818  control flow, not an error
 class Policy(ABC):
     """Acts in one episode."""
 
+    keeps_time: ClassVar[bool] = False
+    """Whether it limits its answers itself: waiting for others is then not the episode's time."""
+
     @abstractmethod
     async def act(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
@@ -41,6 +44,7 @@ class Policy(ABC):
         Raises:
             ContextFull: there is no room left to answer.
             PolicyError, EngineError: the machinery failed.
+            BudgetError, ConfigError: it would in every episode; the run ends.
         """
 
     @property

@@ -1,0 +1,1 @@
+"""Policies behind a URL: any model that an OpenAI-compatible server offers."""
