@@ -6,4 +6,5 @@ ENVS: dict[str, str] = {
     "agentgym/Code-v0": "agentgym.envs.code:CodeConfig",
     "agentgym/Gymnasium-v0": "agentgym.envs.gymnasium:GymnasiumConfig",
     "agentgym/Search-v0": "agentgym.envs.search:SearchConfig",
+    "agentgym/BFCL-v0": "agentgym.envs.bfcl:BFCLConfig",
 }
