@@ -50,9 +50,10 @@ def env(
     _check_declared(declared)
 
     def declare(tasks: Tasks) -> Declared:
+        packages = {"packages": ("mcp",)} if _servers(tools) else {}
         return Declared(
             tasks,
-            {"id": id, "splits": tuple(splits), **declared},
+            {"id": id, "splits": tuple(splits), **packages, **declared},
             tools=tuple(tools),
             system=system,
             max_turns=max_turns,
@@ -186,6 +187,7 @@ def _config(
     )
     for name, value in {**declared, "declaration": declaration}.items():
         setattr(config, name, value)
+    config.__firstlineno__ = inspect.unwrap(tasks).__code__.co_firstlineno  # type: ignore[attr-defined]
     return config
 
 

@@ -5,11 +5,13 @@ import difflib
 import functools
 import inspect
 import logging
+import os
 import re
 import shutil
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from agentgym.envs.mcp.content import to_text
 from agentgym.envs.mcp.notes import Notes, stderr_into
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _MAX_NAME_CHARS = 64
 _LATE_S = 0.05  # what a dying process wrote last may still be in the pipe
 _CONNECT_S = 30.0
+_SILENT = logging.NullHandler()
+_STARTING: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class Connection:
@@ -48,6 +52,22 @@ class Connection:
             ConfigError: it lacks a tool that was asked for, or has one that cannot be offered.
         """
         _check_installed(self._server)
+        async with _starting():
+            return await self._start()
+
+    async def close(self) -> None:
+        """End the server, and wait until it is gone."""
+        owner, self._owner = self._owner, None
+        if owner is None:
+            return
+        self._stop.set()
+        if not self._ready.done():
+            owner.cancel()
+        await asyncio.wait({owner})
+        if not owner.cancelled():
+            owner.exception()  # calls were told of it; unread, asyncio would print it
+
+    async def _start(self) -> tuple[SchemaTool, ...]:
         self._ready: asyncio.Future[tuple[SchemaTool, ...]] = asyncio.Future()
         self._owner = asyncio.create_task(self._hold(), name=f"mcp {self._server.label}")
         started: list[asyncio.Future[Any]] = [self._owner, self._ready]
@@ -61,18 +81,6 @@ class Connection:
         if isinstance(error, AgentGymError):
             raise error
         raise await self._fault("did not start", error) from error
-
-    async def close(self) -> None:
-        """End the server, and wait until it is gone."""
-        owner, self._owner = self._owner, None
-        if owner is None:
-            return
-        self._stop.set()
-        if not self._ready.done():
-            owner.cancel()
-        await asyncio.wait({owner})
-        if not owner.cancelled():
-            owner.exception()  # calls were told of it; unread, asyncio would print it
 
     async def _hold(self) -> None:
         async with AsyncExitStack() as held:
@@ -190,7 +198,13 @@ def _check_installed(server: MCPServer) -> None:
         )
 
 
-_SILENT = logging.NullHandler()
+def _starting() -> asyncio.Semaphore:
+    """Return what lets few start at a time.
+
+    A hundred that start at once share the processors, and all of them run into their limits.
+    """
+    loop = asyncio.get_running_loop()
+    return _STARTING.setdefault(loop, asyncio.Semaphore(os.cpu_count() or 1))
 
 
 async def _listed(client: "mcp.Client") -> "list[mcp.Tool]":

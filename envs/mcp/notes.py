@@ -30,9 +30,10 @@ class Notes(asyncio.Protocol):
             self._garbage = str(message.errors(include_url=False)[0]["input"])[:_MAX_LINE_CHARS]
 
     async def see_response(self, response: Any) -> None:
-        """Keep the status of an HTTP error."""
-        if response.status_code >= 400:
-            self._response = f"{response.status_code} {response.reason_phrase}".strip()
+        """Keep the status, if the last message was answered by an HTTP error."""
+        if response.request.method == "POST":
+            status = f"{response.status_code} {response.reason_phrase}".strip()
+            self._response = status if response.status_code >= 400 else ""
 
     def __str__(self) -> str:
         parts = []

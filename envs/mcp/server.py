@@ -1,6 +1,7 @@
 """`MCPServer`: which server, and which of its tools. Plain data, so that it travels between processes."""
 
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,19 +47,14 @@ class MCPServer:
         if bool(self.command) == (self.url is not None):
             raise ConfigError(
                 "an MCPServer needs either a command or a url",
-                hint='write MCPServer(command=["python", "server.py"]) or MCPServer(url="http://...")',
+                hint='write command=["python", "server.py"] or url="http://..."',
             )
-        for name in ("command", "only"):
-            if isinstance(getattr(self, name), str):
-                raise ConfigError(
-                    f"MCPServer: {name}={getattr(self, name)!r} is one text, expected a list",
-                    hint=f'write {name}=["...", "..."], one word each',
-                )
+        self._check_transport()
+        self._check_texts()
         # As tuples of texts, whatever they came as: equal after a journey through JSON.
         object.__setattr__(self, "command", tuple(os.fspath(word) for word in self.command))
         if self.only is not None:
             object.__setattr__(self, "only", tuple(self.only))
-        self._check_transport()
         for name in ("timeout_s", "max_output_chars", "start_timeout_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(
@@ -86,4 +82,24 @@ class MCPServer:
             kind = "a command" if self.url is None else "a url"
             raise ConfigError(
                 f"MCPServer: {foreign} means nothing beside {kind}", hint="leave it out"
+            )
+
+    def _check_texts(self) -> None:
+        for name in ("command", "only"):
+            if isinstance(words := getattr(self, name), str):
+                raise ConfigError(
+                    f"MCPServer: {name}={words!r} is one text, expected a list",
+                    hint=f'write {name}=["...", "..."], one word each',
+                )
+        for name in ("command", "only", "env", "headers"):
+            given = getattr(self, name) or ()
+            texts = [*given, *given.values()] if isinstance(given, Mapping) else given
+            for text in texts:
+                if not isinstance(text, str | os.PathLike):
+                    raise ConfigError(f"MCPServer: {name} holds {text!r}, expected texts")
+                if name == "headers" and not str(text).isascii():
+                    raise ConfigError(f"MCPServer: headers holds {text!r}, expected ASCII")
+        if not re.fullmatch(r"[a-zA-Z0-9_-]*", self.prefix):
+            raise ConfigError(
+                f"MCPServer: prefix={self.prefix!r}", hint="use letters, digits, _ and - only"
             )

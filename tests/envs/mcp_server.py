@@ -7,15 +7,26 @@ import base64
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Literal
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp_types import ImageContent, ResourceLink, TextContent
+from mcp_types import (
+    BlobResourceContents,
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
 from pydantic import Field
 
 server = MCPServer("notes")
 notes: dict[str | None, list[str]] = {}
+calls: list[None] = []
 
 
 def _mine(ctx: Context) -> list[str]:
@@ -25,7 +36,9 @@ def _mine(ctx: Context) -> list[str]:
 
 @server.tool()
 def add(
-    text: Annotated[str, Field(description="What to write.")], ctx: Context, times: int = 1
+    text: Annotated[str, Field(description="What to write.")],
+    ctx: Context,
+    times: Annotated[int, Field(description="How often.")] = 1,
 ) -> str:
     """Write a note."""
     _mine(ctx).extend([text] * times)
@@ -39,13 +52,17 @@ def list_all(ctx: Context) -> list[str]:
 
 
 @server.tool()
-def paint(colour: Literal["rot", "grün"]) -> list[ImageContent | TextContent | ResourceLink]:
+def paint(colour: Literal["rot", "grün"]) -> list[ContentBlock]:
     """Paint a picture."""
     picture = base64.b64encode(b"\x89PNG" + b"x" * 1230).decode()
     return [
         TextContent(text=f"Ein Bild in {colour}:"),
         ImageContent(data=picture, mime_type="image/png"),
         ResourceLink(name="more", uri="https://example.org/more"),
+        EmbeddedResource(resource=TextResourceContents(uri="file:///a", text="a file")),
+        EmbeddedResource(
+            resource=BlobResourceContents(uri="file:///b", mime_type="application/pdf", blob="YWJj")
+        ),
     ]
 
 
@@ -76,9 +93,34 @@ def die() -> str:
 
 
 @server.tool()
-def secret(name: str) -> str:
+def refuse() -> CallToolResult:
+    """Refuse."""
+    return CallToolResult(content=[TextContent(text="no such page")], is_error=True)
+
+
+@server.tool()
+def variable(name: str) -> str:
     """Tell a variable of the server's environment."""
     return os.environ.get(name, "unset")
+
+
+@server.tool()
+def folder() -> str:
+    """Tell the working folder."""
+    return str(Path.cwd())
+
+
+@server.tool()
+def header(name: str, ctx: Context) -> str:
+    """Tell an HTTP header."""
+    return (ctx.headers or {}).get(name, "unset")
+
+
+@server.tool()
+def count() -> str:
+    """Count the calls of everyone."""
+    calls.append(None)
+    return str(len(calls))
 
 
 if __name__ == "__main__":
