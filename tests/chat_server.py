@@ -156,18 +156,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         chat = self.server.chat
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != "/v1/chat/completions":
+            self._send(refuses(404, f"no {self.path}"))
+            return
         chat.count(1)
-        try:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path != "/v1/chat/completions":
-                self._send(refuses(404, f"no {self.path}"))
-                return
-            self._send(chat.answer(Asked(time.monotonic(), dict(self.headers), body)))
-        finally:
-            chat.count(-1)
+        answer = chat.answer(Asked(time.monotonic(), dict(self.headers), body))
+        time.sleep(answer.after_s)
+        chat.count(-1)  # before the client can know, and ask again
+        self._send(answer)
 
     def _send(self, answer: Answer) -> None:
-        time.sleep(answer.after_s)
         if answer.says_nothing:
             self.close_connection = True
             return

@@ -266,12 +266,14 @@ async def _stopped(clock: asyncio.Timeout) -> AsyncIterator[None]:
     """Stop the clock of an episode, and let it go on afterwards."""
     loop, when = asyncio.get_running_loop(), clock.when()
     began = loop.time()
+    if when is None or when <= began:  # its time is up; the next await says so
+        yield
+        return
     clock.reschedule(None)
     try:
         yield
     finally:
-        if when is not None:
-            clock.reschedule(when + loop.time() - began)
+        clock.reschedule(when + loop.time() - began)
 
 
 async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -25,7 +25,7 @@ class Reply:
 class ContextFull(Exception):  # noqa: N818  control flow, not an error
     """Raised by a policy whose context has no room for another answer: the episode is truncated."""
 
-    reason: ClassVar[str] = "context"
+    reason: str = "context"
     """What the record says about the end."""
 
 

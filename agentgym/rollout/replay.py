@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
 
 _OF_THE_MACHINE = ("DeadlineError", "Sandbox")
+_NOT_OF_THE_POLICY = ("env", "max_turns")  # why an episode is truncated
 _COMPARED = ("replies", "reward_terms", "state_key", "next_state_key", "action_key")
 
 
@@ -54,7 +55,7 @@ async def replay(
         return Replay(unverifiable=reason)
 
     def recorded_policy(env: Env, task: Task, seed: int) -> Policy:
-        return _RecordedPolicy([step.message for step in trajectory.steps])
+        return _RecordedPolicy(trajectory)
 
     again = await run_episode(
         _RecordedJob(
@@ -85,16 +86,25 @@ class _RecordedJob(Job):
         return self.recorded_seed
 
 
+class _Over(ContextFull):
+    """Raised where the record ends, for the reason that the policy had, if it was the policy."""
+
+    def __init__(self, recorded: Trajectory) -> None:
+        if recorded.end == "truncated" and recorded.reason not in _NOT_OF_THE_POLICY:
+            self.reason = recorded.reason
+
+
 class _RecordedPolicy(Policy):
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self._left = iter(messages)
+    def __init__(self, recorded: Trajectory) -> None:
+        self._recorded = recorded
+        self._left = iter([step.message for step in recorded.steps])
 
     async def act(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
     ) -> Reply:
         for message in self._left:
             return Reply(message)
-        raise ContextFull
+        raise _Over(self._recorded)
 
 
 def _unverifiable(trajectory: Trajectory) -> str | None:

@@ -56,7 +56,7 @@ def _read(answer: dict[str, Any], taken: set[str]) -> Answer:
 def _json(body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         text = body[: _SHOWN_CHARS * 4].decode("utf-8", "replace")
         raise MalformedAnswer(f"no JSON ({str(error)[:_SHOWN_CHARS]}) but {_shown(text)}") from None
     if not isinstance(answer, dict):

@@ -22,6 +22,7 @@ from agentgym.rollout.policy import ContextFull
 logger = logging.getLogger(__name__)
 
 _MODELS_SHOWN = 12
+_LOOKING_S = 60.0
 
 
 class Filtered(ContextFull):
@@ -111,7 +112,8 @@ class Client:
         if last.after_s > limit_s:
             what = f"asks to wait {last.after_s:.0f} s, more than openai.max_wait_s = {limit_s:g}"
         else:
-            what = f"gave no answer in {attempts} attempts and {seconds:.0f} s"
+            times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+            what = f"gave no answer in {times} and {seconds:.0f} s"
         return PolicyError(
             f"{self.config.model} at {self.config.url} {what}; the last: {last}",
             hint="agentgym config explain openai.max_attempts",
@@ -200,6 +202,7 @@ class Client:
         return f"export {name}=..., or name another variable with openai.api_key_env=NAME"
 
     async def _models_hint(self) -> str:
+        self._pace.pause(_LOOKING_S)  # other episodes need not find out, too
         names = await self._transport.models()
         if not names:
             return "the URL should end where /chat/completions begins, often with /v1"

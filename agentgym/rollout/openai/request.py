@@ -61,6 +61,7 @@ def _conversation(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
             yield from map(_no_result, open_calls)
             open_calls = {call.id: None for call in message.tool_calls}
         yield _to_json(message)
+    yield from map(_no_result, open_calls)
 
 
 def _no_result(call_id: str) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Requests over HTTP: one connection pool for a run, a limit on time and one on size."""
 
 import asyncio
+import functools
 import json
+import ssl
 from typing import NamedTuple
 
 import httpx
@@ -47,6 +49,7 @@ class Transport:
         self._key = key
         self._http = httpx.AsyncClient(
             headers=key.headers,
+            verify=_certificates(),
             timeout=httpx.Timeout(None, connect=_CONNECT_S),
             limits=httpx.Limits(max_connections=config.concurrency + 1),  # one for the models
         )
@@ -121,3 +124,9 @@ class Transport:
 
     def _words(self, error: Exception) -> str:
         return f"{type(error).__name__}: {self._key.hide(str(error))}".removesuffix(": ")
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Read them once: it takes longer than many a request."""
+    return httpx.create_ssl_context()
