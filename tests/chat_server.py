@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
+from agentgym.env import EnvConfig, first_tasks
+from agentgym.types import Message
+
 
 class Asked(NamedTuple):
     """A request, as it came."""
@@ -187,3 +190,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def as_expert(config: EnvConfig, *, split: str = "test", number: int = 200) -> Answers:
+    """Answer as the expert of an environment whose expert looks at nothing but the conversation."""
+    tasks = {task.prompt: task for task in first_tasks(config, split, number=number)}
+
+    def answers(asked: Asked, _: int) -> Answer:
+        messages = [
+            Message.from_openai({**each, "content": each["content"] or ""})
+            for each in asked.messages
+        ]
+        task = next(tasks[each.content] for each in messages if each.content in tasks)
+        said = config.build().expert(task)(messages)
+        calls = [call(each.name, each.arguments, None) for each in said.tool_calls]
+        return says(said.content or None, calls=calls or None)
+
+    return answers
