@@ -1,15 +1,23 @@
 import asyncio
 import json
+import re
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
+from agentgym.check.schemas import tool_problems
 from agentgym.errors import ConfigError, EnvError
-from agentgym.tools import Final, ToolError, ToolResult, ToolSet, tool
-from agentgym.types import ToolCall
+from agentgym.tools import Final, SchemaTool, ToolError, ToolResult, ToolSet, tool
+from agentgym.types import ToolCall, ToolSpec
 
 
 class Point(BaseModel):
@@ -265,8 +273,8 @@ def test_a_function_that_cannot_be_a_tool_is_refused_by_name() -> None:
         (no_docstring, r"test_tools.py:\d+: tool `no_docstring`: it has no docstring"),
         (no_annotation, "tool `no_annotation`: parameter `a` has no annotation"),
         (star, r"tool `star`: parameter `\*args: int` cannot be passed by name"),
-        (opaque, "tool `opaque`: an annotation cannot be described as JSON: .*ToolSet"),
-        (unknown, "tool `unknown`: an annotation cannot be .*Nowhere"),
+        (opaque, "tool `opaque`: its parameters cannot be described as JSON: .*ToolSet"),
+        (unknown, "tool `unknown`: its parameters cannot be .*Nowhere"),
     ):
         with pytest.raises(ConfigError, match=text):
             ToolSet.of([function])
@@ -327,3 +335,352 @@ async def test_json_lists_and_texts_become_tuples_and_literals():
 
     call = ToolCall("choose", '{"pair": [1, 2], "way": "up", "share": 1}')
     assert (await ToolSet.of([choose]).call(call)).message.content == "(1, 2) up 1.0"
+
+
+class Level(Enum):
+    LOW = "niedrig"
+    HIGH = "größer"
+
+
+@dataclass
+class Size:
+    width: int
+    height: int = 1
+
+
+class Where(TypedDict):
+    city: str
+
+
+@tool(inline=True)
+def all_kinds(
+    level: Level,
+    size: Size,
+    point: Point,
+    where: Where,
+    names: list[str],
+    ages: dict[str, int],
+    tags: set[str],
+    day: date,
+    note: str | None = None,
+    limit: Annotated[int, Field(ge=0, lt=10)] = 3,
+    code: Annotated[str, Field(pattern=r"^[a-z]+$")] = "abc",
+) -> str:
+    """Nimm alles — 全部.
+
+    Args:
+        level: Wie viel.
+    """
+    assert isinstance(level, Level)
+    assert isinstance(size, Size)
+    assert isinstance(point, Point)
+    assert isinstance(tags, set)
+    assert isinstance(day, date)
+    return f"{level.value} {size.height} {point.y} {where['city']} {names} {ages} {note} {limit}"
+
+
+GOOD = {
+    "level": "größer",
+    "size": {"width": 2},
+    "point": {"x": 1},
+    "where": {"city": "Köln"},
+    "names": ["é"],
+    "ages": {"Åsa": 3},
+    "tags": ["a"],
+    "day": "2020-02-29",
+}
+
+
+async def test_arguments_of_every_kind_arrive_as_what_is_annotated() -> None:
+    result = await ask([all_kinds], "all_kinds", GOOD)
+    assert result.message.content == "größer 1 0 Köln ['é'] {'Åsa': 3} None 3"
+
+
+def test_a_schema_of_every_kind_is_json_and_keeps_its_texts() -> None:
+    (spec,) = ToolSet.of([all_kinds]).specs
+    assert json.loads(json.dumps(spec.parameters)) == spec.parameters
+    assert spec.description == "Nimm alles — 全部."
+    assert spec.parameters["$defs"]["Level"]["enum"] == ["niedrig", "größer"]
+    assert spec.parameters["required"] == list(GOOD)
+    assert list(tool_problems(spec)) == [
+        f"parameter `{name}` has no description"
+        for name in spec.parameters["properties"]
+        if name != "level"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"level": "low"}, "`level`: Input should be 'niedrig' or 'größer'."),
+        ({"size": {}}, "`size.width`: Field required."),
+        ({"point": {"x": "1"}}, "`point.x`: Input should be a valid integer."),
+        ({"where": {}}, "`where.city`: Field required."),
+        ({"names": "é"}, "`names`: Input should be a valid array."),
+        ({"ages": {"a": True}}, "`ages.a`: Input should be a valid integer."),
+        ({"day": "2021-02-29"}, "`day`: "),
+        ({"limit": 10}, "`limit`: Input should be less than 10."),
+        ({"code": "ABC"}, "`code`: String should match pattern"),
+        ({"note": 3}, "`note`: Input should be a valid string."),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+async def test_a_wrong_argument_of_every_kind_is_an_observation(
+    change: dict[str, Any], text: str
+) -> None:
+    result = await ask([all_kinds], "all_kinds", GOOD | change)
+    assert not result.valid
+    assert result.message.content.startswith(text)
+
+
+async def test_a_default_that_can_change_is_not_shared_between_calls() -> None:
+    @tool(inline=True)
+    def collect(item: str, into: list[str] = []) -> list[str]:  # noqa: B006  the point of it
+        """Collect."""
+        into.append(item)
+        return into
+
+    for _ in range(2):
+        assert (await ask([collect], "collect", {"item": "a"})).message.content == '["a"]'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Size(2), '{"width": 2, "height": 1}'),
+        ([Point(x=1)], '[{"x": 1, "y": 0}]'),
+        ("Grüße", "Grüße"),
+        ({"a": "全"}, '{"a": "全"}'),
+        (None, "null"),
+        ("half \ud800", "half ?"),
+    ],
+    ids=str,
+)
+async def test_what_a_tool_returns_becomes_text(value: Any, text: str) -> None:
+    @tool(inline=True)
+    def give() -> Any:
+        """Give."""
+        return value
+
+    assert (await ask([give], "give")).message.content == text
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), b"x", [1j], {(1, 2): 3}], ids=str)
+async def test_a_result_that_is_no_json_is_a_fault_with_file_and_line(value: Any) -> None:
+    @tool(inline=True)
+    def give() -> Any:
+        """Give."""
+        return value
+
+    with pytest.raises(EnvError, match=r"test_tools.py:\d+: tool `give` returned ") as caught:
+        await ask([give], "give")
+    assert "sorted" in str(caught.value.hint)
+
+
+def _bad_functions() -> Iterator[tuple[Any, str]]:
+    def résumé(a: int) -> None:
+        """Do it."""
+
+    def accent(größe: int) -> None:
+        """Do it."""
+
+    def default(a: int = "x") -> None:  # type: ignore[assignment]
+        """Do it."""
+
+    def optional(a: int = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
+        """Do it."""
+
+    def bound(a: Annotated[int, Field(ge=1)] = 0) -> None:
+        """Do it."""
+
+    def opaque(a: Any = object()) -> None:  # noqa: B008
+        """Do it."""
+
+    def infinite(a: float = float("inf")) -> None:
+        """Do it."""
+
+    def field(a: int = Field(3, ge=1)) -> None:
+        """Do it."""
+
+    def pattern(a: Annotated[str, Field(pattern="[")]) -> None:
+        """Do it."""
+
+    def constraint(a: Annotated[ToolSet, Field(ge=1)]) -> None:
+        """Do it."""
+
+    def called(a: Callable[[int], int]) -> None:
+        """Do it."""
+
+    def yields(a: int) -> Iterator[int]:
+        """Do it."""
+        yield a
+
+    async def ayields(a: int) -> AsyncIterator[int]:
+        """Do it."""
+        yield a
+
+    def positional(a: int, /) -> None:
+        """Do it."""
+
+    def options(**kwargs: int) -> None:
+        """Do it."""
+
+    def untyped(a) -> None:  # type: ignore[no-untyped-def]
+        """Do it."""
+
+    yield résumé, "tool `résumé` of .* is called what models may not be offered"
+    yield accent, "parameter `größe` is called what models may not be offered"
+    yield default, "parameter `a` does not allow its own default 'x': Input should be a valid int"
+    yield optional, "parameter `a` does not allow its own default None"
+    yield bound, "parameter `a` does not allow its own default 0: .* greater than or equal to 1"
+    yield opaque, "its parameters cannot be described as JSON: .*not JSON serializable"
+    yield infinite, "its parameters cannot be described as JSON: Out of range float"
+    yield field, "the default of parameter `a` is a Field"
+    yield pattern, "its parameters cannot be described as JSON: "
+    yield constraint, "its parameters cannot be described as JSON: "
+    yield called, "its parameters cannot be described as JSON: "
+    yield yields, "tool `yields`: it yields"
+    yield ayields, "tool `ayields`: it yields"
+    yield positional, "parameter `a: int` cannot be passed by name"
+    yield options, r"parameter `\*\*kwargs: int` cannot be passed by name"
+    yield untyped, "parameter `a` has no annotation"
+    yield Shop.add, "it is a method without an object: parameter `self`"
+
+
+@pytest.mark.parametrize(("function", "text"), list(_bad_functions()))
+def test_every_bad_tool_is_refused_with_file_line_and_mend(function: Any, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as caught:
+        ToolSet.of([function])
+    assert re.search(r"test_tools\.py:\d+", str(caught.value))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("thing", ["calc", 3, Shop, partial(echo, "a"), {}, None], ids=str)
+def test_what_is_no_function_is_refused(thing: Any) -> None:
+    with pytest.raises(ConfigError, match="a tool must be a function, not ") as caught:
+        ToolSet.of([thing])
+    assert "SchemaTool" in str(caught.value.hint)
+
+
+def test_functions_of_c_are_refused_without_a_place() -> None:
+    for function in (len, max):
+        with pytest.raises(ConfigError, match=f"^tool `{function.__name__}`: "):
+            ToolSet.of([function])
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"timeout": 3}, "@tool does not know `timeout`"),
+        ({"timeout_s": 0}, "timeout_s=0"),
+        ({"max_output_chars": -1}, "max_output_chars=-1"),
+        ({"timeout_s": "3"}, "timeout_s='3'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_refused_with_file_and_line(options: dict[str, Any], text: str) -> None:
+    def f() -> None:
+        """Do it."""
+
+    with pytest.raises(ConfigError, match=rf"test_tools.py:\d+: tool `f`: {text}"):
+        tool(**options)(f)
+
+
+async def test_static_and_class_methods_are_tools_too() -> None:
+    class Kit:
+        size = 3
+
+        @tool(inline=True)
+        @staticmethod
+        def double(n: int) -> int:
+            """Double."""
+            return 2 * n
+
+        @tool(inline=True)
+        @classmethod
+        def measure(cls, n: int) -> int:
+            """Measure."""
+            return n * cls.size
+
+    tools = ToolSet.of(Kit())
+    for name, answer in (("double", "4"), ("measure", "6")):
+        assert (await tools.call(ToolCall(name, '{"n": 2}'))).message.content == answer
+
+
+async def test_a_decorated_function_is_a_tool() -> None:
+    @tool(inline=True)
+    @lru_cache
+    def square(n: int) -> int:
+        """Square."""
+        return n * n
+
+    assert (await ask([square], "square", {"n": 3})).message.content == "9"
+
+
+def schema_tool(function: Any, **options: Any) -> SchemaTool:
+    parameters = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["from"],
+        "properties": {
+            "from": {"type": "string", "enum": ["Köln", "Bonn"]},
+            "n": {"type": ["integer", "null"]},
+            "any": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "more": {"type": "array", "items": {"type": "integer"}},
+        },
+    }
+    return SchemaTool(spec=ToolSpec("go", "Go.", parameters), function=function, **options)
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_schema_tool_gets_its_arguments_as_one_dictionary(is_async: bool) -> None:
+    async def later(given: dict[str, Any]) -> dict[str, Any]:
+        return given
+
+    def now(given: dict[str, Any]) -> dict[str, Any]:
+        return given
+
+    given = {"from": "Köln", "n": None, "any": [1], "more": [1]}
+    result = await ask([schema_tool(later if is_async else now)], "go", given)
+    assert json.loads(result.message.content) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, "`from` is missing. Expected go(from: string, "),
+        ({"from": "Ulm"}, "`from` should be one of 'Köln', 'Bonn'. "),
+        ({"from": "Bonn", "n": "1"}, "`n` should be integer or null. "),
+        ({"from": "Bonn", "n": True}, "`n` should be integer or null. "),
+        ({"from": "Bonn", "n": 1.5}, "`n` should be integer or null. "),
+        ({"from": "Bonn", "more": {}}, "`more` should be array. "),
+        ({"from": "Bonn", "x": 1}, "`x` is no argument. "),
+        ("[1]", "The arguments must be a JSON object. "),
+    ],
+    ids=str,
+)
+async def test_what_a_schema_forbids_is_an_observation(given: Any, text: str) -> None:
+    result = await ask([schema_tool(dict)], "go", given)
+    assert not result.valid
+    assert result.message.content.startswith(text)
+
+
+async def test_a_schema_tool_has_limits_too() -> None:
+    async def sleepy(given: Any) -> str:
+        await asyncio.sleep(9)
+        return ""
+
+    result = await ask([schema_tool(sleepy, timeout_s=0.05)], "go", {"from": "Bonn"})
+    assert result.timed_out
+    long = schema_tool(lambda given: "x" * 99, max_output_chars=4)
+    content = (await ask([long], "go", {"from": "Bonn"})).message.content
+    assert content == "xx\n... 95 characters left out ...\nxx"
+
+
+def test_two_tools_of_one_name_are_both_named() -> None:
+    def go() -> None:
+        """Go."""
+
+    with pytest.raises(ConfigError, match=r"of .*test_tools.py:\d+, and of a SchemaTool") as caught:
+        ToolSet.of([go, schema_tool(dict)])
+    assert "rename one" in str(caught.value.hint)

@@ -2,21 +2,24 @@
 
 import functools
 import inspect
-import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar, overload
 
 import docstring_parser
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic.errors import PydanticUserError
-from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import BaseModel, ValidationError
 
-from agentgym.errors import ConfigError
 from agentgym.tools import arguments
 from agentgym.tools.results import ToolError
 from agentgym.tools.schema import usage_of
+from agentgym.tools.signature import (
+    arguments_model,
+    check_function,
+    name_of,
+    place_of,
+    schema_of,
+    unusable,
+)
 from agentgym.types import ToolSpec
 
 _MARK = "__agentgym_tool__"
@@ -56,10 +59,12 @@ def tool(function: Any = None, /, **options: Any) -> Any:
             a longer result the head and the tail are kept. `inline` (default False): a plain
             function so cheap that it needs no thread; it has no time limit.
     """
-    settings = _Options(**options)
 
     def mark(function: F) -> F:
-        setattr(function, _MARK, settings)
+        # The mark of a static method must be on the function: that is what an instance shows.
+        plain = getattr(function, "__func__", function)
+        check_function(plain)
+        setattr(plain, _MARK, _checked(plain, options))
         return function
 
     return mark if function is None else mark(function)
@@ -79,7 +84,11 @@ class FunctionTool:
         Raises:
             ConfigError: it cannot be a tool; the error names file, line and the mend.
         """
-        return cls(function, _compile(getattr(function, "__func__", function)))
+        if inspect.ismethod(function):
+            return cls(function, _compile(function.__func__, is_bound=True))
+        if not isinstance(function, Hashable):  # the cache below would only say so
+            check_function(function)
+        return cls(function, _compile(function, is_bound=False))
 
     @property
     def spec(self) -> ToolSpec:
@@ -104,7 +113,7 @@ class FunctionTool:
     @property
     def origin(self) -> str:
         """Its file and line, for errors."""
-        return _place(self.function) or "a function"
+        return place_of(self.function) or "a function"
 
     def bind(self, text: str) -> Callable[[], Any]:
         """Return the call that the model asks for.
@@ -144,106 +153,27 @@ class _Compiled:
 
 
 @functools.cache
-def _compile(function: Callable[..., Any]) -> _Compiled:
-    name = _name(function)
+def _compile(function: Callable[..., Any], *, is_bound: bool) -> _Compiled:
+    check_function(function)
     doc = docstring_parser.parse(inspect.getdoc(function) or "")
     description = "\n\n".join(filter(None, (doc.short_description, doc.long_description)))
     if not description:
-        raise _unusable(function, "it has no docstring", hint="say what it does in one line")
+        raise unusable(function, "it has no docstring", hint="say what it does in one line")
     described = {param.arg_name: param.description for param in doc.params}
-    model = _arguments_model(function, described)
-    try:
-        schema = model.model_json_schema(schema_generator=_Schema)
-    except PydanticUserError as error:
-        raise _bad_annotation(function, error) from error
-    schema.pop("title")
-    options: _Options = getattr(function, _MARK, _Options())
-    spec = ToolSpec(name, description, schema)
-    return _Compiled(spec, model, options, usage_of(spec))
+    model = arguments_model(function, described, is_bound=is_bound)
+    spec = ToolSpec(name_of(function), description, schema_of(function, model))
+    return _Compiled(spec, model, getattr(function, _MARK, _Options()), usage_of(spec))
 
 
-def _arguments_model(
-    function: Callable[..., Any], described: Mapping[str, str | None]
-) -> type[BaseModel]:
-    """Make the model of the arguments.
-
-    Fields are numbered and carry the parameter's name as alias, so that a parameter may be
-    called `json` or `copy` without shadowing pydantic's own attributes.
-    """
-    hints = _hints(function)
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "self":
-            continue
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise _unusable(
-                function,
-                f"parameter `{parameter}` cannot be passed by name",
-                hint="write every parameter out; a model calls tools by name",
-            )
-        if parameter.name not in hints:
-            raise _unusable(
-                function,
-                f"parameter `{parameter.name}` has no annotation",
-                hint=f"write `{parameter.name}: str`, or what it is",
-            )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        field = _field(parameter.name, default, hints[parameter.name], described)
-        fields[f"field_{len(fields)}"] = (hints[parameter.name], field)
-    try:
-        settings = ConfigDict(extra="forbid", allow_inf_nan=False)
-        return create_model(_name(function), __config__=settings, **fields)
-    except PydanticUserError as error:
-        raise _bad_annotation(function, error) from error
-
-
-def _field(name: str, default: Any, hint: Any, described: Mapping[str, str | None]) -> Any:
-    """Return the field; a description in the annotation wins over the docstring's."""
-    annotated = any(
-        isinstance(part, FieldInfo) and part.description
-        for part in getattr(hint, "__metadata__", ())
-    )
-    if annotated or not described.get(name):
-        return Field(default, alias=name)
-    return Field(default, alias=name, description=described[name])
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise _bad_annotation(function, error) from error
-
-
-def _bad_annotation(function: Callable[..., Any], error: Exception) -> ConfigError:
-    reason = str(error).splitlines()[0]
-    return _unusable(
-        function,
-        f"an annotation cannot be described as JSON: {reason}",
-        hint="use str, int, float, bool, list, dict, Literal or a pydantic model",
-    )
-
-
-def _unusable(function: Callable[..., Any], what: str, *, hint: str) -> ConfigError:
-    place = _place(function)
-    start = f"{place}: " if place else ""
-    return ConfigError(f"{start}tool `{_name(function)}`: {what}", hint=hint)
-
-
-def _place(function: Callable[..., Any]) -> str | None:
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else None
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
-class _Schema(GenerateJsonSchema):
-    """Leaves out the titles, which repeat the names and cost tokens."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
+def _checked(function: Callable[..., Any], given: Mapping[str, Any]) -> _Options:
+    known = [field.name for field in fields(_Options)]
+    for name, value in given.items():
+        if name not in known:
+            hint = f"known: {', '.join(known)}"
+            raise unusable(function, f"@tool does not know `{name}`", hint=hint)
+        if name != "inline" and not (isinstance(value, int | float) and value > 0):
+            raise unusable(function, f"{name}={value!r}", hint="write a number above 0")
+    return _Options(**given)
 
 
 def _explain(error: ValidationError) -> str:

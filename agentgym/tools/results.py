@@ -1,8 +1,10 @@
 """What a tool gives back, and what becomes of a call."""
 
 import json
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
 
 from agentgym.types import Message, ToolCall
 
@@ -43,8 +45,22 @@ def refused(call: ToolCall, text: str) -> ToolResult:
 
 
 def to_text(value: object) -> str:
-    """Return text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Return text as it is, anything else as JSON; pydantic models and dataclasses as objects.
+
+    Raises:
+        TypeError, ValueError: it is no JSON.
+    """
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_fields)
+
+
+def _fields(value: object) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def cut(text: str, limit: int) -> str:

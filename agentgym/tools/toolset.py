@@ -15,6 +15,7 @@ from agentgym.errors import ConfigError, EnvError, boundary
 from agentgym.tools.function import FunctionTool, is_marked
 from agentgym.tools.results import Final, ToolError, ToolResult, cut, refused, reply, to_text
 from agentgym.tools.schema import SchemaTool
+from agentgym.tools.signature import NAME
 from agentgym.tools.thread import on_thread
 from agentgym.types import ToolCall, ToolSpec
 
@@ -112,11 +113,16 @@ class ToolSet:
                 text = f"`{call.name}` took longer than {tool.timeout_s:g} seconds."
                 return ToolResult(reply(call, text), timed_out=True)
             final = value if isinstance(value, Final) else None
-            text = cut(to_text(final.content if final else value), tool.max_output_chars)
-            return ToolResult(reply(call, text), final)
+            text = _text(final.content if final else value, tool)
+            return ToolResult(reply(call, cut(text, tool.max_output_chars)), final)
 
     def _add(self, tool: Tool) -> None:
         name = tool.spec.name
+        if not NAME.fullmatch(name):
+            raise ConfigError(
+                f"tool `{name}` of {tool.origin} is called what models may not be offered",
+                hint="use 1 to 64 letters from a to z, digits, _ and -",
+            )
         if name in self._tools:
             raise ConfigError(
                 f"two tools are called `{name}`: of {self._tools[name].origin}, "
@@ -130,6 +136,16 @@ class ToolSet:
         close = difflib.get_close_matches(name, self._tools, n=1)
         guess = f" Did you mean `{close[0]}`?" if close else ""
         return f"There is no tool `{name}`.{guess} Tools: {', '.join(self._tools) or 'none'}."
+
+
+def _text(value: object, tool: Tool) -> str:
+    try:
+        return to_text(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EnvError(
+            f"{tool.origin}: tool `{tool.spec.name}` returned {value!r:.80}: {error}",
+            hint="return text, or what JSON can hold; a set as sorted(...)",
+        ) from error
 
 
 async def _run(work: Callable[[], Any], tool: Tool) -> Any:

@@ -23,7 +23,6 @@ from agentgym.types import ToolSpec
 if TYPE_CHECKING:
     import mcp
 
-_MAX_NAME_CHARS = 64
 _LATE_S = 0.05  # what a dying process wrote last may still be in the pipe
 _CONNECT_S = 30.0
 _SILENT = logging.NullHandler()
@@ -139,12 +138,6 @@ class Connection:
         # Servers may use dots and slashes in names; the interfaces of models may not.
         name = self._server.prefix + re.sub(r"[^a-zA-Z0-9_-]", "_", tool.name)
         origin = f"MCP server `{self._server.label}`"
-        if len(name) > _MAX_NAME_CHARS:
-            raise ConfigError(
-                f"{origin}: the tool name {name!r} has {len(name)} characters, "
-                f"{_MAX_NAME_CHARS} are allowed",
-                hint="shorten prefix=, or leave the tool out with only=",
-            )
         if not isinstance(tool.input_schema.get("properties", {}), dict):
             raise ConfigError(
                 f"{origin}: the tool {tool.name!r} has a broken schema",

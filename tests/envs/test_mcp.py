@@ -58,7 +58,8 @@ def tasks(split):
 
 @tasks.reward
 def noted(ep, task):
-    return float(any(each.content == "1 notes" for each in ep.messages))
+    noted = [call.arguments for call in ep.calls] == ['{"text": "' + task.answer + '"}']
+    return float(noted and ep.messages[-2].content == "1 notes")
 
 
 @tasks.expert
@@ -128,6 +129,10 @@ def declared(*tools: Any) -> Any:
     def tasks() -> Iterator[ag.Task]:
         for n in range(9):
             yield ag.Task(f"Task {n}.")
+
+    @tasks.reward
+    def nothing() -> float:
+        return 0.0
 
     return tasks.env_config()
 
@@ -282,8 +287,9 @@ async def test_a_tool_that_is_not_there_is_named_with_the_nearest(url):
 
 
 async def test_a_name_that_is_too_long_is_refused(url):
-    with pytest.raises(ConfigError, match="has 65 characters, 64 are allowed"):
+    with pytest.raises(ConfigError, match=r"tool `p+add` of MCP server .* is called") as caught:
         await talk(ag.MCPServer(url=url, prefix="p" * 62, only=["add"]))
+    assert "1 to 64 letters" in str(caught.value.hint)
 
 
 async def test_two_tools_of_one_name_are_refused_by_both_names(url):
