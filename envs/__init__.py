@@ -7,4 +7,5 @@ ENVS: dict[str, str] = {
     "agentgym/Gymnasium-v0": "agentgym.envs.gymnasium:GymnasiumConfig",
     "agentgym/Search-v0": "agentgym.envs.search:SearchConfig",
     "agentgym/BFCL-v0": "agentgym.envs.bfcl:BFCLConfig",
+    "agentgym/ReasoningGym-v0": "agentgym.envs.reasoning_gym:ReasoningGymConfig",
 }

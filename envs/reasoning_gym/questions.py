@@ -1,0 +1,139 @@
+"""Datasets of reasoning-gym: made by name, asked for questions without end, in two splits."""
+
+import importlib.util
+import inspect
+import json
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
+
+from agentgym.errors import ConfigError, MissingError, boundary
+from agentgym.types import digest
+
+CHUNK = 500  # questions of one dataset object, as many as reasoning-gym makes by default
+_TEST_SHARE = 4  # one question of so many is held out
+_NUM_TEST = 100
+_OURS = ("seed", "size")
+_PATIENCE = 5_000  # questions looked at for one more; small datasets repeat theirs
+
+_REFUSED = {
+    "composite": "is a mixture; give the names of its parts instead",
+    "list_functions": "draws from the global random generator: its questions never come again",
+}
+_HASHES = (  # these go through sets of texts
+    *("isomorphic_strings", "knight_swap", "polynomial_multiplication"),
+    *("ransom_note", "word_ladder"),
+)
+
+
+class Source(NamedTuple):
+    """Where questions come from."""
+
+    dataset: str
+    options: str
+    """JSON"""
+    level: int | None
+    seed: int
+
+
+def questions(source: Source, split: str) -> Iterator[int]:
+    """Yield places of questions: for `test` up to 100 different ones, else all others, endlessly.
+
+    A digest of the question alone decides which split it belongs to, so that no question stands
+    in both, however small the dataset is and however often it repeats itself.
+
+    Raises:
+        ConfigError: there are no such questions.
+    """
+    seen: set[str] = set()
+    last = 0
+    for place in count():
+        question = entry(source, place)["question"]
+        if (split == "test") == _is_held_out(question) and (
+            split != "test" or question not in seen
+        ):
+            yield place
+            last = place
+            if split == "test":
+                seen.add(question)
+        if len(seen) == _NUM_TEST:
+            return
+        if place - last > _PATIENCE:
+            break
+    if split != "test":
+        raise ConfigError(
+            f"reasoning-gym's {source.dataset!r} has too few questions to train on",
+            hint=f"choose wider options than {source.options}",
+        )
+
+
+@lru_cache(maxsize=4096)
+def entry(source: Source, place: int) -> dict[str, Any]:
+    """Return a question with its answer and what scoring it needs, as reasoning-gym made it.
+
+    Raises:
+        ConfigError: the dataset cannot be made, or not this question.
+        MissingError: reasoning-gym is not installed.
+    """
+    made = dataset(source, place // CHUNK)
+    with boundary(ConfigError, f"making question {place} of reasoning-gym's {source.dataset!r}"):
+        found: dict[str, Any] = made[place % CHUNK]
+    return found
+
+
+@lru_cache(maxsize=64)
+def dataset(source: Source, chunk: int = 0) -> Any:
+    """Return the dataset that holds a chunk of the questions.
+
+    Raises:
+        ConfigError: reasoning-gym has no such dataset, or not with these options.
+        MissingError: reasoning-gym is not installed.
+    """
+    factory, name = _factory(), source.dataset
+    if name in _REFUSED:
+        raise ConfigError(f"reasoning-gym's dataset {name!r} {_REFUSED[name]}")
+    if name not in factory.DATASETS:
+        raise ConfigError(
+            f"reasoning-gym has no dataset {name!r}",
+            hint=f"it has {', '.join(sorted(factory.DATASETS.keys() - _REFUSED))}",
+        )
+    if name in _HASHES and os.environ.get("PYTHONHASHSEED", "random") == "random":
+        raise ConfigError(
+            f"reasoning-gym's dataset {name!r} asks other questions in every process",
+            hint="set PYTHONHASHSEED=0 in the environment, then start again",
+        )
+    if source.level is not None and name not in factory.CURRICULA:
+        raise ConfigError(f"reasoning-gym has no curriculum for {name!r}", hint="leave level out")
+    dataset_class, config_class = factory.DATASETS[name]
+    # Most datasets seed question i with seed + i, so that chunks must lie a chunk apart.
+    given = {"seed": source.seed + chunk * CHUNK, "size": CHUNK, **json.loads(source.options)}
+    try:
+        if source.level is None:
+            return dataset_class(config_class(**given))
+        curriculum = factory.CURRICULA[name]()
+        curriculum.set_global_level(source.level)
+        return dataset_class(curriculum.generate_configuration(given))
+    except (AssertionError, TypeError, ValueError) as error:
+        known = ", ".join(sorted(inspect.signature(config_class).parameters.keys() - set(_OURS)))
+        raise ConfigError(
+            f"reasoning-gym cannot make {name!r} with options {source.options}"
+            f"{'' if source.level is None else f' at level {source.level}'}: {error}",
+            hint=f"its options are {known}",
+        ) from error
+
+
+def _is_held_out(question: str) -> bool:
+    return int(digest(question), 16) % _TEST_SHARE == 0
+
+
+def _factory() -> Any:
+    if importlib.util.find_spec("reasoning_gym") is None:
+        raise MissingError(
+            "agentgym/ReasoningGym-v0 needs the package reasoning_gym",
+            hint="pip install 'agentgym-framework[reasoning-gym]'",
+        )
+    import reasoning_gym  # registers its datasets
+
+    return reasoning_gym.factory
