@@ -10,11 +10,12 @@ from chat_server import Answer, Asked, ChatServer, call, is_json, refuses, says
 
 from agentgym.errors import BudgetError, ConfigError, MissingError, PolicyError
 from agentgym.rollout.openai.answer import Answer as Answered
-from agentgym.rollout.openai.client import Client, Filtered
+from agentgym.rollout.openai.client import Client
 from agentgym.rollout.openai.pace import Pace, retry_after
 from agentgym.rollout.openai.policy import OpenAIPolicy
 from agentgym.rollout.openai.settings import OpenAIConfig
-from agentgym.rollout.policy import ContextFull, Reply
+from agentgym.rollout.openai.transport import _certificates
+from agentgym.rollout.policy import Reply
 from agentgym.types import Message, ToolCall, ToolSpec
 
 KEY = "sk-0123456789abcdefghij"
@@ -252,173 +253,6 @@ async def test_so_many_requests_are_under_way_at_once_and_no_more() -> None:
     assert server.most_at_once == 3
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_key_that_is_refused_names_its_variable_and_is_not_shown(status: int) -> None:
-    refusal = refuses(status, f"wrong key: Bearer {KEY}!", code=KEY)
-    with ChatServer([refusal]) as server, pytest.raises(ConfigError) as raised:
-        await ask(server)
-    assert f"refuses the key in OPENAI_API_KEY: status {status}: wrong key: Bearer ***!" in str(
-        raised.value
-    )
-    assert "export OPENAI_API_KEY" in str(raised.value.hint)
-    assert KEY not in repr(raised.value)
-    assert len(server.asked) == 1
-
-
-async def test_a_key_that_is_missing_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    with (
-        ChatServer([refuses(401)]) as server,
-        pytest.raises(ConfigError, match="without a key; MY_KEY is not set"),
-    ):
-        await ask(server, api_key_env="MY_KEY")
-    with pytest.raises(MissingError, match="OPENAI_API_KEY is not set"):
-        Client(OpenAIConfig(model="m"))
-
-
-async def test_a_key_in_an_answer_is_taken_out_of_it() -> None:
-    calls = [call("go", json.dumps({"to": KEY}))]
-    with ChatServer([says(f"your key is {KEY}", calls=calls)]) as server:
-        reply = await ask(server)
-    assert reply.message.content == "your key is ***"
-    assert reply.message.tool_calls[0].arguments == '{"to": "***"}'
-
-
-@pytest.mark.parametrize(
-    ("models", "hint"),
-    [
-        (["a", "b"], "it has a, b"),
-        ([f"m{n}" for n in range(15)], "m11 and 3 more"),
-        ([], "often with /v1"),
-        (None, "often with /v1"),
-        (is_json({"data": "many"}), "often with /v1"),
-        (is_json({"data": [{"id": 3}, {"id": f"x{KEY}"}]}), "it has x***"),
-        (Answer(200, b"{"), "often with /v1"),
-        (Answer(says_nothing=True), "often with /v1"),
-    ],
-)
-async def test_a_model_that_is_not_there_names_those_that_are(models: Any, hint: str) -> None:
-    with (
-        ChatServer([refuses(404, "no such model")], models=models) as server,
-        pytest.raises(ConfigError, match="has no model 'm', or is no such API") as raised,
-    ):
-        await ask(server)
-    assert hint in str(raised.value.hint)
-    assert "no such model" in str(raised.value)
-
-
-async def test_a_request_that_is_refused_stops_the_run_unless_others_were_not() -> None:
-    refusal = refuses(400, "unsupported parameter: 'temperature'\n" + "x" * 1000)
-    with (
-        ChatServer([refusal]) as server,
-        pytest.raises(ConfigError, match="status 400: unsupported parameter") as raised,
-    ):
-        await ask(server)
-    assert len(str(raised.value)) < 500
-    with ChatServer([says(), refusal]) as server:
-        async with Client(config(server)) as client:
-            await ask_many(client, 1)
-            with pytest.raises(PolicyError, match="status 400"):
-                await ask_many(client, 1)
-
-
-async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else() -> None:
-    with ChatServer([says()]) as other:
-        moved = Answer(307, headers={"Location": f"{other.url}/chat/completions"})
-        with (
-            ChatServer([moved]) as server,
-            pytest.raises(ConfigError, match=f"sends requests on to {other.url}"),
-        ):
-            await ask(server)
-    assert other.asked == []
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        refuses(400, "too many", code="context_length_exceeded"),
-        refuses(400, "This model's maximum context length is 4096 tokens. However, you requested"),
-        refuses(400, "the request exceeds the available context size. try increasing it"),
-        refuses(400, "prompt is too long: 210000 tokens > 200000 maximum"),
-        is_json({"object": "error", "message": "reduce the length of the messages"}, 422),
-        Answer(413, b"<html>request entity too large</html>"),
-        refuses(500, "input is too large to process. increase the physical context size"),
-    ],
-    ids=["openai", "vllm", "llama.cpp", "anthropic", "other", "proxy", "llama.cpp of old"],
-)
-async def test_a_conversation_that_is_too_long_ends_the_episode(
-    refusal: Answer, caplog: pytest.LogCaptureFixture
-) -> None:
-    with ChatServer([refusal]) as server:
-        async with Client(config(server)) as client:
-            for _ in range(2):
-                with pytest.raises(ContextFull) as raised:
-                    await ask_many(client, 1)
-    assert raised.value.reason == "context"
-    assert len(server.asked) == 2
-    assert len([each for each in caplog.records if "too long" in each.message]) == 1
-
-
-async def test_a_conversation_that_the_provider_will_not_have_ends_the_episode() -> None:
-    refusal = refuses(400, "triggering our content management policy", code="content_filter")
-    with ChatServer([refusal]) as server, pytest.raises(Filtered) as raised:
-        await ask(server)
-    assert raised.value.reason == "content_filter"
-    filtered = says("I", finish="content_filter")
-    with ChatServer([filtered]) as server:
-        assert (await ask(server)).message.content == "I"
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        refuses(402, "Insufficient Balance"),
-        refuses(429, "You exceeded your current quota", code="insufficient_quota"),
-    ],
-)
-async def test_an_account_without_money_stops_the_run_at_once(refusal: Answer) -> None:
-    with ChatServer([refusal]) as server, pytest.raises(BudgetError, match="wants to be paid"):
-        await ask(server)
-    assert len(server.asked) == 1
-
-
-def strict(asked: Asked, number: int) -> Answer:
-    """Answer as servers do that read the arguments of earlier calls."""
-    for message in asked.messages:
-        for each in message.get("tool_calls") or ():
-            try:
-                json.loads(each["function"]["arguments"])
-            except ValueError:
-                return refuses(400, "Expecting value: line 1 column 1")
-    return says()
-
-
-async def test_a_server_that_refuses_broken_arguments_gets_none_from_then_on() -> None:
-    conversation = [
-        *HI,
-        Message("assistant", "", (ToolCall("go", '{"to": ', "call_0"),)),
-        Message("tool", "That is no JSON.", tool_call_id="call_0"),
-    ]
-    with ChatServer(strict) as server:
-        async with Client(config(server)) as client:
-            policy = OpenAIPolicy(client)
-            for _ in range(2):
-                reply = await policy.act(conversation, [TOOL], seed=1)
-                assert reply.message.content == "hello"
-    sent = [each.messages[1]["tool_calls"][0]["function"]["arguments"] for each in server.asked]
-    assert sent == ['{"to": ', "{}", "{}"]
-
-
-async def test_a_refusal_that_is_not_of_the_arguments_stays_what_it_is() -> None:
-    conversation = [*HI, Message("assistant", "", (ToolCall("go", "{", "call_0"),))]
-    with (
-        ChatServer([refuses(400, "unsupported parameter")]) as server,
-        pytest.raises(ConfigError, match="unsupported parameter"),
-    ):
-        await ask(server, *conversation)
-    assert len(server.asked) == 2
-
-
 async def test_answers_cost_what_their_tokens_do() -> None:
     with ChatServer(
         [says(usage=(1_000_000, 500_000)), refuses(500), says(finish="length")]
@@ -477,3 +311,23 @@ async def test_a_request_that_is_cancelled_frees_its_place() -> None:
             began = time.monotonic()
             await ask_many(client, 1)
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "error", "text"),
+    [
+        ("HTTP_PROXY", "http://me:hunter2@h:x", ConfigError, "is no URL of a proxy"),
+        ("ALL_PROXY", "foo://me:hunter2@h", ConfigError, "is no URL of a proxy"),
+        ("SSL_CERT_FILE", "/nowhere", ConfigError, "SSL_CERT_FILE"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_a_clear_error(
+    variable: str, value: str, error: type[Exception], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv(variable, value)
+    _certificates.cache_clear()
+    with pytest.raises(error, match=text) as raised:
+        Client(OpenAIConfig(model="m", url="http://a.b/v1"))
+    _certificates.cache_clear()
+    assert "hunter2" not in str(raised.value)

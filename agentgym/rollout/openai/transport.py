@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import httpx
 
-from agentgym.errors import MissingError
+from agentgym.errors import ConfigError, MissingError
 from agentgym.rollout.openai.answer import whole_characters
 from agentgym.rollout.openai.key import ApiKey
 from agentgym.rollout.openai.settings import OpenAIConfig
@@ -45,14 +45,29 @@ class Transport:
     """Speaks to one URL. The key goes into a header and is taken out of every error."""
 
     def __init__(self, config: OpenAIConfig, key: ApiKey) -> None:
+        """Open no connection yet.
+
+        Raises:
+            ConfigError, MissingError: what the environment says of proxies or certificates cannot
+                be used.
+        """
         self._config = config
         self._key = key
-        self._http = httpx.AsyncClient(
-            headers=key.headers,
-            verify=_certificates(),
-            timeout=httpx.Timeout(None, connect=_CONNECT_S),
-            limits=httpx.Limits(max_connections=config.concurrency + 1),  # one for the models
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                headers=key.headers,
+                verify=_certificates(),
+                timeout=httpx.Timeout(None, connect=_CONNECT_S),
+                limits=httpx.Limits(max_connections=config.concurrency + 1),  # one for the models
+            )
+        except ImportError as error:
+            message = "a proxy of the environment is of a kind that httpx lacks a package for"
+            raise MissingError(message, hint="pip install 'httpx[socks]'") from error
+        except (ValueError, httpx.InvalidURL):  # its text may hold the proxy's password
+            raise ConfigError(
+                "one of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY is no URL of a proxy",
+                hint="mend it, or unset it",
+            ) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -129,4 +144,10 @@ class Transport:
 @functools.cache
 def _certificates() -> ssl.SSLContext:
     """Read them once: it takes longer than many a request."""
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}",
+            hint="mend it, or unset it",
+        ) from error
