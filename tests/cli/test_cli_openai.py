@@ -97,7 +97,7 @@ def test_keys_of_the_section_reach_the_server(agentgym) -> None:
 @pytest.mark.parametrize(
     ("refusal", "code", "text"),
     [
-        (refuses(401, f"bad {KEY}"), 2, "refuses the key in OPENAI_API_KEY: status 401: bad ***"),
+        (refuses(401, f"bad {KEY}"), 2, "with the key in OPENAI_API_KEY: status 401: bad ***"),
         (refuses(404, "no"), 2, "has no model 'm', or is no such API"),
         (refuses(400, "what?"), 2, "refuses a request for 'm': status 400: what?"),
         (refuses(402, "pay"), 1, "wants to be paid: status 402: pay"),

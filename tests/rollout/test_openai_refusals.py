@@ -37,8 +37,9 @@ async def test_a_key_that_is_refused_names_its_variable_and_is_not_shown(status:
     refusal = refuses(status, f"wrong key: Bearer {KEY}!", code=KEY)
     with ChatServer([refusal]) as server, pytest.raises(ConfigError) as raised:
         await ask(server)
-    assert f"refuses the key in OPENAI_API_KEY: status {status}: wrong key: Bearer ***!" in str(
-        raised.value
+    assert (
+        f"refuses requests with the key in OPENAI_API_KEY: status {status}: wrong key: Bearer ***!"
+        in str(raised.value)
     )
     assert "export OPENAI_API_KEY" in str(raised.value.hint)
     assert KEY not in repr(raised.value)
@@ -49,7 +50,7 @@ async def test_a_key_that_is_missing_is_said_to_be_missing(monkeypatch: pytest.M
     monkeypatch.delenv("OPENAI_API_KEY")
     with (
         ChatServer([refuses(401)]) as server,
-        pytest.raises(ConfigError, match="without a key; MY_KEY is not set"),
+        pytest.raises(ConfigError, match=r"without a key \(MY_KEY is not set\)"),
     ):
         await ask(server, api_key_env="MY_KEY")
     with pytest.raises(MissingError, match="OPENAI_API_KEY is not set"):
@@ -154,12 +155,19 @@ async def test_a_conversation_that_the_provider_will_not_have_ends_the_episode()
     [
         refuses(402, "Insufficient Balance"),
         refuses(429, "You exceeded your current quota", code="insufficient_quota"),
+        is_json({"error": {"type": "exceeded_current_quota_error"}}, 429),
     ],
 )
 async def test_an_account_without_money_stops_the_run_at_once(refusal: Answer) -> None:
     with ChatServer([refusal]) as server, pytest.raises(BudgetError, match="wants to be paid"):
         await ask(server)
     assert len(server.asked) == 1
+
+
+async def test_a_quota_of_a_minute_is_waited_for() -> None:
+    passing = refuses(429, "You exceeded your current quota, please check your plan and billing.")
+    with ChatServer([passing, says()]) as server:
+        assert (await ask(server)).usage["retries"] == 1
 
 
 def strict(asked: Asked, number: int) -> Answer:

@@ -177,7 +177,8 @@ class Client:
         """Return what is wrong with the run; with a request, once others were answered."""
         url, model, status = self.config.url, self.config.model, refusal.status
         if status == 401 or (status == 403 and not self._has_answered):
-            return ConfigError(f"{url} refuses {self._key_words()}: {refusal}", hint=self._key_hint)
+            message = f"{url} refuses requests {self._key_words()}: {refusal}"
+            return ConfigError(message, hint=self._key_hint)
         if status == 404:
             message = f"{url} has no model {model!r}, or is no such API: {refusal}"
             return ConfigError(message, hint=await self._models_hint())
@@ -194,7 +195,7 @@ class Client:
 
     def _key_words(self) -> str:
         name = self._key.variable
-        return f"the key in {name}" if self._key else f"requests without a key; {name} is not set"
+        return f"with the key in {name}" if self._key else f"without a key ({name} is not set)"
 
     @property
     def _key_hint(self) -> str:

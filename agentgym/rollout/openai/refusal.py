@@ -9,7 +9,9 @@ from agentgym.rollout.openai.answer import whole_characters
 
 _SHOWN_CHARS = 300
 _AGAIN = (408, 409, 425, 429)
-_NO_MONEY = re.compile(r"insufficient.(quota|balance|credits|funds)|exceeded your current quota")
+_NO_MONEY = re.compile(
+    r"insufficient.?(quota|balance|credits|funds)|exceeded.current.quota", re.IGNORECASE
+)
 _TOO_LONG = re.compile(
     r"context.?(length|window|size)|max_model_len|reduce the length|"
     r"(prompt|input|request)( is)? too (long|large)|too many (input |prompt )?tokens",
@@ -34,9 +36,11 @@ class Refusal(NamedTuple):
 
     @property
     def is_no_money(self) -> bool:
-        """Whether the account has nothing left."""
-        said = f"{self.kind} {self.text}".lower()
-        return self.status == 402 or (self.status == 429 and bool(_NO_MONEY.search(said)))
+        """Whether the account has nothing left.
+
+        Of the text nothing is believed: some speak of quota and billing when they mean a minute.
+        """
+        return self.status == 402 or (self.status == 429 and bool(_NO_MONEY.search(self.kind)))
 
     @property
     def is_too_long(self) -> bool:
