@@ -162,9 +162,9 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
                 episodes.close()
     if all(each.end == "error" for each in found):
         reason = found[-1].reason if found else f"the split {split} has no task"
-        raise AgentGymError(
-            f"no episode came to an end: {reason}", hint=f"agentgym check {config.env.id}"
-        )
+        of_policy = reason.startswith("PolicyError")
+        hint = f"agentgym show {root}" if of_policy else f"agentgym check {config.env.id}"
+        raise AgentGymError(f"no episode came to an end: {reason}", hint=hint)
     return {
         "env": config.env.id,
         "policy": model,
