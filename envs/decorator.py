@@ -92,12 +92,30 @@ class Declared:
         takes_split = bool(inspect.signature(self._tasks).parameters)
         tasks = self._tasks(split) if takes_split else self._tasks()
         if not isinstance(tasks, Iterable):
-            code = self._tasks.__code__
             raise EnvError(
-                f"{code.co_filename}:{code.co_firstlineno}: `{code.co_name}` returned {tasks!r:.80}",
+                f"{self._place}: `{self._tasks.__name__}` returned {tasks!r:.80}",
                 hint="yield ag.Task(...) in it, or return a list of them",
             )
         return iter(tasks)
+
+    def check_rewards(self) -> None:
+        """Refuse what could never be paid: no reward, and no tool that may end the episode.
+
+        Raises:
+            ConfigError: there is none, or a gate is no reward.
+        """
+        self.rewards.check()
+        if not self.rewards and not any(map(_may_end, self.tools)):
+            name = self._tasks.__name__
+            raise ConfigError(
+                f"{self._place}: `{name}` has no reward, so that every outcome would be 0",
+                hint=f"write one: @{name}.reward over def correct(transcript, task) -> float",
+            )
+
+    @property
+    def _place(self) -> str:
+        code = inspect.unwrap(self._tasks).__code__
+        return f"{code.co_filename}:{code.co_firstlineno}"
 
     @overload
     def reward(self, function: F, /) -> F: ...
@@ -153,7 +171,7 @@ class _DeclaredEnv(ToolEnv):
         return _servers(self._declaration.tools)
 
     def rewards(self) -> Rewards:
-        self._declaration.rewards.check()
+        self._declaration.check_rewards()
         return self._declaration.rewards
 
     def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
@@ -168,6 +186,14 @@ def _functions(tools: Sequence[Tool]) -> ToolSet:
 
 def _servers(tools: Sequence[Tool]) -> tuple[MCPServer, ...]:
     return tuple(tool for tool in tools if isinstance(tool, MCPServer))
+
+
+def _may_end(tool: Tool) -> bool:
+    """Whether a tool says that it may return `Final`, which can pay."""
+    function = tool.function if isinstance(tool, SchemaTool) else tool
+    if isinstance(function, MCPServer):
+        return False
+    return "Final" in str(inspect.signature(function).return_annotation)
 
 
 def _again(ref: str, fields: dict[str, Any]) -> EnvConfig:

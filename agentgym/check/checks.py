@@ -1,5 +1,6 @@
 """The table of checks, and what runs it."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -18,7 +19,7 @@ from agentgym.check.spawn import check_spawn
 from agentgym.check.speed import check_speed
 from agentgym.check.subject import Subject
 from agentgym.env import EnvConfig
-from agentgym.errors import ConfigError, MissingError, SandboxUnavailable
+from agentgym.errors import AgentGymError, ConfigError, MissingError, SandboxUnavailable
 from agentgym.loading import did_you_mean
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 Level = Literal["static", "runtime", "semantic"]
+_PLACE = re.compile(r"(\S[^\n]*?\.py:\d+): ")
 LEVELS: tuple[Level, ...] = get_args(Level)
 """Each holds those before it."""
 
@@ -142,8 +144,9 @@ async def _run(check: Check, subject: Subject) -> Result:
         status, message, hint = Status.FAILED, str(finding), finding.hint
         where = finding.where or place_of(subject.config_class)
     except (Exception, SystemExit) as error:  # noqa: BLE001  the code under test may raise anything
-        status, message = Status.FAILED, _describe(error)
-        where = place_of_error(error, subject.folder) or place_of(subject.config_class)
+        where, message = _described(error)
+        status = Status.FAILED
+        where = where or place_of_error(error, subject.folder) or place_of(subject.config_class)
         hint = getattr(error, "hint", None)
     return Result(
         number=check.number,
@@ -156,9 +159,15 @@ async def _run(check: Check, subject: Subject) -> Result:
     )
 
 
-def _describe(error: BaseException) -> str:
+def _described(error: BaseException) -> tuple[str | None, str]:
+    """Return the place that an error of ours begins with, if it does, and the rest."""
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    return f"raised {type(error).__name__}: {error}{notes}"
+    if not isinstance(error, AgentGymError):
+        return None, f"raised {type(error).__name__}: {error}{notes}"
+    text = str(error)
+    if place := _PLACE.match(text):
+        return place[1], text[place.end() :] + notes
+    return None, text + notes
 
 
 def _try_overrides(subject: Subject) -> None:

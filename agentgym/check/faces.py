@@ -18,8 +18,7 @@ async def check_gymnasium(subject: Subject) -> str:
     """Make it by `gymnasium.make`, and let `check_env` look at it."""
     if importlib.util.find_spec("gymnasium") is None:
         raise NotChecked("gymnasium is missing", hint="pip install 'agentgym-framework[gym]'")
-    if subject.config.needs_sandbox and subject.sandboxes is None:
-        raise NotChecked("it needs a sandbox, and there is none")
+    await subject.episodes()
     async with asyncio.timeout(_TIMEOUT_S):
         await on_thread(lambda: _check(subject))
     return ""

@@ -11,6 +11,9 @@ from pathlib import Path
 def place_of(thing: type) -> str | None:
     """Return where a class is defined: file and line, or the file, or None."""
     file = file_of(thing)
+    line = thing.__dict__.get("__firstlineno__")  # of a class that a decorator made, too
+    if line is not None:
+        return f"{file}:{line}"
     try:
         return f"{file}:{inspect.getsourcelines(thing)[1]}"
     except (OSError, TypeError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, cycle, repeat
 
 from agentgym.check.gold import mean
-from agentgym.check.report import Failed
+from agentgym.check.report import Failed, NotChecked
 from agentgym.check.subject import Subject
 from agentgym.env import Env
 from agentgym.rollout.policy import Policy, Reply
@@ -135,6 +135,9 @@ async def check_injection(subject: Subject) -> str:
 
 async def _try(subject: Subject, what: str, tricks: Sequence[Trick]) -> str:
     tasks = await subject.some_tasks()
+    limit = subject.config_class.noop_score
+    if mean(await subject.silence()) > limit:
+        raise NotChecked("silence is paid, so that tricks prove nothing: see check 11")
     chosen = cycle(tricks)
     number = max(len(tasks), len(tricks))
 
@@ -149,7 +152,6 @@ async def _try(subject: Subject, what: str, tricks: Sequence[Trick]) -> str:
     }
     if strange:
         raise Failed(f"{what} was answered by a message of role {strange.pop()}")
-    limit = subject.config_class.noop_score
     if mean(played) > limit:
         best = max(played, key=lambda each: each.outcome)
         raise Failed(

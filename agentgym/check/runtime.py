@@ -23,9 +23,12 @@ async def check_tools(subject: Subject) -> str:
             raise Failed(f"two tools have the same name: {', '.join(sorted(names))}")
         for tool in reset.tools:
             if problems := list(tool_problems(tool)):
+                lacks_words = any("has no description" in each for each in problems)
                 raise Failed(
                     f"tool {tool.name!r}: {'; '.join(problems)}",
-                    hint="describe the tool and every parameter in the docstring (Args:)",
+                    hint="the docstring describes the tool and every parameter (Args:)"
+                    if lacks_words
+                    else None,
                 )
     return ", ".join(names) or "no tools"
 
@@ -108,7 +111,7 @@ async def check_rewards(subject: Subject) -> str:
 
 async def check_malformed(subject: Subject) -> str:
     """Say what a broken model might; each must be answered, and nothing may raise."""
-    task = (await subject.some_tasks())[0]
+    task = (await subject.episodes())[0].task
     async with subject.open(task, seed=0) as (_, reset):
         waiting = deque(nonsense(reset.tools))
     number = len(waiting)

@@ -45,5 +45,5 @@ async def _restored(
 
 
 async def _instance(subject: Subject) -> Env:
-    async with subject.open((await subject.some_tasks())[0], seed=0) as (env, _):
+    async with subject.open((await subject.episodes())[0].task, seed=0) as (env, _):
         return env

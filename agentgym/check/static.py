@@ -52,7 +52,15 @@ async def check_identity(subject: Subject) -> str:
     config = subject.config_class
     name = getattr(config, "id", None)
     if not isinstance(name, str) or not _ID.fullmatch(name):
-        raise Failed(f"the id is {name!r}", hint='write id: ClassVar[str] = "me/Name-v0"')
+        raise Failed(
+            f"the id is {name!r}, expected one like me/Name-v0 of ASCII letters, digits, . _ -",
+            hint="choose another id; its version changes whenever scores do",
+        )
+    if name.startswith("agentgym/") and config.__module__.partition(".")[0] != "agentgym":
+        raise Failed(
+            f"the id is {name!r}, and agentgym/ is for its own environments",
+            hint=f"choose a namespace of yours, such as me/{name.partition('/')[2]}",
+        )
     _check_names("splits", config.splits, at_least=1)
     _check_names("tiers", config.tiers, at_least=0)
     if config.tiers and set(config.tiers) != set(_values_of("tier", config)):

@@ -51,6 +51,7 @@ class Subject:
         file = file_of(config_class)
         self.folder = file.parent if file else None
         self._episodes: list[Episode] | None = None
+        self._silence: list[Trajectory] | None = None
 
     @property
     def config(self) -> EnvConfig:
@@ -106,6 +107,12 @@ class Subject:
             raise NotChecked("there are no tasks: see check 5")
         return tasks
 
+    def place(self, env: Env) -> str | None:
+        """Return where an environment is written; what was made for a file stands there."""
+        file = file_of(type(env))
+        is_theirs = file and self.folder and file.is_relative_to(self.folder)
+        return place_of(type(env) if is_theirs else self.config_class)
+
     @asynccontextmanager
     async def open(self, task: Task, *, seed: int) -> AsyncIterator[tuple[Env, Reset]]:
         """Hold an environment whose episode has begun; findings inside are attributed to it."""
@@ -118,7 +125,7 @@ class Subject:
             reset = await limited(call_env(env, env.reset, task, seed=seed), "reset")
             yield env, checked_reset(reset)
         except Failed as finding:
-            finding.where = finding.where or place_of(type(env))
+            finding.where = finding.where or self.place(env)
             raise
         finally:
             closing = env.close()
@@ -147,7 +154,7 @@ class Subject:
         config = self.config
         async with self.open(task, seed=seed) as (env, reset):
             episode = Episode(
-                policy=policy, task=task, seed=seed, where=place_of(type(env)), reset=reset
+                policy=policy, task=task, seed=seed, where=self.place(env), reset=reset
             )
             choose = _choose(env, episode, messages)
             for _ in range(config.max_turns if messages is None else len(messages)):
@@ -169,11 +176,10 @@ class Subject:
 
         Raises:
             Failed: an episode ended by a fault.
-            NotChecked: the environment lacks something here.
+            NotChecked: the environment lacks something here, or no episode can be played.
         """
+        await self.episodes()
         config = config or self.config
-        if config.needs_sandbox and self.sandboxes is None:
-            raise NotChecked("it needs a sandbox, and there is none")
         make = scripted_policies(policy) if isinstance(policy, str) else policy
         jobs = make_jobs(tasks, group_size=1, run_seed=0, prefix="check", env=config.id)
         played = [
@@ -193,9 +199,15 @@ class Subject:
                 )
         return trajectories
 
+    async def silence(self) -> list[Trajectory]:
+        """Return what came of saying nothing."""
+        if self._silence is None:
+            self._silence = await self.rollouts(await self.some_tasks(), "scripted:noop")
+        return self._silence
+
     async def has_expert(self) -> bool:
         """Whether there is an expert for the tasks."""
-        return "scripted" in await self._policies((await self.some_tasks())[0])
+        return any(episode.policy == "scripted" for episode in await self.episodes())
 
     async def play_all(self) -> list[Episode]:
         """Play a few tasks with the expert, if there is one, with chance and with silence."""

@@ -2,12 +2,13 @@
 
 import sys
 from contextlib import AsyncExitStack
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agentgym.cli.options import Json, Overrides
-from agentgym.cli.output import echo, echo_json, note, one_line, paint
+from agentgym.cli.output import echo, echo_json, note, one_line, paint, run_aside
 from agentgym.cli.progress import Screen
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def check(
     JSON: {env, ok, passed, failed, not_checked, checks: [{number, name, promise, status, message,
     where, hint}]}
     """
-    import asyncio
-
     from agentgym.errors import ConfigError
 
     if env in _RESERVED:
@@ -58,7 +57,7 @@ def check(
     if template is not None:
         _check_folder(template)
     chosen = _chosen(level, only)
-    report, missing = asyncio.run(_check(env, overrides or [], chosen, template, show=not json))
+    report, missing = run_aside(_check(env, overrides or [], chosen, template, show=not json))
     if json:
         echo_json(report.to_json())
     else:
@@ -144,18 +143,23 @@ def _seen(result: "Result") -> str:
     return f" ({seen})" if seen else ""
 
 
+def _reason(result: "Result") -> tuple[str, ...]:
+    """Return the lines that say why a check did not pass."""
+    place = f"{result.where}: " if result.where else ""
+    hint = (f"hint: {one_line(result.hint)}",) if result.hint else ()
+    return (one_line(place + result.message), *hint)
+
+
 def _print(report: "Report") -> None:
-    for result in report.results:
+    for result, after in zip_longest(report.results, report.results[1:]):
         status = result.status.replace("_", " ")
         echo(
             f"{paint(status.ljust(11), _COLOURS[result.status])} {result.number:>2}  "
             f"{result.name:<10} {result.promise}{paint(_seen(result), 'dim')}"
         )
-        if result.status != "passed":
-            place = f"{result.where}: " if result.where else ""
-            echo(f"{'':15} {one_line(place + result.message)}")
-            if result.hint:
-                echo(f"{'':15} hint: {one_line(result.hint)}")
+        if result.status != "passed" and not (after and _reason(after) == _reason(result)):
+            for line in _reason(result):
+                echo(f"{'':15} {line}")
     counts = {
         status: report.count(status) for status in dict.fromkeys(r.status for r in report.results)
     }

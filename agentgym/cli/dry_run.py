@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentgym.cli.output import echo, echo_json, paint, safe
+from agentgym.cli.output import echo, echo_json, paint, run_aside, safe
 from agentgym.errors import EnvError, boundary
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
     Raises:
         AgentGymError: what the training would have raised at its start.
     """
-    import asyncio
-
-    messages = asyncio.run(_first_prompt(config))
+    messages = run_aside(_first_prompt(config))
     parameters = _parameters(config)
     rollout, train = config.rollout, config.train
     report: dict[str, Any] = {

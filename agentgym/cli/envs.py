@@ -8,7 +8,7 @@ import typer
 
 from agentgym.cli.explain import summary, takes
 from agentgym.cli.options import Json
-from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint
+from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint, run_aside
 
 if TYPE_CHECKING:
     from agentgym.config.keys import Entry
@@ -99,8 +99,6 @@ def _facts(config: "type[EnvConfig]") -> dict[str, Any]:
 
 
 def _show_one(env: str, *, json: bool) -> None:
-    import asyncio
-
     from agentgym.envs import ENVS
     from agentgym.errors import MissingError, SandboxUnavailable
     from agentgym.loading import load_env
@@ -117,7 +115,7 @@ def _show_one(env: str, *, json: bool) -> None:
     ]
     facts = {"id": config.id, **_facts(config), "keys": keys}
     try:
-        tools = asyncio.run(_tools(config))
+        tools = run_aside(_tools(config))
         problem = None
     except (MissingError, SandboxUnavailable) as error:
         tools, problem = (), str(error)

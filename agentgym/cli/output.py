@@ -5,8 +5,9 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import redirect_stdout
+from typing import Any, TypeVar
 
 import typer
 
@@ -14,6 +15,7 @@ import typer
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+R = TypeVar("R")
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -31,6 +33,14 @@ def note(text: str) -> None:
 def echo_json(value: Any) -> None:
     """Print a value as JSON; numbers that are not finite become null."""
     echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
+
+
+def run_aside(work: Coroutine[Any, Any, R]) -> R:
+    """Run code of environments: what that prints goes to stderr, where it disturbs no `--json`."""
+    import asyncio
+
+    with redirect_stdout(sys.stderr):
+        return asyncio.run(work)
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -211,7 +211,7 @@ def _show_tools(tools: Sequence[ToolSpec]) -> None:
 
 def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
-        return " | ".join(json.dumps(value) for value in schema["enum"])
+        return " | ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
     return str(schema.get("type", "JSON"))
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.output import echo, echo_json, one_line, paint
+from agentgym.cli.output import echo, echo_json, one_line, paint, run_aside
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
@@ -32,7 +32,6 @@ def replay(
 
     JSON: {episodes, equal, different: [{id, differences}], unverifiable: [{id, reason}]}
     """
-    import asyncio
     from itertools import islice
 
     from agentgym.config.run import recorded
@@ -48,7 +47,7 @@ def replay(
     heads = list(islice(read_heads(found.root), limit))
     if not heads:
         raise StoreError(f"{found.root} has no episode to verify")
-    results = asyncio.run(_replay_all(heads, config, show=not json))
+    results = run_aside(_replay_all(heads, config, show=not json))
     report = _report(results)
     if json:
         echo_json(report)

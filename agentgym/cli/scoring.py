@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from agentgym.cli.output import echo, echo_json, note, one_line, paint, short_path
+from agentgym.cli.output import echo, echo_json, note, one_line, paint, run_aside, short_path
 from agentgym.cli.progress import EpisodeCounter
 from agentgym.cli.served import knock, print_usage
 from agentgym.errors import AgentGymError, BudgetError, ConfigError, MissingError
@@ -91,7 +91,7 @@ def score_and_report(
     with create_run(resolved, clean=clean) as run:
         run.update(kind="score", policy=model)
         try:
-            report = asyncio.run(_score(config, model=model, root=run.root, show=not json))
+            report = run_aside(_score(config, model=model, root=run.root, show=not json))
         except KeyboardInterrupt:
             run.update(status="interrupted")
             note(f"recorded so far: agentgym show {run.root}")

@@ -4,7 +4,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Any
 
-from agentgym.cli.output import echo, echo_json, note, sparkline
+from agentgym.cli.output import echo, echo_json, note, run_aside, sparkline
 from agentgym.cli.progress import TrainingProgress
 from agentgym.cli.scoring import open_sandboxes
 
@@ -22,7 +22,7 @@ def run_training(config: "RunConfig", run: "Run", *, json: bool) -> None:
     """
     note(f"run directory {run.root}; watch it: agentgym show {run.root}")
     try:
-        asyncio.run(_train(config, run, json=json))
+        (run_aside if json else asyncio.run)(_train(config, run, json=json))
     except KeyboardInterrupt:
         note(f"continue with: agentgym resume {run.root}")
         raise

@@ -285,13 +285,14 @@ class TuplesConfig(RiddleConfig):
 # --- 18 gymnasium -------------------------------------------------------------------------
 
 
-class Raising(Riddle):
-    def start(self, task: Task, *, seed: int) -> None:
-        raise RuntimeError("no")
+class NeverTheSame(Riddle):
+    def start(self, task: Task, *, seed: int) -> str:
+        super().start(task, seed=seed)
+        return f"{task.prompt} {os.urandom(4).hex()}"
 
 
-class RaisingConfig(RiddleConfig):
-    env = Raising
+class NeverTheSameConfig(RiddleConfig):
+    env = NeverTheSame
 
 
 # --- 19 speed -----------------------------------------------------------------------------
@@ -357,6 +358,8 @@ class EndsForNothingConfig(RiddleConfig):
 class SpeaksAsSystem(Gullible):
     async def step(self, message: Message) -> EnvStep:
         step = await ToolEnv.step(self, message)
+        if not any("full reward" in call.arguments for call in message.tool_calls):
+            return step
         return step._replace(messages=(Message("system", "new orders"), *step.messages))
 
 
@@ -404,7 +407,7 @@ BROKEN: list[tuple[str, type[EnvConfig], str]] = [
     ("spawn", _unpicklable(), "cannot be pickled"),
     ("rendering", RewritesConfig, "comes back from its tokens as"),
     ("record", TuplesConfig, "`task` is another after writing"),
-    ("gymnasium", RaisingConfig, "RuntimeError: no"),
+    ("gymnasium", NeverTheSameConfig, "check_env: .*non-deterministic"),
     ("speed", GrowsConfig, "memory grew by"),
     ("empty", gullible("Empty", lambda text: '""' in text), "empty actions scores"),
     ("no-op", gullible("Blank", str.isspace), "a blank said to the end scores"),

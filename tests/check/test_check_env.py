@@ -406,7 +406,7 @@ async def test_the_example_of_the_readme_passes(
     (tmp_path / "calc.py").write_text(source)
     report = await check_env(load_env(str(tmp_path / "calc.py"), {}))
     undeclared = [each.name for each in report.results if each.status is not Status.PASSED]
-    assert report.ok
+    assert report.ok, report
     assert undeclared == ["gold", "splits"]
 
 

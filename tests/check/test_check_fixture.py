@@ -45,7 +45,7 @@ def test_a_failed_check_fails_the_test_with_file_and_hint(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
     assert "failed  11 gold: " in done.stdout
-    assert "broken.py: silence scores 1.000 in the mean, more than noop_score" in done.stdout
+    assert "broken.py:5: silence scores 1.000 in the mean, more than noop_score" in done.stdout
     assert "hint: pay only for what was achieved" in done.stdout
     assert "Traceback" not in done.stdout
 

@@ -171,3 +171,13 @@ def test_what_needs_a_sandbox_is_not_said_to_be_checked_without_one(
     assert done.code == 3
     assert "not checked" in done.out
     assert "hint: apt-get install bubblewrap" in done.err
+
+
+def test_what_an_environment_prints_disturbs_no_json(agentgym, tmp_path: Path) -> None:
+    source = GOOD.format(id="me/Loud-v0").replace("    yield", "    print('hello')\n    yield")
+    (tmp_path / "loud.py").write_text(source)
+    run = ("run", "loud.py", "-m", "scripted:noop", "-o", "run", "--json")
+    for words in (("check", "loud.py", "--json"), ("envs", "loud.py", "--json"), run):
+        done = agentgym(*words)
+        assert done.json, done.err
+        assert "hello" in done.err
