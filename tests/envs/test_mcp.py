@@ -475,19 +475,12 @@ def agentgym(tmp_path: Path) -> Callable[..., str]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=1200,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     return agentgym
-
-
-def test_a_file_with_a_process_is_listed_run_and_replayed(tmp_path, agentgym):
-    (tmp_path / "notes.py").write_text(FILE.replace("WHERE", f"command={list(STDIO)!r}"))
-    assert "list_all()" in agentgym("envs", "notes.py")
-    assert "success  1.000" in agentgym("run", "notes.py", "-n", "2", "-o", "first")
-    assert "2 equal, 0 different" in agentgym("replay", "first", "--verify")
 
 
 @pytest.mark.slow
