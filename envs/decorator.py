@@ -50,10 +50,10 @@ def env(
     _check_declared(declared)
 
     def declare(tasks: Tasks) -> Declared:
-        packages = {"packages": ("mcp",)} if _servers(tools) else {}
+        packages = (*declared.get("packages", ()), *(["mcp"] if _servers(tools) else []))
         return Declared(
             tasks,
-            {"id": id, "splits": tuple(splits), **packages, **declared},
+            {"id": id, "splits": tuple(splits), **declared, "packages": packages},
             tools=tuple(tools),
             system=system,
             max_turns=max_turns,

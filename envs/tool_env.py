@@ -54,6 +54,7 @@ class ToolEnv(Env):
         """Start the episode with the system message and the one that `start` returns."""
         self.task = task
         self._tools, self._rewards = self.toolset(), self.rewards()
+        await self._disconnect()
         for server in self.servers(task, seed=seed):
             connection = Connection(server)
             self._connections += (connection,)
@@ -99,7 +100,8 @@ class ToolEnv(Env):
         return digest(self.task.id, self._seen)
 
     async def _disconnect(self) -> None:
-        for connection in self._connections:
+        connections, self._connections = self._connections, ()
+        for connection in connections:
             await connection.close()
 
     async def _grade(self, text: str) -> dict[str, float]:

@@ -528,6 +528,10 @@ def _bad_functions() -> Iterator[tuple[Any, str]]:
     def untyped(a) -> None:  # type: ignore[no-untyped-def]
         """Do it."""
 
+    def unfinished(a: "list[") -> None:  # type: ignore[valid-type]  # noqa: F722
+        """Do it."""
+
+    yield unfinished, "its parameters cannot be described as JSON: "
     yield résumé, "tool `résumé` of .* is called what models may not be offered"
     yield accent, "parameter `größe` is called what models may not be offered"
     yield default, "parameter `a` does not allow its own default 'x': Input should be a valid int"

@@ -20,7 +20,15 @@ from agentgym.errors import ConfigError
 
 # What the interfaces of models take as the name of a tool or a parameter.
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_UNDESCRIBABLE = (PydanticUserError, SchemaError, NameError, TypeError, ValueError, AttributeError)
+_UNDESCRIBABLE = (
+    AttributeError,
+    NameError,
+    PydanticUserError,
+    SchemaError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 def check_function(function: Callable[..., Any]) -> None:
@@ -32,7 +40,8 @@ def check_function(function: Callable[..., Any]) -> None:
     if not inspect.isroutine(function):
         raise ConfigError(
             f"a tool must be a function, not {function!r:.80}",
-            hint="write a def with annotations and a docstring, or a SchemaTool",
+            hint="write a def with annotations and a docstring, or a SchemaTool; "
+            "an MCPServer stands in @ag.env(tools=...), or in servers() of a ToolEnv",
         )
     plain = inspect.unwrap(function)
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LATE_S = 0.05  # what a dying process wrote last may still be in the pipe
 _CONNECT_S = 30.0
+_CLOSE_S = 10.0  # a process that ignores everything is killed after 5; a hung address hangs on
 _SILENT = logging.NullHandler()
 _STARTING: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -62,7 +63,10 @@ class Connection:
         self._stop.set()
         if not self._ready.done():
             owner.cancel()
-        await asyncio.wait({owner})
+        await asyncio.wait({owner}, timeout=_CLOSE_S)
+        if not owner.done():
+            owner.cancel()
+            await asyncio.wait({owner})
         if not owner.cancelled():
             owner.exception()  # calls were told of it; unread, asyncio would print it
 
@@ -184,11 +188,18 @@ def _check_installed(server: MCPServer) -> None:
     # Its complaints about what a server prints are kept in the notes; without any handler,
     # logging would write them to the terminal.
     logging.getLogger("mcp").addHandler(_SILENT)
-    if server.url is None and shutil.which(str(server.command[0])) is None:
+    if server.url is None and not _is_there(server):
         raise MissingError(
             f"MCP server `{server.label}`: there is no program {server.command[0]!r}",
             hint="install it, or mend command=",
         )
+
+
+def _is_there(server: MCPServer) -> bool:
+    program = str(server.command[0])
+    if os.sep in program and not os.path.isabs(program):
+        return True  # it counts from cwd, and whoever starts it will see
+    return shutil.which(program, path=server.env.get("PATH")) is not None
 
 
 def _starting() -> asyncio.Semaphore:

@@ -387,6 +387,32 @@ async def test_what_serves_something_else_is_a_fault_with_its_status():
             await talk(ag.MCPServer(url=f"http://127.0.0.1:{port}/"))
 
 
+async def test_what_is_printed_before_the_protocol_begins_disturbs_nobody(tmp_path):
+    program = tmp_path / "greeted.py"
+    program.write_text(
+        "import asyncio, sys\n"
+        "import agentgym as ag\n"
+        "from agentgym.envs.mcp.connection import Connection\n"
+        "async def main():\n"
+        "    connection = Connection(ag.MCPServer(command=sys.argv[1:]))\n"
+        "    print(len(await connection.start()))\n"
+        "    await connection.close()\n"
+        "asyncio.run(main())\n"
+    )
+    greeting = ["sh", "-c", f"echo Hallo; exec {STDIO[0]} {STDIO[1]}"]
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, program, *greeting], capture_output=True, check=False
+    )
+    assert (int(done.stdout), done.stderr) == (12, b"")
+
+
+async def test_a_program_may_be_named_from_its_folder_or_from_its_own_path(tmp_path):
+    (tmp_path / "serve").write_text(f"#!/bin/sh\nexec {STDIO[0]} {STDIO[1]}\n")
+    (tmp_path / "serve").chmod(0o755)
+    await talk(ag.MCPServer(command=["./serve"], cwd=tmp_path))
+    await talk(ag.MCPServer(command=["serve"], env={"PATH": str(tmp_path)}))
+
+
 # -- nothing stays ----------------------------------------------------------------------------
 
 
@@ -419,6 +445,36 @@ async def test_what_raises_in_an_episode_leaves_no_process():
     assert len(psutil.Process().children()) == len(before) + 1
     await env.close()
     assert psutil.Process().children() == before
+
+
+async def test_another_reset_ends_the_servers_of_the_episode_before():
+    class Notes(ag.ToolEnv):
+        def servers(self, task: ag.Task, *, seed: int) -> list[ag.MCPServer]:
+            return [ag.MCPServer(command=STDIO)]
+
+    env = Notes()
+    before = psutil.Process().children()
+    for _ in range(2):
+        await env.reset(ag.Task("x"), seed=0)
+        assert len(psutil.Process().children()) == len(before) + 1
+    await env.close()
+    assert psutil.Process().children() == before
+
+
+async def test_a_server_that_hangs_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr("agentgym.envs.mcp.connection._CLOSE_S", 0.5)
+    process, url = await asyncio.to_thread(serve)
+    connection = Connection(ag.MCPServer(url=url, timeout_s=0.2))
+    try:
+        tools = ToolSet(await connection.start())
+        process.send_signal(signal.SIGSTOP)
+        assert (await tools.call(ToolCall("add", '{"text": "x"}'))).timed_out
+    finally:
+        async with asyncio.timeout(10):
+            await connection.close()
+        process.kill()
+        process.wait()
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_a_server_ends_when_we_are_killed(tmp_path):
