@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from agentgym.errors import ConfigError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MCPServer:
     """A server of the Model Context Protocol whose tools an environment offers as its own.
 
@@ -24,13 +24,13 @@ class MCPServer:
 
     command: Sequence[str | Path] = ()
     """The program and its arguments; it talks over stdin and stdout."""
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict)
     """Variables beside HOME, LOGNAME, PATH, SHELL, TERM and USER, which it always gets."""
     cwd: str | Path | None = None
     """Its working folder."""
     url: str | None = None
     """Instead of a command: where a server listens that speaks streamable HTTP."""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with every HTTP request."""
     prefix: str = ""
     """Stands before the name of every tool."""
@@ -56,10 +56,13 @@ class MCPServer:
         if self.only is not None:
             object.__setattr__(self, "only", tuple(self.only))
         for name in ("timeout_s", "max_output_chars", "start_timeout_s"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(
-                    f"MCPServer: {name}={getattr(self, name)!r}, expected more than 0"
-                )
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and value > 0):
+                raise ConfigError(f"MCPServer: {name}={value!r}, expected a number above 0")
+
+    def __repr__(self) -> str:
+        """Show no secrets."""
+        return f"MCPServer({self.label!r})"
 
     @property
     def label(self) -> str:
@@ -98,7 +101,7 @@ class MCPServer:
                 if not isinstance(text, str | os.PathLike):
                     raise ConfigError(f"MCPServer: {name} holds {text!r}, expected texts")
                 if name == "headers" and not str(text).isascii():
-                    raise ConfigError(f"MCPServer: headers holds {text!r}, expected ASCII")
+                    raise ConfigError("MCPServer: a header is not ASCII, as HTTP wants it")
         if not re.fullmatch(r"[a-zA-Z0-9_-]*", self.prefix):
             raise ConfigError(
                 f"MCPServer: prefix={self.prefix!r}", hint="use letters, digits, _ and - only"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pickle
+import re
 import signal
 import socket
 import subprocess
@@ -251,15 +252,15 @@ async def test_a_long_result_keeps_head_and_tail(url):
         ({"url": "http://x", "env": {"A": "b"}}, "env means nothing beside a url"),
         ({"command": ["x"], "headers": {"A": "b"}}, "headers means nothing beside a command"),
         ({"command": ["x"], "env": {"A": 1}}, "env holds 1, expected texts"),
-        ({"url": "http://x", "headers": {"A": "Zoë"}}, "headers holds 'Zoë', expected ASCII"),
+        ({"url": "http://x", "headers": {"A": "Zoë"}}, "a header is not ASCII"),
         ({"command": ["x"], "prefix": "a b"}, "prefix='a b'"),
-        ({"command": ["x"], "timeout_s": 0}, "timeout_s=0, expected more than 0"),
+        ({"command": ["x"], "timeout_s": 0}, "timeout_s=0, expected a number above 0"),
     ],
 )
 def test_a_wrong_description_is_refused(given, error):
     with pytest.raises(ConfigError, match=error) as caught:
         ag.MCPServer(**given)
-    assert caught.value.hint or "expected" in str(caught.value)
+    assert caught.value.hint or re.search("expected|wants", str(caught.value))
 
 
 def test_a_description_travels_by_pickle_and_json():
@@ -275,7 +276,7 @@ def test_a_description_travels_by_pickle_and_json():
 def test_secrets_are_not_shown():
     server = ag.MCPServer(url="https://me:token@x.org/mcp?key=token", headers={"Auth": "token"})
     assert server.label == "https://x.org/mcp"
-    assert "Auth" not in repr(server)
+    assert repr(server) == "MCPServer('https://x.org/mcp')"
     assert "token" not in repr(ag.MCPServer(command=["x"], env={"KEY": "token"}))
 
 
