@@ -6,6 +6,7 @@ ENVS: dict[str, str] = {
     "agentgym/Code-v0": "agentgym.envs.code:CodeConfig",
     "agentgym/Gymnasium-v0": "agentgym.envs.gymnasium:GymnasiumConfig",
     "agentgym/Search-v0": "agentgym.envs.search:SearchConfig",
+    "agentgym/TextArena-v0": "agentgym.envs.textarena:TextArenaConfig",
     "agentgym/BFCL-v0": "agentgym.envs.bfcl:BFCLConfig",
     "agentgym/ReasoningGym-v0": "agentgym.envs.reasoning_gym:ReasoningGymConfig",
 }

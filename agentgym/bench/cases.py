@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _GYMNASIUM = "agentgym.bench.natives.gymnasium:native"
+_TEXTARENA = "agentgym.bench.natives.textarena:native"
 _BFCL = "agentgym.bench.natives.bfcl:native"
 
 
@@ -36,6 +37,8 @@ CASES = (
     ),
     Case("agentgym/Gymnasium-v0", {"env": "FrozenLake-v1"}, native=_GYMNASIUM),
     Case("agentgym/Gymnasium-v0", {"env": "Blackjack-v1"}, native=_GYMNASIUM),
+    Case("agentgym/TextArena-v0", native=_TEXTARENA),
+    Case("agentgym/TextArena-v0", {"game": "TicTacToe-v0"}, native=_TEXTARENA),
     Case("agentgym/BFCL-v0", native=_BFCL),
     Case("agentgym/BFCL-v0", {"tier": "long_context"}, native=_BFCL),
 )
