@@ -26,7 +26,7 @@ async def check_tools(subject: Subject) -> str:
                 lacks_words = any("has no description" in each for each in problems)
                 raise Failed(
                     f"tool {tool.name!r}: {'; '.join(problems)}",
-                    hint="the docstring describes the tool and every parameter (Args:)"
+                    hint="describe the tool and every parameter; a function does so in its docstring"
                     if lacks_words
                     else None,
                 )
