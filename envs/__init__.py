@@ -9,4 +9,5 @@ ENVS: dict[str, str] = {
     "agentgym/TextArena-v0": "agentgym.envs.textarena:TextArenaConfig",
     "agentgym/BFCL-v0": "agentgym.envs.bfcl:BFCLConfig",
     "agentgym/ReasoningGym-v0": "agentgym.envs.reasoning_gym:ReasoningGymConfig",
+    "agentgym/TextWorld-v0": "agentgym.envs.textworld:TextWorldConfig",
 }
