@@ -2,7 +2,8 @@
 
 BFCL's runner evaluates calls as Python text on instances that it keeps in a module of its own.
 Here a call is a method of an instance that belongs to the episode. Only the checker gets the
-calls as text: literals that were JSON, under a name that no other episode has.
+calls as text, under a name that no other episode has: functions that are offered, identifiers,
+and literals that were JSON, so that nothing a model writes is evaluated but as a value.
 """
 
 import ast
@@ -110,6 +111,9 @@ class ApiTool(SchemaTool):
         usage = f"Expected {self.spec.name} with a JSON object."
         arguments = decode(text, usage=usage)
         encode(arguments, usage=usage)
+        for name in arguments:
+            if not name.isidentifier():  # the checker evaluates calls as Python
+                raise ToolError(f"{name[:64]!r} is no argument. {usage}")
         return partial(self.function, arguments)
 
 
@@ -249,7 +253,7 @@ def _refuse_the_endless(name: str, arguments: Mapping[str, Any]) -> None:
         ToolError: it would.
     """
     digits = arguments.get("precision", arguments.get("decimal_places", 0))
-    if isinstance(digits, int) and abs(digits) > _MAX_DIGITS:
+    if isinstance(digits, int | float) and abs(digits) > _MAX_DIGITS:
         raise ToolError(f"At most {_MAX_DIGITS} digits can be computed.")
     base, exponent = arguments.get("base"), arguments.get("exponent")
     if isinstance(base, int) and isinstance(exponent, int):

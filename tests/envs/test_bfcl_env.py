@@ -2,6 +2,7 @@ import decimal
 import json
 import sys
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -256,6 +257,7 @@ def test_schemas_are_json_schemas() -> None:
         ("cd", {"folder": 1}, "Error during execution: 'int' object has no attribute 'rstrip'"),
         ("cd", {"to": "a"}, "got an unexpected keyword argument 'to'"),
         ("logarithm", {"value": 2, "base": 10, "precision": 10**9}, "At most 1000 digits"),
+        ("logarithm", {"value": 2, "base": 10, "precision": 1e9}, "At most 1000 digits"),
         ("logarithm", {"value": "1e9999999999", "base": 10, "precision": 3}, "takes numbers"),
         ("square_root", {"number": 2, "precision": 10**9}, "At most 1000 digits"),
         ("round_number", {"number": 10**400, "decimal_places": -(10**9)}, "At most 1000 digits"),
@@ -267,6 +269,23 @@ async def test_bad_arguments_are_answered(name: str, arguments: Any, told: str) 
     step = await call(env, name, **arguments)
     assert told in step.messages[0].content
     assert step.reward == {"tool_valid": 0.0}
+
+
+async def test_nothing_that_a_model_writes_is_evaluated(tmp_path: Path) -> None:
+    spoilt = tmp_path / "spoilt"
+    code = f"open({str(spoilt)!r}, 'w')"
+    env, _ = await opened("multi_turn_base_49")
+    for name in (f"a={code}, b", code, "x)\n#", "*", "", "é b", "'"):
+        assert (await call(env, "pwd", **{name: 1})).reward == {"tool_valid": 0.0}
+    texts = (code, f"' + {code} + '", f'" + {code} + "', f"\\' + {code} #", "pwd()", "{pwd()}")
+    for text in texts:
+        step = await call(env, "echo", content=text)
+        assert json.loads(step.messages[0].content) == {"terminal_output": text}
+        await call(env, "echo", content={text: [text]})
+    for _ in env._entry.users:
+        step = await say(env)
+    assert step.terminated
+    assert not spoilt.exists()
 
 
 async def test_a_directory_that_holds_itself_ends_the_episode() -> None:
