@@ -63,7 +63,7 @@ def known(name: str) -> Known:
         return env, bare
 
     try:
-        with _offline():
+        with _aside():
             kind = getattr(importlib.import_module(path), attribute)
             _, bare = make()
     except Exception as error:
@@ -72,7 +72,7 @@ def known(name: str) -> Known:
     for module in modules:
         vars(module)["print"] = _hush  # some games tell what they are doing
     return Known(
-        make=_offline()(make) if any(hasattr(each, "nltk") for each in modules) else make,
+        make=_aside()(make) if any(hasattr(each, "nltk") for each in modules) else make,
         num_players=_num_players(name, make),
         has_view=has_view,
         edits=() if has_view else tuple(each(bare).action for each in reversed(wrappers)),
@@ -128,17 +128,14 @@ def _modules(package: str) -> list[Any]:
 
 def _num_players(name: str, make: Callable[[], tuple[Any, Any]]) -> int:
     problems = []
-    state = random.getstate()  # of the process: here nothing stands in for it
     for number in (2, 1):
         try:
-            with _offline():
+            with _aside():
                 make()[0].reset(num_players=number, seed=0)
         except Exception as error:  # noqa: BLE001  games refuse in many ways
             problems.append(str(error))
         else:
             return number
-        finally:
-            random.setstate(state)
     raise ConfigError(f"{name} is not for one or two players: {'; '.join(problems)}")
 
 
@@ -148,12 +145,14 @@ def _hush(*_: Any, **__: Any) -> bool:
 
 
 @contextmanager
-def _offline() -> Iterator[None]:
-    """Keep games from fetching word lists while they are made."""
+def _aside() -> Iterator[None]:
+    """Look at a game without drawing for the process, and without fetching word lists."""
     import nltk
 
-    download, nltk.download = nltk.download, _hush
+    state, download = random.getstate(), nltk.download
+    nltk.download = _hush
     try:
         yield
     finally:
         nltk.download = download
+        random.setstate(state)

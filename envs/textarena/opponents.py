@@ -24,28 +24,30 @@ def player_by_chance(seed: int) -> Callable[[Game], None]:
         ConfigError: it finds no first move.
         EnvError: it finds no other move.
     """
-    chance, prompts = Random(seed), []
+    chance = Random(seed)
+    rules = ""
 
     def move(game: Game) -> None:
+        nonlocal rules
         news = game.news(game.turn)
-        prompts.append(news)
-        moves = islice(candidates(news, prompts[0], chance), _MAX_TRIES)
+        is_first, rules = not rules, rules or news
+        moves = islice(candidates(news, rules, chance), _MAX_TRIES)
         allowance, game.state.error_allowance = game.state.error_allowance, _MAX_TRIES
         try:
             if not any(_takes(game, each) for each in moves):
-                raise _stuck(is_first=len(prompts) == 1)
+                raise _stuck(is_first=is_first)
         finally:
             game.state.error_allowance = allowance
 
     return move
 
 
-def candidates(news: str, prompt: str, chance: Random) -> Iterator[str]:
+def candidates(news: str, rules: str, chance: Random) -> Iterator[str]:
     """Yield what may be moves, without end: those shown now, then some like those of the rules."""
     shown = moves_in(news)
     while shown:
         yield shown.pop(chance.randrange(len(shown)))
-    shapes = moves_in(prompt) or ["[1]"]
+    shapes = moves_in(rules) or ["[1]"]
     while True:
         yield _like(chance.choice(shapes), chance)
 

@@ -229,13 +229,12 @@ def test_what_the_other_player_tries_in_vain_is_seen_by_nobody() -> None:
 
 
 async def test_the_process_draws_as_if_nothing_had_been_played() -> None:
-    for game in ("Mastermind-v0", "2048-v0", "TicTacToe-v0", "Sokoban-v0"):
-        known(game)
+    known.cache_clear()
     random.seed(7)
     expected = [random.random() for _ in range(3)]
     random.seed(7)
     drawn = [random.random()]
-    for game in ("2048-v0", "TicTacToe-v0", "Sokoban-v0"):
+    for game in ("2048-v0", "TicTacToe-v0", "RushHour-v0"):
         await played("scripted:random", game=game, number=2)
         if len(drawn) < 3:
             drawn.append(random.random())
