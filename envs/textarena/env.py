@@ -12,7 +12,7 @@ from pydantic import Field
 from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.envs.textarena.experts import expert_of
 from agentgym.envs.textarena.game import Game
-from agentgym.envs.textarena.games import canonical
+from agentgym.envs.textarena.games import canonical, known
 from agentgym.envs.textarena.opponents import candidates, player_by_chance
 from agentgym.errors import ConfigError, TaskError
 from agentgym.tools.results import cut
@@ -43,7 +43,13 @@ class TextArenaConfig(EnvConfig):
     """Whether a game for one pays for part of the way; else 1 for its full reward, and 0."""
 
     def tasks(self, split: str) -> Iterator[Task]:
-        """Yield seeds: test has 256, train all others."""
+        """Yield seeds: test has 256, train all others.
+
+        Raises:
+            ConfigError: the game cannot be played here.
+            MissingError: textarena, or data that the game needs, is not there.
+        """
+        known(self.game)  # better said now than once for every episode
         name = re.sub(r"[^A-Za-z0-9]+", "-", self.game).lower()
         seeds = range(_NUM_TEST) if split == "test" else count(_NUM_TEST)
         return (

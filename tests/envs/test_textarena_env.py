@@ -371,7 +371,7 @@ def test_word_lists_are_asked_for_and_never_fetched(
     monkeypatch.setattr(nltk, "download", fetch)
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
     with pytest.raises(MissingError, match="needs word lists of nltk") as error:
-        opened("Hangman-v0")
+        first_tasks(TextArenaConfig(game="Hangman-v0"), "test", number=1)
     assert "nltk.downloader" in str(error.value.hint)
 
 
