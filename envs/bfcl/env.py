@@ -51,8 +51,6 @@ class BFCLEnv(ToolEnv):
     wrong one.
     """
 
-    inline: ClassVar[bool] = True
-
     async def reset(self, task: Task, *, seed: int) -> Reset:
         """Make the APIs of the task; the seed changes nothing."""
         self._entry = entry_of(task)

@@ -60,7 +60,7 @@ class Game:
 
     def act(self, text: str) -> None:
         """Move for whoever is to move; a move that makes the game raise ends it."""
-        text = text[:_MAX_ACTION_CHARS]
+        text = text[-_MAX_ACTION_CHARS:]  # the move comes after the reasoning
         for edit in self._known.edits:
             text = edit(text)
         with _alone:

@@ -1,5 +1,6 @@
 import decimal
 import json
+import random
 import sys
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ from agentgym.envs.bfcl.apis import check
 from agentgym.envs.bfcl.data import entries, entry_of
 from agentgym.errors import MissingError, TaskError
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs
+from agentgym.rollout.nonsense import nonsense
 from agentgym.rollout.replay import Replay, replay
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.types import Message, Task, ToolCall, Trajectory
@@ -286,6 +288,26 @@ async def test_nothing_that_a_model_writes_is_evaluated(tmp_path: Path) -> None:
         step = await say(env)
     assert step.terminated
     assert not spoilt.exists()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+async def test_nonsense_beside_the_truth_is_judged_and_raises_nothing(tier: Any) -> None:
+    chance = random.Random(tier)
+    outcomes = []
+    for each in list(BFCLConfig(tier=tier, whole=True).tasks("test"))[::8]:
+        env = BFCLConfig().build()
+        reset = await env.reset(each, seed=0)
+        expert = env.expert(each)
+        strange = [message for _, message in nonsense(reset.tools[:3]) if message.tool_calls]
+        step = None
+        while step is None or not (step.terminated or step.truncated):
+            right = expert(())
+            if right.tool_calls:
+                step = await env.step(chance.choice(strange))
+            step = await env.step(right)
+        outcomes.append(step.reward["outcome"])
+    assert {0.0, 1.0} >= set(outcomes)
+    assert 1.0 in outcomes
 
 
 async def test_a_directory_that_holds_itself_ends_the_episode() -> None:

@@ -325,6 +325,12 @@ def test_any_text_is_answered(text: str) -> None:
         assert say(env, text).terminated
 
 
+def test_the_move_may_come_after_long_reasoning() -> None:
+    env, _ = opened("GuessTheNumber-v0")
+    step = say(env, f"{'Let me think. ' * 1000}[{env.game.bare.game_number}]")
+    assert step.reward == {"outcome": 1.0, "reward": 1.0}
+
+
 def test_a_game_that_raises_at_a_move_is_lost() -> None:
     env, _ = opened("Mastermind-v0")
     env.game.state.game_state["history"] = None
