@@ -41,4 +41,6 @@ CASES = (
     Case("agentgym/TextArena-v0", {"game": "TicTacToe-v0"}, native=_TEXTARENA),
     Case("agentgym/BFCL-v0", native=_BFCL),
     Case("agentgym/BFCL-v0", {"tier": "long_context"}, native=_BFCL),
+    Case("agentgym/TextWorld-v0", native="agentgym.bench.natives.textworld:native"),
+    Case("agentgym/ReasoningGym-v0", native="agentgym.bench.natives.reasoning_gym:native"),
 )

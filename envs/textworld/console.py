@@ -5,6 +5,7 @@ import re
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from agentgym.errors import ConfigError, EnvError, MissingError, boundary
 
 KINDS = "a .z8 that TextWorld made with its .json beside it, another .z1 to .z8, or a .tw-pddl"
 
+_PDDL = ".tw-pddl"
 _SEED = 20  # of the interpreter: whatever a game draws, it draws again
 _MAX_IDLE = 32
 
@@ -26,17 +28,32 @@ class Console:
     def __init__(self, path: Path) -> None:
         self.key = (path, os.getpid())  # what a parent started is not for its child
         self.env = _start(path)
-        self.step = self.env.step
+        self.parses = path.suffix == _PDDL
+        """Whether it parses while it is played, which takes a while and the lock."""
+
+    def step(self, command: str) -> Any:
+        """Return the state after a command."""
+        with _parsing if self.parses else nullcontext():
+            return self.env.step(command)[0]
 
     def restart(self, commands: Sequence[str] = (), *, guided: bool = False) -> Any:
-        """Return the state of a new game after some commands.
-
-        A guided game tells at every step how it is won, which takes it up to twice as long.
-        """
+        """Return the state of a new game after some commands."""
         self.env.request_infos.policy_commands = guided
-        state = self.env.reset()
+        with _parsing if self.parses else nullcontext():
+            state = self.env.reset()
         for command in commands:
-            state, _, _ = self.step(command)
+            state = self.step(command)
+        return state
+
+    def guided(self, state: Any, commands: Sequence[str]) -> Any:
+        """Return the present state, from here on with the way to win, which takes its time.
+
+        It holds up who asks, but does not wait for games that are being made meanwhile.
+        """
+        if not self.parses:
+            return self.restart(commands, guided=True)
+        self.env.request_infos.policy_commands = True
+        state.policy_commands = self.env._pddl_state.replan(self.env._entity_infos)
         return state
 
 
@@ -49,7 +66,8 @@ def take(what: Recipe | Path) -> Console:
         EnvError: making or starting it failed.
     """
     check_installed()
-    with _parsing:
+    with _parsing, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are for those who write games
         path = what if isinstance(what, Path) else made(what)
         for place, console in enumerate(_idle):
             if console.key == (path, os.getpid()):
@@ -65,24 +83,20 @@ def give_back(console: Console) -> None:
 
 
 def _start(path: Path) -> Any:
-    import jericho
     import textworld
 
     if not path.is_file():
         raise ConfigError(f"there is no game {path}")
     if not is_playable(path):
         raise ConfigError(f"{path} is no game with a text", hint=f"give {KINDS}")
-    is_pddl = path.suffix == ".tw-pddl"
-    is_known = is_pddl or path.with_suffix(".json").is_file()
+    is_known = path.suffix == _PDDL or path.with_suffix(".json").is_file()
     infos = textworld.EnvInfos(
         **dict.fromkeys(("feedback", "won", "lost", "score", "max_score"), True),
         **dict.fromkeys(("objective", "command_templates"), True),
         **dict.fromkeys(("admissible_commands", "facts"), is_known),
     )
     try:
-        with boundary(EnvError, f"starting {path}"), warnings.catch_warnings():
-            # What Jericho does not know of a game, TextWorld does.
-            warnings.simplefilter("ignore", jericho.UnsupportedGameWarning)
+        with boundary(EnvError, f"starting {path}"):
             env = textworld.start(str(path), infos)
     except EnvError as error:
         if not isinstance(error.__cause__, ImportError):
@@ -92,7 +106,7 @@ def _start(path: Path) -> Any:
             hint="pip install 'textworld[pddl]' (it needs cmake and a C++ compiler)",
         ) from error
     env.seed(_SEED)
-    if is_pddl:
+    if path.suffix == _PDDL:
         _name_things(env._entity_infos.values())
     return env
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -127,7 +128,10 @@ class TextWorldEnv(Env):
         assert self._console is not None, "no episode is under way"
         listed = command in self.actions()
         before = self._state
-        self._state = state = self._console.step(command)[0]
+        if self._console.parses:
+            self._state = state = await on_thread(partial(self._console.step, command))
+        else:
+            self._state = state = self._console.step(command)
         self._commands.append(command)
         terms = {
             OUTCOME: float(bool(state.won)),
@@ -159,7 +163,7 @@ class TextWorldEnv(Env):
         if level != "expert" or self._state.admissible_commands is None:
             return super().expert(task, seed=seed, level=level)
         assert self._console is not None, "no episode is under way"
-        self._state = self._console.restart(self._commands, guided=True)
+        self._state = self._console.guided(self._state, self._commands)
 
         def play(conversation: Sequence[Message]) -> Message:
             way = self._state.policy_commands
@@ -180,7 +184,7 @@ class TextWorldEnv(Env):
         await self._open(saved["commands"])
 
     async def _open(self, commands: Sequence[str]) -> Reset:
-        wanted = _wanted(self._task)
+        wanted = wanted_by(self._task)
 
         def open_game() -> tuple[Console, Any]:
             console = take(wanted)
@@ -207,7 +211,12 @@ def _task_of_file(name: str, path: Path) -> Task:
     return Task(name, id=name, payload={"file": str(path)})
 
 
-def _wanted(task: Task) -> Recipe | Path:
+def wanted_by(task: Task) -> Recipe | Path:
+    """Return the game of a task.
+
+    Raises:
+        TaskError: it names none.
+    """
     payload = task.payload if isinstance(task.payload, dict) else {}
     if "file" in payload:
         return Path(payload["file"])

@@ -13,9 +13,7 @@ _OUTSIDE = re.compile(
     r"|\\",
     re.IGNORECASE,
 )
-_PROMPT = re.compile(r"\s*\n>[^\n]*\Z")  # and the status line behind it
-_BLANK_LINES = re.compile(r"\s*\n\s*\n\s*")
-_AFTER_THE_END = re.compile(r"\s*Would you like to RESTART.*\Z", re.DOTALL)
+_END = "\nWould you like to RESTART"
 
 
 def problem_of(command: str) -> str | None:
@@ -39,14 +37,20 @@ def problem_of(command: str) -> str | None:
 
 
 def tidied(feedback: str) -> str:
-    r"""Return what a game says without its prompt, status line and empty lines.
+    r"""Return what a game says without its prompt, the status line behind it, and empty lines.
 
     >>> tidied("\nYou take the key.\n\n\n\n>      -= Attic =-0/2")
     'You take the key.'
     """
-    text = _AFTER_THE_END.sub("", _PROMPT.sub("", feedback))
-    lines = (line.strip() for line in _BLANK_LINES.sub("\n\n", text).splitlines())
-    return "\n".join(lines).strip()
+    text = feedback[: feedback.rfind("\n>")] if "\n>" in feedback else feedback
+    if _END in text:
+        text = text[: text.index(_END)]
+    kept: list[str] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped or (kept and kept[-1]):  # at most one empty line
+            kept.append(stripped)
+    return "\n".join(kept).strip()
 
 
 def opening(feedback: str, objective: str | None) -> str:
@@ -63,4 +67,4 @@ def forms_of(templates: list[str]) -> str:
     >>> forms_of(["go east", "open {c}", "open {d}", "put {o} on {s}"])
     'go east, open ..., put ... on ...'
     """
-    return ", ".join(dict.fromkeys(re.sub(r"\{.*?\}", "...", each) for each in templates))
+    return ", ".join(dict.fromkeys(re.sub(r"\[?\{.*?\}\]?", "...", each) for each in templates))
