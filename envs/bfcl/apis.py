@@ -14,18 +14,16 @@ import inspect
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 
 from agentgym.envs.bfcl.data import Entry, specs_of
-from agentgym.tools import Final, SchemaTool, ToolError
-from agentgym.tools.arguments import decode, encode
-from agentgym.types import OUTCOME, ToolCall, ToolSpec
+from agentgym.tools import ToolError
+from agentgym.types import ToolCall
 
-_MAX_OUTPUT_CHARS = 40_000
 _MAX_FILES = 10_000  # far more than any task has; a folder moved into itself holds infinitely many
 _MAX_DIGITS = 1000
 _MAX_POWER_BITS = 100_000
@@ -42,19 +40,7 @@ class Apis:
         self._instances = {kind: _instance(kind, entry) for kind in entry.raw["involved_classes"]}
         self._kinds = {spec.name: kind for kind in self._instances for spec in specs_of(kind)}
         self._turns: list[list[list[str]]] = [[]]
-        self._is_broken = False
-
-    def tools(self, specs: Sequence[ToolSpec]) -> list["ApiTool"]:
-        """Return these functions as tools."""
-        return [
-            ApiTool(
-                spec=spec,
-                function=partial(self._call, spec.name),
-                max_output_chars=_MAX_OUTPUT_CHARS,
-                inline=True,
-            )
-            for spec in specs
-        ]
+        self.is_broken = False
 
     def begin_turn(self) -> None:
         """The user speaks."""
@@ -71,7 +57,7 @@ class Apis:
 
     def key(self) -> list[str]:
         """Identify the state of the instances."""
-        if self._is_broken:
+        if self.is_broken:
             return []
         return [_key(instance) for instance in self._instances.values()]
 
@@ -80,41 +66,31 @@ class Apis:
         turns = [[step for step in turn if step] for turn in self._turns]
         return check(self._entry, turns)
 
-    def _call(self, name: str, arguments: dict[str, Any]) -> Any:
-        """Call a function as BFCL does; whatever it raises is told to the model."""
+    def call(self, name: str, arguments: dict[str, Any]) -> str:
+        """Call a function as BFCL does, with whatever arguments the model gives.
+
+        Raises:
+            ToolError: the API raised, or the call could not end.
+        """
         kind = self._kinds[name]
-        method = getattr(self._instances[kind], name)
+        instance = self._instances[kind]
+        for each in arguments:
+            if not each.isidentifier():  # the checker evaluates calls as Python
+                raise ToolError(f"{each[:64]!r} is no argument of {name}.")
         if kind == "MathAPI":
             _refuse_the_endless(name, arguments)
-        arguments = {**copy.deepcopy(_shared_defaults(kind).get(name, {})), **arguments}
+        if shared := _shared_defaults(kind).get(name):
+            arguments = {**copy.deepcopy(shared), **arguments}
         self._turns[-1][-1].append(_to_python(name, arguments))
         try:
             with _undisturbed():
-                text = _to_text(method(**arguments))
+                text = _to_text(getattr(instance, name)(**arguments))
         except Exception as error:  # noqa: BLE001  a model may call an API with anything
             raise ToolError(f"Error during execution: {error}") from None
-        if name in ("mv", "cp") and _is_endless(self._instances[kind].root):
-            self._is_broken = True
-            return Final("A directory now holds itself. There is no way on.", {OUTCOME: 0.0})
+        if name in ("mv", "cp") and _is_endless(instance.root):
+            self.is_broken = True
+            return "A directory now holds itself. There is no way on."
         return text
-
-
-class ApiTool(SchemaTool):
-    """A function of an API: it gets whatever arguments the model gives, and answers for itself."""
-
-    def bind(self, text: str) -> Callable[[], Any]:
-        """Return the call that the model asks for.
-
-        Raises:
-            ToolError: the arguments are no JSON object.
-        """
-        usage = f"Expected {self.spec.name} with a JSON object."
-        arguments = decode(text, usage=usage)
-        encode(arguments, usage=usage)
-        for name in arguments:
-            if not name.isidentifier():  # the checker evaluates calls as Python
-                raise ToolError(f"{name[:64]!r} is no argument. {usage}")
-        return partial(self.function, arguments)
 
 
 class Verdict(NamedTuple):

@@ -91,6 +91,14 @@ def entry_of(task: Task) -> Entry:
     return found
 
 
+@cache
+def max_steps() -> int:
+    """Return how often a model may call functions in one turn."""
+    from bfcl_eval.constants.default_prompts import MAXIMUM_STEP_LIMIT
+
+    return int(MAXIMUM_STEP_LIMIT)
+
+
 def _entry(raw: dict[str, Any], truth: list[list[str]]) -> Entry:
     """Sort the functions of a task by the turn in which they come in."""
     from bfcl_eval.constants.default_prompts import (

@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from agentgym.env import EnvConfig, EnvStep, Reset, Script
+from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.envs.bfcl.apis import Apis, calls_of
-from agentgym.envs.bfcl.data import Entry, Tier, entries, entry_of
-from agentgym.envs.tool_env import ToolEnv
-from agentgym.tools import ToolSet
-from agentgym.types import OUTCOME, Message, Task, digest
+from agentgym.envs.bfcl.data import Entry, Tier, entries, entry_of, max_steps
+from agentgym.loading import did_you_mean
+from agentgym.tools import ToolError, ToolResult
+from agentgym.tools.arguments import decode
+from agentgym.tools.results import cut, refused, reply
+from agentgym.types import OUTCOME, Message, Task, ToolCall, digest
 
 _TEST_EVERY = 5
+_MAX_OUTPUT_CHARS = 40_000
+_MAX_NAME_CHARS = 64
 
 
 class BFCLConfig(EnvConfig):
@@ -44,39 +48,40 @@ class BFCLConfig(EnvConfig):
         return BFCLEnv()
 
 
-class BFCLEnv(ToolEnv):
+class BFCLEnv(Env):
     """A message without calls ends the turn of the user, and the last one the episode.
 
     `outcome` is the verdict of BFCL's checker; `turns` is the share of turns before the first
-    wrong one.
+    wrong one; `tool_valid` is 1.0 where no call of a step was refused.
     """
 
-    async def reset(self, task: Task, *, seed: int) -> Reset:
+    inline: ClassVar[bool] = True
+
+    def reset(self, task: Task, *, seed: int) -> Reset:
         """Make the APIs of the task; the seed changes nothing."""
-        self._entry = entry_of(task)
-        self._apis = Apis(self._entry)
+        self._entry = entry = entry_of(task)
+        self._apis = Apis(entry)
         self._turn = 0
-        return await super().reset(task, seed=seed)
+        self._offered = {spec.name for spec in entry.offered[0]}
+        return Reset((Message("user", entry.users[0]),), entry.offered[0])
 
-    def toolset(self) -> ToolSet:
-        """Return the functions that have come in by now."""
-        offered = [
-            spec
-            for turn, specs in self._entry.offered.items()
-            if turn <= self._turn
-            for spec in specs
-        ]
-        return ToolSet(self._apis.tools(offered))
-
-    async def step(self, message: Message) -> EnvStep:
-        """Run the calls; without any, let the user go on."""
+    def step(self, message: Message) -> EnvStep:
+        """Make the calls in order; without any, let the user go on."""
         if not message.tool_calls:
-            return self._go_on(message)
-        self._apis.begin_step()
-        answer = await super().step(message)
-        if self._apis.num_steps > _max_steps() and not answer.terminated:
-            return answer._replace(reward={**answer.reward, OUTCOME: 0.0}, truncated=True)
-        return answer
+            return self._go_on()
+        apis, replies, is_valid = self._apis, [], True
+        apis.begin_step()
+        for call in message.tool_calls:
+            result = self._answer(call)
+            replies.append(result.message)
+            is_valid = is_valid and result.valid
+            if apis.is_broken:
+                break
+        terms = {"tool_valid": float(is_valid)}
+        is_over = apis.num_steps > max_steps()
+        if apis.is_broken or is_over:
+            terms[OUTCOME] = 0.0
+        return EnvStep(tuple(replies), terms, apis.is_broken, is_over and not apis.is_broken)
 
     def state_key(self) -> str | None:
         """Identify the state of the APIs and the turn."""
@@ -93,28 +98,32 @@ class BFCLEnv(ToolEnv):
 
         return play
 
-    def _go_on(self, message: Message) -> EnvStep:
-        self.transcript.messages.append(message)
+    def _answer(self, call: ToolCall) -> ToolResult:
+        if call.name not in self._offered:
+            return refused(call, self._unknown(call.name[:_MAX_NAME_CHARS]))
+        try:
+            arguments = decode(call.arguments, usage=f"Expected the arguments of {call.name}.")
+            text = self._apis.call(call.name, arguments)
+        except ToolError as error:
+            return refused(call, cut(str(error), _MAX_OUTPUT_CHARS))
+        return ToolResult(reply(call, cut(text, _MAX_OUTPUT_CHARS)))
+
+    def _unknown(self, name: str) -> str:
+        names = sorted(self._offered)
+        close = did_you_mean(name, names)
+        guess = f" Did you mean `{close}`?" if close else ""
+        return f"There is no tool `{name}`.{guess} Tools: {', '.join(names)}."
+
+    def _go_on(self) -> EnvStep:
+        entry = self._entry
         self._turn += 1
-        if self._turn >= len(self._entry.users):
+        if self._turn >= len(entry.users):
             verdict = self._apis.verdict()
-            terms = {
-                OUTCOME: float(verdict.is_valid),
-                "turns": verdict.turns / len(self._entry.users),
-            }
-            return EnvStep((), terms, terminated=True)
+            share = verdict.turns / len(entry.users)
+            return EnvStep((), {OUTCOME: float(verdict.is_valid), "turns": share}, terminated=True)
         self._apis.begin_turn()
-        if self._turn in self._entry.offered:
-            self._tools = self.toolset()
-        user = Message("user", self._entry.users[self._turn])
-        self.transcript.messages.append(user)
-        return EnvStep((user,), {})
-
-
-def _max_steps() -> int:
-    from bfcl_eval.constants.default_prompts import MAXIMUM_STEP_LIMIT
-
-    return int(MAXIMUM_STEP_LIMIT)
+        self._offered.update(spec.name for spec in entry.offered.get(self._turn, ()))
+        return EnvStep((Message("user", entry.users[self._turn]),), {})
 
 
 def _truth(entry: Entry) -> Iterator[Message]:
