@@ -9,6 +9,8 @@ import difflib
 import functools
 import hashlib
 import importlib
+import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +42,7 @@ def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
     plugins = {each.id: each for each in installed_envs(table)}
     if ref in plugins:
         return _load_plugin(plugins[ref])
-    path, attribute = _split_file(ref)
+    path, attribute = split_file(ref)
     if path is not None:
         module = _load_module(path)
         found = _attribute(module, attribute, ref) if attribute else _only_env(module, path)
@@ -50,10 +52,18 @@ def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
         return config
     if ":" in ref and "/" not in ref:
         return _checked(load_object(ref), ref)
-    close = did_you_mean(ref, [*table, *plugins])
-    known = f"known: {', '.join(sorted([*table, *plugins]))}; or give pkg.mod:Config, path/file.py"
-    hint = f"did you mean {close!r}? {known}" if close else known
-    raise ConfigError(f"unknown environment {ref!r}", hint=hint)
+    raise ConfigError(f"unknown environment {ref!r}", hint=_hint(ref, {*table, *plugins}))
+
+
+def _hint(ref: str, ids: Iterable[str]) -> str:
+    """Say what may have been meant: a file without its ending, one in a folder, or an id."""
+    if os.path.isfile(os.path.expanduser(f"{ref}.py")):
+        return f"did you mean '{ref}.py'?"
+    if os.path.isdir(os.path.expanduser(ref)):
+        return f"it is a folder; name a file in it: {Path(ref) / 'file.py'}"
+    known = f"known: {', '.join(sorted(ids))}; or give pkg.mod:Config, path/file.py"
+    close = did_you_mean(ref, ids)
+    return f"did you mean {close!r}? {known}" if close else known
 
 
 class Plugin(NamedTuple):
@@ -145,7 +155,7 @@ def load_file(ref: str) -> Any:
         ConfigError: there is no such file or attribute.
         EnvError: its code raised.
     """
-    path, attribute = _split_file(ref)
+    path, attribute = split_file(ref)
     if path is None:
         raise ConfigError(f"{ref!r} does not name a file", hint="write path/file.py[:attr]")
     module = _load_module(path)
@@ -165,11 +175,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     containing = [each for each in lowered if wanted and wanted in each]
     if len(containing) == 1:
         return lowered[containing[0]]
-    tails = {each.rpartition("/")[2].rpartition("-v")[0] or each: each for each in lowered}
-    for names in ({each: each for each in lowered}, tails):
-        if close := difflib.get_close_matches(wanted, names, n=1):
-            return lowered[names[close[0]]]
-    return None
+    stems = {_stem(each): each for each in lowered}
+    close = difflib.get_close_matches(_stem(wanted), stems, n=1)
+    return lowered[stems[close[0]]] if close else None
+
+
+def _stem(name: str) -> str:
+    """Leave out what names have in common: agentgym/ and -v0 of an id, .py of a file."""
+    tail = name.rpartition("/")[2].removesuffix(".py")
+    return re.sub(r"-v\d+$", "", tail) or name
 
 
 def _checked(found: Any, ref: str) -> type[EnvConfig]:
@@ -208,11 +222,10 @@ def _only_env(module: ModuleType, path: Path) -> Any:
     return named[0]
 
 
-def _split_file(ref: str) -> tuple[Path | None, str]:
-    if ref.endswith(".py"):
-        return Path(ref), ""
-    path, _, attribute = ref.rpartition(":")
-    return (Path(path), attribute) if path.endswith(".py") else (None, "")
+def split_file(ref: str) -> tuple[Path | None, str]:
+    """Take `path/file.py[:attr]` apart; None where it names no file."""
+    path, _, attribute = (ref, "", "") if ref.endswith(".py") else ref.rpartition(":")
+    return (Path(path).expanduser(), attribute) if path.endswith(".py") else (None, "")
 
 
 def _load_module(path: Path) -> ModuleType:
@@ -253,8 +266,8 @@ def _attributed(load: Callable[[], ModuleType], ref: str) -> ModuleType:
             return load()
     except (Exception, SystemExit) as error:
         hint = error.hint if isinstance(error, AgentGymError) else None
-        place = place_of(error) or ref
-        message = f"{place}: importing raised {type(error).__name__}: {error}"
+        place = ref if isinstance(error, SyntaxError) and not error.filename else place_of(error)
+        message = f"{place or ref}: importing raised {type(error).__name__}: {error}"
         raise EnvError(message, hint=hint) from error
 
 
@@ -277,7 +290,7 @@ def _attribute(module: ModuleType, dotted: str, ref: str) -> Any:
 
 
 def _nearest_file(path: Path) -> str | None:
-    files = [each.name for each in path.parent.glob("*.py")] if path.parent.is_dir() else []
+    files = [each.name for each in path.parent.glob("*.py") if each.is_file()]
     close = did_you_mean(path.name, files)
     return f"did you mean {str(path.parent / close)!r}?" if close else None
 

@@ -44,8 +44,11 @@ def env(
         **declared: Other class variables of `EnvConfig`, such as reward_range or uses_seed.
 
     Raises:
-        ConfigError: a tool cannot be one, two have the same name, or a declaration is unknown.
+        ConfigError: there is no id, a tool cannot be one, two have the same name, or a declaration
+            is unknown.
     """
+    if callable(id):
+        raise ConfigError("`@ag.env` names no id", hint='write @ag.env("me/Name-v0") over it')
     _functions(tools)
     _check_declared(declared)
 

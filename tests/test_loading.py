@@ -231,3 +231,48 @@ def test_the_standard_library_is_not_hidden_by_the_current_folder(write):
     write("json.py", "raise RuntimeError('shadow')\n")
     write("my.py", ENV + "import json\njson.dumps(1)\n")
     assert load_env("my.py", TABLE).id == "me/KeyDoor-v0"
+
+
+@pytest.mark.parametrize(
+    ("ref", "hint"),
+    [
+        ("my", "did you mean 'my.py'?"),
+        ("./my", "did you mean './my.py'?"),
+        ("folder", "it is a folder; name a file in it: folder/file.py"),
+        (".", "it is a folder; name a file in it: file.py"),
+        ("~/my", "did you mean '~/my.py'?"),
+    ],
+)
+def test_a_path_that_is_no_file_is_answered_with_what_is_there(write, monkeypatch, ref, hint):
+    monkeypatch.setenv("HOME", str(write("my.py", ENV).parent))
+    write("folder/other.py", ENV)
+    with pytest.raises(ConfigError, match="unknown environment") as error:
+        load_env(ref, TABLE)
+    assert error.value.hint == hint
+
+
+def test_a_tilde_stands_for_the_home_folder(write, monkeypatch):
+    monkeypatch.setenv("HOME", str(write("my.py", ENV).parent))
+    assert load_env("~/my.py", TABLE).id == "me/KeyDoor-v0"
+
+
+def test_what_names_have_in_common_brings_none_of_them_near(write):
+    assert did_you_mean("agentgym/Any-v0", TABLE) is None
+    write("other.py", ENV)
+    with pytest.raises(ConfigError) as error:
+        load_env("mine.py", TABLE)
+    assert error.value.hint == "a path is taken from the current folder"
+
+
+def test_a_folder_named_like_a_file_is_not_meant_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.py").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot read my\.py: Is a directory") as error:
+        load_env("my.py", TABLE)
+    assert error.value.hint == "a path is taken from the current folder"
+
+
+def test_a_file_that_is_no_text_is_named(write):
+    write("my.py", "x = 1\0")
+    with pytest.raises(EnvError, match=r"my\.py: importing raised SyntaxError"):
+        load_env("my.py", TABLE)

@@ -26,7 +26,7 @@ from agentgym.engines.settings import ModelConfig
 from agentgym.env import EnvConfig
 from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
-from agentgym.loading import load_env
+from agentgym.loading import load_env, split_file
 from agentgym.rollout.collect import RolloutConfig
 from agentgym.rollout.openai.settings import OpenAIConfig
 from agentgym.sandboxes import AnySandbox
@@ -130,7 +130,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     def run_dir(self) -> Path:
         """Return where the run is written; named by the time when `out` is null."""
         if self.out is not None:
-            return Path(self.out)
+            return Path(self.out).expanduser()
         name = self.env.config.id.rpartition("/")[2].rpartition("-v")[0] or self.env.config.id
         return free_dir(Path("runs") / f"{name.lower()}-{time.strftime('%Y%m%d-%H%M%S')}")
 
@@ -145,9 +145,10 @@ def _refused(key: tuple[str, ...], message: str, value: object) -> ValidationErr
 
 def _absolute(ref: str) -> str:
     """Make a path in `path/file.py[:Config]` absolute, so that a run resumes from any folder."""
-    path, suffix, attribute = ref.partition(".py")
-    file = Path(path + suffix)
-    return f"{file.resolve()}{attribute}" if suffix and file.is_file() else ref
+    path, attribute = split_file(ref)
+    if path is None or not path.is_file():
+        return ref
+    return f"{path.resolve()}:{attribute}" if attribute else str(path.resolve())
 
 
 def free_dir(path: Path) -> Path:

@@ -107,6 +107,7 @@ def test_plugins_are_found_and_a_broken_one_is_named_and_breaks_no_other(agentgy
     assert told.code == 0
     assert "me/Good-v0" in told.out
     assert "broken: me/Raises-v0 of plug_raises" in told.err
+    assert agentgym("envs", "xyzzy").err.count("agentgym/Code-v0") == 1
 
 
 def test_a_plugin_is_checked_and_played_by_its_id(agentgym, install) -> None:

@@ -110,6 +110,22 @@ def test_a_file_is_kept_by_its_absolute_path(
         assert config.run_dir().name.startswith("mine-")
 
 
+def test_a_folder_may_be_named_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "of.pyenv").mkdir()
+    (tmp_path / "of.pyenv" / "mine.py").write_text(
+        "from agentgym import EnvConfig\nclass MineConfig(EnvConfig):\n    id = 'me/Mine-v0'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    config = resolve_words(["env.id=of.pyenv/mine.py"]).config
+    assert config.env.id == str(tmp_path / "of.pyenv" / "mine.py")
+
+
+def test_a_run_may_be_written_below_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    config = resolve_words(["env.id=agentgym/KeyDoor-v0", "out=~/runs/a"]).config
+    assert config.run_dir() == Path("/home/somebody/runs/a")
+
+
 def test_a_free_directory_gets_a_number(tmp_path: Path) -> None:
     assert free_dir(tmp_path / "a") == tmp_path / "a"
     (tmp_path / "a").mkdir()

@@ -125,10 +125,15 @@ def test_the_generator_stays_callable(write):
         ("max_turns=4", "max_turn=4", r"mine\.py:\d+.*does not know `max_turn`"),
         ("def correct", "def outcome", r"mine\.py:\d+.*`outcome`: the name is reserved"),
         ('@ag.env("me/Sum-v0",', "@ag.env(", r"mine\.py:\d+.*missing 1 required"),
+        (
+            '@ag.env("me/Sum-v0", tools=[add], max_turns=4)',
+            "@ag.env",
+            r"mine\.py:\d+.*`@ag\.env` names no id",
+        ),
         ("yield ag.Task(f", "yield (f", r"mine\.py:\d+"),
         ("yield ag", "ag", r"mine\.py:16: `tasks` returned None"),
     ],
-    ids=["untyped", "duplicate", "option", "reserved", "id", "no task", "no generator"],
+    ids=["untyped", "duplicate", "option", "reserved", "id", "bare", "no task", "no generator"],
 )
 def test_a_mistake_names_the_file_and_the_line(write, old: str, new: str, words: str):
     assert old in SHORT
