@@ -51,7 +51,7 @@ action put { template :: "put {o} on {r}"; feedback :: "#put.feedback#"; }
 """
 
 
-def write_game(path: Path, *, number: int = 1) -> None:
+def write_game(path: Path, *, number: int = 1, solvable: bool = True) -> None:
     """Write a game in which an apple of two is to be put on the table."""
     rules = {
         name: [{"rhs": text.replace("{number}", str(number))}] for name, text in _RULES.items()
@@ -60,7 +60,7 @@ def write_game(path: Path, *, number: int = 1) -> None:
         "pddl_domain": _DOMAIN,
         "pddl_problem": _PROBLEM.replace("{number}", str(number)),
         "grammar": f'grammar :: """{json.dumps(rules)}""";\n{_ACTIONS}',
-        "solvable": True,
+        "solvable": solvable,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(game))

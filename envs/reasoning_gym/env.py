@@ -26,9 +26,9 @@ class ReasoningGymConfig(EnvConfig):
     options: dict[str, Any] = Field(default_factory=dict)
     """Of the dataset's own configuration; where there are several datasets, name = {options}."""
     level: int | None = Field(default=None, ge=0)
-    """Level of the dataset's curriculum, 0 is the easiest; null: what the dataset defaults to."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Another seed gives other questions, although a small dataset may repeat some."""
+    """Level of the dataset's curriculum, 0 is the easiest, below the options; null: none."""
+    seed: int = Field(default=0, ge=0, lt=4096)
+    """Each has its million questions, although a small dataset repeats some."""
     tries: int = Field(default=1, ge=1)
     """Answers one may give; between them the score is told."""
     system: Literal["default", "DeepSeekZero", "simple", "direct", "chain_of_draft"] | None = (
@@ -42,9 +42,12 @@ class ReasoningGymConfig(EnvConfig):
             raise ValueError(f"dataset should be names, each once, not {self.dataset!r}")
         if self.tries > self.max_turns:
             raise ValueError(f"tries={self.tries} are more than max_turns={self.max_turns}")
-        strangers = self.options.keys() - set(self.names)
-        if not isinstance(self.dataset, str) and strangers:
+        several = not isinstance(self.dataset, str)
+        if several and (strangers := self.options.keys() - set(self.names)):
             raise ValueError(f"options of {', '.join(sorted(strangers))}, which is no dataset here")
+        for source in self.sources():
+            if {"seed", "size"} & json.loads(source.options).keys():
+                raise ValueError("seed is a key of its own, and size is not to be chosen")
         return self
 
     @property
@@ -65,13 +68,11 @@ class ReasoningGymConfig(EnvConfig):
 
     def sources(self) -> list[Source]:
         """Return where the questions come from."""
+        several = not isinstance(self.dataset, str)
         return [
             Source(
                 name,
-                json.dumps(
-                    self.options if isinstance(self.dataset, str) else self.options.get(name, {}),
-                    sort_keys=True,
-                ),
+                json.dumps(self.options.get(name, {}) if several else self.options, sort_keys=True),
                 self.level,
                 self.seed,
             )

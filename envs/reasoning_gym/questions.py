@@ -5,6 +5,8 @@ import inspect
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from difflib import get_close_matches
 from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from agentgym.errors import ConfigError, MissingError, boundary
 from agentgym.types import digest
 
 CHUNK = 500  # questions of one dataset object, as many as reasoning-gym makes by default
+_SEED_STEP = 1 << 20  # what lies between is a stream of its own
 _TEST_SHARE = 4  # one question of so many is held out
 _NUM_TEST = 100
 _OURS = ("seed", "size")
@@ -47,22 +50,21 @@ def questions(source: Source, split: str) -> Iterator[int]:
     Raises:
         ConfigError: there are no such questions.
     """
-    seen: set[str] = set()
+    held_out = split == "test"
+    seen: set[str] = set()  # of those to test with; train may repeat itself
     last = 0
     for place in count():
         question = entry(source, place)["question"]
-        if (split == "test") == _is_held_out(question) and (
-            split != "test" or question not in seen
-        ):
+        if _is_held_out(question) == held_out and question not in seen:
             yield place
             last = place
-            if split == "test":
+            if held_out:
                 seen.add(question)
         if len(seen) == _NUM_TEST:
             return
         if place - last > _PATIENCE:
             break
-    if split != "test":
+    if not held_out:
         raise ConfigError(
             f"reasoning-gym's {source.dataset!r} has too few questions to train on",
             hint=f"choose wider options than {source.options}",
@@ -95,9 +97,11 @@ def dataset(source: Source, chunk: int = 0) -> Any:
     if name in _REFUSED:
         raise ConfigError(f"reasoning-gym's dataset {name!r} {_REFUSED[name]}")
     if name not in factory.DATASETS:
+        known = sorted(factory.DATASETS.keys() - _REFUSED)
+        close = get_close_matches(name, known, 1)
         raise ConfigError(
             f"reasoning-gym has no dataset {name!r}",
-            hint=f"it has {', '.join(sorted(factory.DATASETS.keys() - _REFUSED))}",
+            hint=f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}",
         )
     if name in _HASHES and os.environ.get("PYTHONHASHSEED", "random") == "random":
         raise ConfigError(
@@ -108,19 +112,22 @@ def dataset(source: Source, chunk: int = 0) -> Any:
         raise ConfigError(f"reasoning-gym has no curriculum for {name!r}", hint="leave level out")
     dataset_class, config_class = factory.DATASETS[name]
     # Most datasets seed question i with seed + i, so that chunks must lie a chunk apart.
-    given = {"seed": source.seed + chunk * CHUNK, "size": CHUNK, **json.loads(source.options)}
+    given = {"seed": source.seed * _SEED_STEP + chunk * CHUNK, "size": CHUNK}
+    options = json.loads(source.options)
     try:
         if source.level is None:
-            return dataset_class(config_class(**given))
-        curriculum = factory.CURRICULA[name]()
-        curriculum.set_global_level(source.level)
-        return dataset_class(curriculum.generate_configuration(given))
+            config = config_class(**given, **options)
+        else:
+            curriculum = factory.CURRICULA[name]()
+            curriculum.set_global_level(source.level)
+            config = replace(curriculum.generate_configuration(given), **options)
+        return dataset_class(config)
     except (AssertionError, TypeError, ValueError) as error:
-        known = ", ".join(sorted(inspect.signature(config_class).parameters.keys() - set(_OURS)))
+        known = sorted(inspect.signature(config_class).parameters.keys() - {*_OURS})
         raise ConfigError(
             f"reasoning-gym cannot make {name!r} with options {source.options}"
             f"{'' if source.level is None else f' at level {source.level}'}: {error}",
-            hint=f"its options are {known}",
+            hint=f"its options are {', '.join(known)}",
         ) from error
 
 

@@ -14,7 +14,7 @@ from agentgym.errors import ConfigError, EnvError, MissingError, boundary
 
 KINDS = "a .z8 that TextWorld made with its .json beside it, another .z1 to .z8, or a .tw-pddl"
 
-_PDDL = ".tw-pddl"
+PDDL = ".tw-pddl"
 _SEED = 20  # of the interpreter: whatever a game draws, it draws again
 _MAX_IDLE = 32
 
@@ -28,7 +28,7 @@ class Console:
     def __init__(self, path: Path) -> None:
         self.key = (path, os.getpid())  # what a parent started is not for its child
         self.env = _start(path)
-        self.parses = path.suffix == _PDDL
+        self.parses = path.suffix == PDDL
         """Whether it parses while it is played, which takes a while and the lock."""
 
     def step(self, command: str) -> Any:
@@ -89,7 +89,7 @@ def _start(path: Path) -> Any:
         raise ConfigError(f"there is no game {path}")
     if not is_playable(path):
         raise ConfigError(f"{path} is no game with a text", hint=f"give {KINDS}")
-    is_known = path.suffix == _PDDL or path.with_suffix(".json").is_file()
+    is_known = path.suffix == PDDL or path.with_suffix(".json").is_file()
     infos = textworld.EnvInfos(
         **dict.fromkeys(("feedback", "won", "lost", "score", "max_score"), True),
         **dict.fromkeys(("objective", "command_templates"), True),
@@ -106,7 +106,7 @@ def _start(path: Path) -> Any:
             hint="pip install 'textworld[pddl]' (it needs cmake and a C++ compiler)",
         ) from error
     env.seed(_SEED)
-    if path.suffix == _PDDL:
+    if path.suffix == PDDL:
         _name_things(env._entity_infos.values())
     return env
 

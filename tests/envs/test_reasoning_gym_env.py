@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -237,6 +238,19 @@ def test_questions_go_on_beyond_the_first_chunk_and_are_new() -> None:
     assert len(texts) > 1150
 
 
+def test_another_seed_has_other_questions_and_the_same_split() -> None:
+    texts = {
+        seed: {
+            split: {task.prompt for task in islice(ReasoningGymConfig(seed=seed).tasks(split), 99)}
+            for split in ("train", "test")
+        }
+        for seed in (0, 1)
+    }
+    assert len(texts[0]["train"] & texts[1]["train"]) < 20  # the shortest sums come again
+    assert texts[0]["train"].isdisjoint(texts[1]["test"])
+    assert texts[1]["train"].isdisjoint(texts[0]["test"])
+
+
 def test_several_datasets_take_turns_each_with_its_options() -> None:
     config = ReasoningGymConfig(
         dataset=("gcd", "lcm", "tower_of_hanoi"),
@@ -256,6 +270,9 @@ def test_the_curriculum_makes_it_harder() -> None:
         tasks = first_tasks(ReasoningGymConfig(level=level), "train", number=50)
         lengths.append(sum(len(task.prompt) for task in tasks))
     assert lengths[1] > 1.1 * lengths[0]
+    options = {"min_terms": 9, "max_terms": 9}
+    (task,) = first_tasks(ReasoningGymConfig(level=0, options=options), "train", number=1)
+    assert len(re.findall(" [+-] ", task.prompt)) == 8
 
 
 @pytest.mark.parametrize(
@@ -318,6 +335,7 @@ def test_what_cannot_be_is_refused_with_a_reason(settings: dict[str, Any], messa
         ({"dataset": ()}, "dataset should be names"),
         ({"dataset": ("gcd", "gcd")}, "each once"),
         ({"dataset": ("gcd", "lcm"), "options": {"max_value": 3}}, "options of max_value"),
+        ({"options": {"size": 3}}, "size is not to be chosen"),
         ({"tries": 17}, "tries=17 are more than max_turns=16"),
     ],
 )

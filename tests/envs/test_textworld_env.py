@@ -419,6 +419,19 @@ async def test_games_of_alfworld_need_a_planner(
     assert "textworld[pddl]" in str(caught.value.hint)
 
 
+def test_games_that_alfworld_leaves_out_are_left_out(pddl_games: str) -> None:
+    folder = Path(pddl_games) / "train"
+    write_game(folder / "apple-0" / "game.tw-pddl", solvable=False)
+    write_game(folder / "AppleSliced" / "game.tw-pddl")
+    write_game(folder / "pick_movable" / "game.tw-pddl")
+    config = TextWorldConfig(games=f"{folder}/**/*.tw-pddl", test_games=f"{folder}/nothing/*")
+    with pytest.raises(ConfigError, match="none of the 0 files"):
+        list(config.tasks("test"))
+    config = TextWorldConfig(games=f"{folder}/**/*.tw-pddl")
+    ids = [task.id for split in ("train", "test") for task in config.tasks(split)]
+    assert ids == ["train/apple-1/game.tw-pddl", "train/apple-2/game.tw-pddl"]
+
+
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.")
 async def test_games_of_alfworld_are_played(pddl_games: str) -> None:
