@@ -19,6 +19,7 @@ _SEED = 20  # of the interpreter: whatever a game draws, it draws again
 _MAX_IDLE = 32
 
 _parsing = threading.Lock()  # TextWorld's parsers and generators are no good on two threads
+_sorting = threading.Lock()  # for the list alone
 _idle: list["Console"] = []
 
 
@@ -69,17 +70,24 @@ def take(what: Recipe | Path) -> Console:
     with _parsing, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are for those who write games
         path = what if isinstance(what, Path) else made(what)
-        for place, console in enumerate(_idle):
-            if console.key == (path, os.getpid()):
-                return _idle.pop(place)
-        return Console(path)
+        return _waiting(path) or Console(path)
 
 
 def give_back(console: Console) -> None:
     """Keep a game for whoever plays it next."""
-    _idle.append(console)
-    if len(_idle) > _MAX_IDLE:
-        _idle.pop(0).env.close()
+    with _sorting:
+        _idle.append(console)
+        oldest = _idle.pop(0) if len(_idle) > _MAX_IDLE else None
+    if oldest is not None:
+        oldest.env.close()
+
+
+def _waiting(path: Path) -> Console | None:
+    with _sorting:
+        for place, console in enumerate(_idle):
+            if console.key == (path, os.getpid()):
+                return _idle.pop(place)
+    return None
 
 
 def _start(path: Path) -> Any:

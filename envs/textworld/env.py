@@ -160,10 +160,11 @@ class TextWorldEnv(Env):
         """Return the player who asks TextWorld for the rest of the way, at every step."""
         if level != "expert" or self._state.admissible_commands is None:
             return super().expert(task, seed=seed, level=level)
-        assert self._console is not None, "no episode is under way"
-        self._state = self._console.guided(self._state, self._commands)
 
         def play(conversation: Sequence[Message]) -> Message:
+            if self._state.policy_commands is None:
+                assert self._console is not None, "no episode is under way"
+                self._state = self._console.guided(self._state, self._commands)
             way = self._state.policy_commands
             return Message("assistant", way[0] if way else "look")
 
@@ -177,11 +178,11 @@ class TextWorldEnv(Env):
     async def restore(self, blob: bytes) -> None:
         """Say the commands again, in this environment or a new one."""
         saved = json.loads(blob)
-        self.close()
         self._task = Task("", **saved["task"])
         await self._open(saved["commands"])
 
     async def _open(self, commands: Sequence[str]) -> Reset:
+        self.close()
         wanted = wanted_by(self._task)
 
         def open_game() -> tuple[Console, Any]:

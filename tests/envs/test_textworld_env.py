@@ -240,6 +240,8 @@ async def test_the_expert_finds_the_way_from_anywhere() -> None:
         if step.terminated:
             break
     assert step.reward["outcome"] == 1.0
+    await env.restore(await env.snapshot())
+    assert script(()) == Message("assistant", "look")  # it is won
     with pytest.raises(NotImplementedError):
         env.expert(task, level="novice")
 
