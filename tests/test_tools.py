@@ -20,6 +20,11 @@ from agentgym.tools import Final, SchemaTool, ToolError, ToolResult, ToolSet, to
 from agentgym.types import ToolCall, ToolSpec
 
 
+def kind(value: object) -> str:
+    """Name a case by its type: addresses differ from one process to the next."""
+    return type(value).__name__
+
+
 class Point(BaseModel):
     x: int
     y: int = 0
@@ -465,7 +470,7 @@ async def test_what_a_tool_returns_becomes_text(value: Any, text: str) -> None:
     assert (await ask([give], "give")).message.content == text
 
 
-@pytest.mark.parametrize("value", [{1, 2}, object(), b"x", [1j], {(1, 2): 3}], ids=str)
+@pytest.mark.parametrize("value", [{1, 2}, object(), b"x", [1j], {(1, 2): 3}], ids=kind)
 async def test_a_result_that_is_no_json_is_a_fault_with_file_and_line(value: Any) -> None:
     @tool(inline=True)
     def give() -> Any:
@@ -559,7 +564,7 @@ def test_every_bad_tool_is_refused_with_file_line_and_mend(function: Any, text: 
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("thing", ["calc", 3, Shop, partial(echo, "a"), {}, None], ids=str)
+@pytest.mark.parametrize("thing", ["calc", 3, Shop, partial(echo, "a"), {}, None], ids=kind)
 def test_what_is_no_function_is_refused(thing: Any) -> None:
     with pytest.raises(ConfigError, match="a tool must be a function, not ") as caught:
         ToolSet.of([thing])
