@@ -4,17 +4,21 @@ Their steps carry no tokens and are never trained on, except that a warm start m
 """
 
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentgym.env import Env, Script
 from agentgym.errors import ConfigError, EnvError, boundary
+from agentgym.loading import did_you_mean
 from agentgym.rollout.nonsense import nonsense
 from agentgym.rollout.policy import MakePolicy, Policy, Reply
 from agentgym.types import Message, Task, ToolCall, ToolSpec
 
 _TEXT_RATE = 0.2
+_ROOM = 100  # between a bound of a number and the one it lacks
+_EVERYWHERE = ("random", "noop", "fuzz")
 _WORDS = ("0", "1", "2", "10", "x", "yes", "no", "the", "end")
 
 
@@ -102,15 +106,26 @@ def random_value(schema: Mapping[str, Any], chance: random.Random) -> Any:
                 random_value(schema.get("items", {}), chance) for _ in range(chance.randint(0, 3))
             ]
         case "integer":
-            return chance.randint(schema.get("minimum", -9), schema.get("maximum", 99))
+            low, high = _bounds(schema)
+            return chance.randint(math.ceil(low), math.floor(high))
         case "number":
-            return chance.uniform(schema.get("minimum", -9), schema.get("maximum", 99))
+            return chance.uniform(*_bounds(schema))
         case "boolean":
             return chance.random() < 0.5
         case "null":
             return None
         case _:
             return chance.choice(_WORDS)
+
+
+def _bounds(schema: Mapping[str, Any]) -> tuple[float, float]:
+    """Return what a number lies between; a bound that is not given is chosen to leave room."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is None:
+        low = -9 if high is None or high >= -9 else high - _ROOM
+    if high is None:
+        high = 99 if low <= 99 else low + _ROOM
+    return low, high
 
 
 def scripted_policies(name: str) -> MakePolicy:
@@ -143,7 +158,10 @@ def _script(env: Env, task: Task, seed: int, level: str) -> Script:
     try:
         return env.expert(task, seed=seed, level=level)
     except NotImplementedError as error:
+        close = did_you_mean(level, _EVERYWHERE)
+        hint = f"did you mean scripted:{close}? " if close else ""
+        everywhere = ", ".join(f"scripted:{name}" for name in _EVERYWHERE)
         raise ConfigError(
             f"{task.env or type(env).__name__} has no scripted policy {level!r}",
-            hint="scripted:random and scripted:noop work everywhere",
+            hint=f"{hint}every environment has {everywhere}",
         ) from error
