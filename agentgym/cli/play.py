@@ -40,10 +40,11 @@ def play(
     """
     import asyncio
 
-    from agentgym.cli.scoring import create_run, preflight
+    from agentgym.cli.scoring import create_run, give_up, preflight
     from agentgym.config.overlay import resolve
     from agentgym.config.run import RunConfig
     from agentgym.config.toml import render_value
+    from agentgym.errors import ConfigError, MissingError
 
     given = {
         "env.id": env,
@@ -62,6 +63,9 @@ def play(
         run.update(kind="play")
         try:
             found = asyncio.run(_play(config, chosen, root=run.root))
+        except (ConfigError, MissingError):
+            give_up(run)
+            raise
         except BaseException:
             run.update(status="interrupted")
             note("\nthe episode had not ended and is not recorded")
@@ -100,23 +104,33 @@ async def _play(config: "RunConfig", task: "Task", *, root: Path) -> "Trajectory
     from agentgym.cli.person import a_person
     from agentgym.cli.scoring import open_sandboxes
     from agentgym.rollout.collect import make_jobs
-    from agentgym.trainers.episodes import Episodes
+    from agentgym.rollout.episode import run_episode
+    from agentgym.store.episodes import EpisodeWriter
 
     env = config.env.config
-    jobs = make_jobs([task], group_size=1, run_seed=config.seed, prefix="play", env=type(env).id)
-    make_policy = partial(a_person, max_turns=env.max_turns)
-    async with open_sandboxes(config) as sandboxes:
-        episodes = Episodes(root, env=env, rollout=config.rollout, sandboxes=sandboxes)
-        try:
-            found = await episodes.collect(jobs, make_policy=make_policy, policy_name="person")
-        finally:
-            episodes.close()
-    return found[0]
+    (job,) = make_jobs([task], group_size=1, run_seed=config.seed, prefix="play", env=type(env).id)
+    writer = EpisodeWriter(root)
+    try:
+        async with open_sandboxes(config) as sandboxes:
+            found = await run_episode(  # once: nobody wants to play again what ended by a fault
+                job,
+                config=env,
+                make_policy=partial(a_person, max_turns=env.max_turns),
+                policy_name="person",
+                deadlines=config.rollout.deadlines,
+                sandboxes=sandboxes,
+            )
+            writer.append(found)
+    finally:
+        writer.close()
+    return found
 
 
 def _tell(trajectory: "Trajectory", root: Path) -> None:
     """Print how the episode ended, the last answers and every reward term."""
-    if trajectory.steps:
+    from agentgym.cli.person import Quit
+
+    if trajectory.steps and trajectory.reason != Quit.reason:  # who quits has seen them
         for reply in trajectory.steps[-1].replies:
             show_message(reply)
     totals: dict[str, float] = {}

@@ -96,6 +96,9 @@ def score_and_report(
             run.update(status="interrupted")
             note(f"recorded so far: agentgym show {run.root}")
             raise
+        except (ConfigError, MissingError):
+            give_up(run)
+            raise
         except BaseException as error:
             run.update(status="failed")
             if isinstance(error, BudgetError):
@@ -128,6 +131,15 @@ def create_run(resolved: "Resolved[RunConfig]", *, clean: bool) -> "Run":
         env=config.env.id,
         clean=clean,
     )
+
+
+def give_up(run: "Run") -> None:
+    """End a run that cannot be played as it was asked for; without episodes it leaves no trace."""
+    from agentgym.store.episodes import read_heads
+
+    run.update(status="failed")
+    if next(read_heads(run.root), None) is None:
+        run.discard()
 
 
 async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from agentgym.errors import (
     ConfigError,
     DeadlineError,
     EnvError,
+    MissingError,
     PolicyError,
     boundary,
 )
@@ -86,6 +87,7 @@ async def run_episode(
     Raises:
         ConfigError: the environment or the policy cannot be used as configured; no retry would
             help.
+        MissingError: they need something that this machine lacks.
         BudgetError: the policy may spend no more.
     """
     deadlines = deadlines or DeadlineConfig()
@@ -105,7 +107,7 @@ async def run_episode(
                 await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes, clock)
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
-    except (ConfigError, BudgetError):
+    except (ConfigError, MissingError, BudgetError):
         raise
     except AgentGymError as error:
         trajectory.end, trajectory.reason = "error", f"{type(error).__name__}: {error}"

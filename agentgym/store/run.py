@@ -168,6 +168,15 @@ class Run:
                 with suppress(ValueError):
                     yield from_json(line)
 
+    def discard(self) -> None:
+        """Delete a run that came to nothing, so that its name is free again.
+
+        Raises:
+            StoreError: it cannot be deleted.
+        """
+        self._check_owned()
+        _remove(self.root)
+
     def close(self) -> None:
         """Let go of the run. Idempotent."""
         if self._events is not None:
@@ -210,11 +219,16 @@ def _delete(root: Path) -> None:
         raise ConfigError(f"{root} is no run; it is not deleted", hint="choose another name")
     lock = RunLock(root)
     try:
+        _remove(root)
+    finally:
+        lock.release()
+
+
+def _remove(root: Path) -> None:
+    try:
         shutil.rmtree(root)
     except OSError as error:
         raise StoreError(f"cannot delete {root}: {error.strerror}") from error
-    finally:
-        lock.release()
 
 
 def _read_info(root: Path) -> dict[str, Any]:

@@ -54,6 +54,34 @@ def test_the_end_of_the_input_ends_the_episode_and_keeps_it(process) -> None:
     assert len(process("show", "run", "play", "--json").json["steps"]) == 1
 
 
+def test_the_last_answer_is_shown_once(process) -> None:
+    quitting = play(process, "/calc 20+3", "/quit")
+    ending = play(process, "/calc 20+3", "23", arguments=("--clean", "env.max_turns=1"))
+    assert quitting.out.count("\n  23\n") == ending.out.count("\n  23\n") == 1
+
+
+def test_a_closed_input_ends_the_episode(process) -> None:
+    done = process("play", CALC, "-o", "run", preexec_fn=lambda: os.close(0))
+    assert done.code == 0, done.err
+    assert "truncated  quit" in done.out
+
+
+def test_a_fault_is_told_and_not_played_again(process, env_file) -> None:
+    file = env_file(step="raise RuntimeError('at step')")
+    done = process("play", file, "-o", "run", input="hello\nhello\n")
+    assert done.code == 1
+    assert done.out.count("hi\n") == 1
+    assert "error  EnvError" in done.out
+    assert len(process("show", "run", "--json").json["episodes"]) == 1
+
+
+def test_what_cannot_be_played_leaves_nothing(process, env_file, tmp_path: Path) -> None:
+    raising = "import agentgym.errors; raise agentgym.errors.ConfigError('no')"
+    done = process("play", env_file(reset=raising), "-o", "run", input="")
+    assert (done.code, done.err) == (2, "error: no\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_many_lines_several_calls_and_a_leading_slash(process) -> None:
     play(process, "/calc 1+1 ; /calc 2+2", '/"', "first", "second", '/"')
     steps = process("show", "run", "play", "--json").json["steps"]

@@ -58,6 +58,7 @@ def test_run_names_runs_by_environment_and_time(agentgym, tmp_path: Path) -> Non
         ([KEYDOOR, "-m", "gpt"], 2, "unknown model 'gpt'"),
         ([KEYDOOR, "-m", "."], 2, "no model"),
         ([KEYDOOR, "-m", "scripted:wizard"], 2, "has no scripted policy 'wizard'"),
+        ([KEYDOOR, "-m", "scripted:randon"], 2, "hint: did you mean scripted:random?"),
         ([KEYDOOR, "--split", "dev"], 2, "command line: `eval.split`: agentgym/KeyDoor-v0 has"),
         ([KEYDOOR, "env.tier=5"], 2, "command line: `env.tier` should be 'easy', 'medium' or"),
         ([KEYDOOR, "env.teir=easy"], 2, "did you mean `env.tier`?"),
@@ -73,6 +74,19 @@ def test_what_is_wrong_is_said_with_a_hint(
     assert text in done.err
     assert "hint: " in done.err
     assert done.out == ""
+
+
+def test_what_cannot_be_played_leaves_its_name_free(agentgym, tmp_path: Path) -> None:
+    assert agentgym("run", KEYDOOR, "-m", "scripted:wizard", "-o", "r").code == 2
+    assert agentgym("run", KEYDOOR, "-n", "1", "-o", "r").code == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["r"]
+
+
+def test_what_is_missing_on_this_machine_has_an_exit_code_of_its_own(agentgym, env_file) -> None:
+    raising = "import agentgym.errors; raise agentgym.errors.MissingError('no such package')"
+    done = agentgym("run", env_file(reset=raising), "-m", "scripted:noop", "-o", "r")
+    assert done.code == 3
+    assert done.err == "error: no such package\n"
 
 
 def test_an_existing_run_is_never_overwritten(agentgym) -> None:
