@@ -57,7 +57,8 @@ def check(
     if template is not None:
         _check_folder(template)
     chosen = _chosen(level, only)
-    report, missing = run_aside(_check(env, overrides or [], chosen, template, show=not json))
+    config_class, settings = _load(env, overrides or [])  # not in the loop: Ctrl-C stops an import
+    report, missing = run_aside(_check(config_class, settings, chosen, template, show=not json))
     if json:
         echo_json(report.to_json())
     else:
@@ -87,8 +88,8 @@ def _check_folder(template: str) -> None:
 
 
 async def _check(
-    env: str,
-    overrides: list[str],
+    config_class: "type[EnvConfig]",
+    settings: dict[str, object],
     checks: "tuple[Check, ...]",
     template: str | None,
     *,
@@ -99,7 +100,6 @@ async def _check(
     from agentgym.errors import SandboxUnavailable
     from agentgym.sandboxes.local import LocalSandboxConfig, probe
 
-    config_class, settings = _load(env, overrides)
     missing = None
     async with AsyncExitStack() as stack:
         sandboxes = None
@@ -122,19 +122,23 @@ async def _check(
 
 
 def _load(env: str, overrides: list[str]) -> "tuple[type[EnvConfig], dict[str, object]]":
-    from agentgym.config.overlay import resolve
+    from agentgym.config.overlay import DEFAULT, resolve
     from agentgym.config.run import RunConfig
     from agentgym.config.toml import render_value
     from agentgym.envs import ENVS
+    from agentgym.errors import ConfigError
     from agentgym.loading import load_env
 
     config_class = load_env(env, ENVS)
     if not overrides:
         return config_class, {}
     words = [f"env.id={render_value(env)}", *overrides]
-    return config_class, resolve(RunConfig, overrides=words).config.env.config.model_dump(
-        exclude_unset=True
-    )
+    resolved = resolve(RunConfig, overrides=words)
+    for key, source in resolved.provenance.items():
+        if source != DEFAULT and not key.startswith("env."):
+            hint = f"the keys of [env]: agentgym config explain env {env}"
+            raise ConfigError(f"{source}: `{key}` has no effect on a check", hint=hint)
+    return config_class, resolved.config.env.config.model_dump(exclude_unset=True)
 
 
 def _seen(result: "Result") -> str:

@@ -135,7 +135,8 @@ def _keys(config: "type[EnvConfig]") -> "list[Entry]":
 
 def _print_one(config: "type[EnvConfig]", facts: dict[str, Any], tools: Any) -> None:
     echo(paint(config.id, "bold"))
-    echo(one_line(facts["description"]))
+    if facts["description"]:
+        echo(one_line(facts["description"]))
     echo(f"splits   {', '.join(config.splits)}")
     if config.tiers:
         echo(f"tiers    {', '.join(config.tiers)}")

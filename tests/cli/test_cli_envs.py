@@ -1,3 +1,5 @@
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +150,28 @@ def test_check_reports_and_fails_with_1(agentgym, env_file) -> None:
     done = agentgym("check", env_file(step="raise ValueError('no')"))
     assert done.code == 1
     assert "mine.py:" in done.out
+
+
+def test_check_refuses_keys_that_no_environment_hears_of(agentgym) -> None:
+    done = agentgym("check", "agentgym/Calculator-v0", "train.steps=3")
+    assert done.code == 2
+    assert "command line: `train.steps` has no effect on a check" in done.err
+    assert "hint: the keys of [env]: agentgym config explain env agentgym/Calculator-v0" in done.err
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_import_of_a_file_that_never_ends(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text("print('begun', flush=True)\nwhile True: pass\n")
+    words = [sys.executable, "-m", "agentgym", "check", "endless.py"]
+    child = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    assert child.stderr.readline() == "begun\n"
+    child.send_signal(signal.SIGINT)
+    try:
+        assert child.wait(timeout=30) == 130
+    finally:
+        child.kill()
+        child.communicate()
 
 
 def test_check_says_what_is_not_here_yet(agentgym) -> None:
