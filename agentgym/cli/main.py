@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -77,6 +78,7 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; `--debug` may stand anywhere."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -91,6 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except BaseException as error:  # noqa: BLE001  the one place where errors become text
         return _report(error, debug=debug)
+
+
+def _open_closed() -> None:
+    """Put nothing in the place of a stream that was closed, as by `>&-`, where Python has None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  as long as we run
 
 
 def _report(error: BaseException, *, debug: bool) -> int:
@@ -149,7 +158,8 @@ def _usage(error: Any) -> tuple[str, str | None]:
         return _lower(message), f"did you mean {close}?"
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "agentgym"
-    return _lower(error.format_message().rstrip(".")), f"see {path} --help"
+    told = error.format_message().rstrip(".").replace("Value error, ", "")
+    return _lower(told), f"see {path} --help"
 
 
 def _lower(text: str) -> str:

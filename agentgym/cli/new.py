@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from agentgym.cli.output import echo
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -70,15 +70,22 @@ def new(
         )
     words = _words(package, id_, flavours[0])
     for path, text in _contents(words, flavours[0]).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
+        _write(folder / path, text)
         echo(f"wrote {folder / path}")
     echo(f"next: pip install -e {folder} && agentgym check {words['id']} --strict")
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
 def _check_names(package: str, id_: str | None) -> None:
     import keyword
-    import sys
+    from importlib.util import find_spec
 
     if not _NAME.fullmatch(package):
         raise ConfigError(
@@ -86,7 +93,9 @@ def _check_names(package: str, id_: str | None) -> None:
             hint="lower case letters, digits and single dashes, such as my-env",
         )
     module = package.replace("-", "_")
-    if keyword.iskeyword(module) or module in (*sys.stdlib_module_names, "agentgym", "gymnasium"):
+    found = find_spec(module)
+    is_there = found is not None and found.origin is not None  # a mere folder has none
+    if is_there or keyword.iskeyword(module) or module in ("tests", "gymnasium"):
         raise ConfigError(f"the module {module!r} would hide another", hint=f"try {package}-env")
     if id_ is not None and not _ID.fullmatch(id_):
         raise ConfigError(f"{id_!r} is no id of an environment", hint="write --id me/Name-v0")

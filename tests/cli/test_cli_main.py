@@ -129,6 +129,19 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_is_no_error(closed: str) -> None:
+    command = f"{sys.executable} -m agentgym config show env.id=agentgym/KeyDoor-v0 {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_a_wrong_choice_is_told_in_plain_words(agentgym) -> None:
+    done = agentgym("check", "agentgym/KeyDoor-v0", "--level", "deep")
+    assert "for '--level': 'deep' is not one of 'static', 'runtime', 'semantic'" in done.err
+
+
 def test_colour_needs_a_terminal_and_no_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli_main.sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")

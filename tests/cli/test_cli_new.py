@@ -68,6 +68,8 @@ def test_a_package_is_built_installed_found_checked_run_and_tested(
         (("class",), "would hide another"),
         (("json",), "would hide another"),
         (("gymnasium",), "would hide another"),
+        (("numpy",), "would hide another"),
+        (("tests",), "would hide another"),
         (("a/../-x",), "no name for a package"),
         (("mine", "--tool", "--sandbox"), "--tool and --sandbox cannot be given together"),
         (("mine", "--id", "Mine"), "no id of an environment"),
@@ -91,6 +93,12 @@ def test_what_exists_is_not_written_over(agentgym, tmp_path: Path) -> None:
     assert done.code == 2
     assert "exists already" in done.err
     assert (tmp_path / "mine/pyproject.toml").read_text() == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(agentgym) -> None:
+    done = agentgym("new", "/proc/mine")
+    assert done.code == 1
+    assert "error: cannot write /proc/mine/pyproject.toml: No such file" in done.err
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
