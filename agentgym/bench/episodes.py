@@ -33,9 +33,11 @@ async def record(config: EnvConfig, sandboxes: "Sandboxes | None") -> list[Episo
     """Let chance play a few tasks, for at most a moment.
 
     Raises:
-        EnvError: an episode ended by a fault.
+        EnvError: there is no task, or an episode ended by a fault.
     """
     tasks = first_tasks(config, config.held_out_split, number=_MAX_EPISODES)
+    if not tasks:
+        raise EnvError(f"{config.id} cannot be measured: {config.held_out_split!r} has no task")
     jobs = make_jobs(tasks, group_size=1, run_seed=0, prefix="bench", env=config.id)
     episodes: list[Episode] = []
     began, steps = time.perf_counter(), 0

@@ -27,6 +27,7 @@ def test_an_environment_without_a_framework_of_its_own_is_measured_alone(tmp_pat
     file = tmp_path / "tiny.py"
     file.write_text(
         "import agentgym as ag\n@ag.env('me/Yes-v0')\ndef tasks():\n    yield ag.Task('Say yes.')\n"
+        "@tasks.reward\ndef polite(transcript, task):\n    return 1.0\n"
     )
     rows = bench_env(Case(str(file)), seconds=0, concurrency=[1, 3])
     assert [(row.framework, row.concurrency) for row in rows] == [

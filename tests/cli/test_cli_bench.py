@@ -17,6 +17,15 @@ def test_bench_shows_the_share_of_the_framework_itself(agentgym) -> None:
     assert not lines[1][-1].endswith("%")
 
 
+def test_bench_refuses_an_environment_without_tasks(agentgym, tmp_path) -> None:
+    (tmp_path / "bare.py").write_text(
+        "import agentgym as ag\n\n@ag.env('me/Bare-v0')\ndef tasks():\n    return []\n"
+    )
+    done = agentgym("bench", "env", "bare.py", "--seconds", "0")
+    assert done.code == 1
+    assert done.err == "error: me/Bare-v0 cannot be measured: 'train' has no task\n"
+
+
 def test_bench_refuses_an_unknown_environment(agentgym) -> None:
     done = agentgym("bench", "env", "agentgym/KeyDoor-v1")
     assert done.code == 2
