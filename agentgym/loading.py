@@ -232,7 +232,9 @@ def _load_module(path: Path) -> ModuleType:
     try:
         source = path.read_bytes()
     except OSError as error:
-        hint = _nearest_file(path) or "a path is taken from the current folder"
+        elsewhere = "put it there, or a link to where it is now"
+        hint = elsewhere if path.is_absolute() else "a path is taken from the current folder"
+        hint = _nearest_file(path) or hint
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint=hint) from error
     path = path.resolve()
     key = hashlib.blake2b(bytes(path) + b"\0" + source, digest_size=6).hexdigest()

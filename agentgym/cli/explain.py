@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,7 +63,7 @@ def _split(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
         return None, None, []
     key, equals, kind = words[0].partition("=")
     is_kind = bool(equals) and key.endswith(".name")
-    if key.endswith(".toml") or not _KEY.fullmatch(key) or (equals and not is_kind):
+    if key.endswith((".toml", ".py")) or not _KEY.fullmatch(key) or (equals and not is_kind):
         return None, None, list(words)
     section = key.removesuffix(".name") if is_kind else key
     return section.replace("[]", ""), kind if is_kind else None, list(words[1:])
@@ -130,6 +131,7 @@ def _of_kind(found: "Sequence[Entry]", key: str, kind: str) -> "list[Entry]":
 def _unknown(key: str, known: "Sequence[Entry]", *, with_env: bool) -> Exception:
     from agentgym.config.layers import dotted
     from agentgym.config.schema import closest_key
+    from agentgym.env import EnvConfig
     from agentgym.errors import ConfigError
 
     if key.startswith("env.") and not with_env:
@@ -137,7 +139,12 @@ def _unknown(key: str, known: "Sequence[Entry]", *, with_env: bool) -> Exception
             f"which keys there are beside `env.id` depends on the environment: `{key}`",
             hint=f"agentgym config explain {key} ENV",
         )
-    close = closest_key(tuple(key.split(".")), [entry.path for entry in known])
+    if Path(key).is_dir():
+        return ConfigError(
+            f"unknown key `{key}`", hint=f"a key comes first: agentgym config explain env {key}"
+        )
+    every_env = [] if with_env else [("env", name) for name in EnvConfig.model_fields]
+    close = closest_key(tuple(key.split(".")), [*(entry.path for entry in known), *every_env])
     hint = f"did you mean `{dotted(close)}`?" if close else "agentgym config explain lists all"
     return ConfigError(f"unknown key `{key}`", hint=hint)
 

@@ -164,7 +164,19 @@ def resolve_words(words: Sequence[str]) -> Resolved[RunConfig]:
         ConfigError: as `resolve`.
     """
     files = [word for word in words if "=" not in word]
+    for file in files:
+        _refuse_other(file)
     return resolve(RunConfig, files, [word for word in words if "=" in word])
+
+
+def _refuse_other(word: str) -> None:
+    """Refuse what stands where a TOML file should and is something else that we know."""
+    if (Path(word) / "run.json").is_file():
+        hint = f"its configuration: {Path(word) / 'config.toml'}"
+        raise ConfigError(f"{word} is a run directory", hint=hint)
+    if _looks_like_env(word) and (word.endswith(".py") or not Path(word).is_file()):
+        hint = f"an environment is given as env.id={word}"
+        raise ConfigError(f"{word!r} is no configuration file", hint=hint)
 
 
 def resolve_refs(refs: Sequence[str], overrides: Sequence[str] = ()) -> Resolved[RunConfig]:

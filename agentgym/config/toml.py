@@ -102,7 +102,8 @@ def _read_text(file: str | Path) -> str:
         hint = "give the path of a TOML file; keys and defaults: agentgym config show env.id=ENV"
         raise ConfigError(f"no configuration file {str(file)!r}", hint=hint) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration file {str(file)!r}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"cannot read the configuration file {str(file)!r}: {reason}") from error
 
 
 def _locate(file: str | Path, message: str, text: str) -> str:

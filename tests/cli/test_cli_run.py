@@ -134,6 +134,12 @@ def test_an_environment_in_a_file_runs_and_replays_from_anywhere(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert agentgym("replay", "../r", "--verify").code == 0
+    (tmp_path / "mine.py").rename(tmp_path / "theirs.py")
+    done = agentgym("replay", "../r", "--verify")
+    assert done.code == 2
+    assert f"cannot read {tmp_path}/mine.py: No such file" in done.err
+    assert "hint: put it there, or a link to where it is now" in done.err
+    assert agentgym("show", "../r").code == 0
 
 
 def test_show_lists_the_last_episodes_and_opens_one(agentgym) -> None:

@@ -11,6 +11,7 @@ from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
 from agentgym.trainers.credit import CREDITS
 
+KEYDOOR = "agentgym/KeyDoor-v0"
 CODE = "agentgym/Code-v0"
 GATED = ("shaping.name=gated", 'shaping.levels=["low", "high"]')
 
@@ -94,6 +95,28 @@ def test_an_environment_must_be_named() -> None:
         resolve_words(["trian.steps=1"])
     with pytest.raises(ConfigError, match=r"`env\.id` is missing"):
         resolve_words(["env.tier=easy"])
+
+
+@pytest.mark.parametrize(
+    ("word", "told", "hint"),
+    [
+        ("mine.py", "'mine.py' is no configuration file", "given as env.id=mine.py"),
+        (KEYDOOR, f"{KEYDOOR!r} is no configuration file", f"given as env.id={KEYDOOR}"),
+        ("done", "done is a run directory", "its configuration: done/config.toml"),
+        (".", "cannot read the configuration file '.': Is a directory", ""),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file_is_told_where_it_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, told: str, hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "run.json").touch()
+    with pytest.raises(ConfigError) as error:
+        resolve_words([word, "seed=1"])
+    assert told in str(error.value)
+    assert hint in str(error.value.hint)
 
 
 def test_a_file_is_kept_by_its_absolute_path(
