@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -39,7 +39,8 @@ def output_file(out: str, *, force: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def check_output(out: str, *, force: bool) -> None:

@@ -60,7 +60,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_error(error: OSError, *, path: Path, size: int) -> StoreError:
-    """Say what could not be written, how much of it, and what to do."""
+    """Say what could not be written, how much of it (0: nothing yet), and what to do."""
     kept = "nothing recorded earlier is lost"
     if error.errno in _FULL:
         return StoreError(
@@ -72,6 +72,8 @@ def write_error(error: OSError, *, path: Path, size: int) -> StoreError:
             f"file size limit reached: {size} bytes did not fit into {path}",
             hint=f"raise the limit (`ulimit -f`) and resume; {kept}",
         )
+    if not size:
+        return StoreError(f"cannot write {path}: {error.strerror}")
     return StoreError(f"cannot write {path} ({size} bytes): {error.strerror}", hint=kept)
 
 

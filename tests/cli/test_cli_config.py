@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,19 @@ def test_what_cannot_be_explained_is_named_with_what_to_do(
     assert (done.code, done.out) == (2, "")
     assert error in done.err.splitlines()[0]
     assert hint in done.err
+
+
+@pytest.mark.sandbox
+def test_a_file_system_that_is_read_only_is_named(tmp_path: Path) -> None:
+    words = ["-m", "agentgym", "config", "schema", KEYDOOR, "-o", f"{tmp_path}/s.json"]
+    done = subprocess.run(
+        ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"error: cannot write {tmp_path}/s.json: Read-only file system" in done.stderr
 
 
 def test_the_schema_goes_to_stdout_or_into_a_file(agentgym, tmp_path: Path) -> None:
