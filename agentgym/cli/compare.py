@@ -9,7 +9,16 @@ import typer
 
 from agentgym.cli.curves import worth_showing
 from agentgym.cli.options import Json
-from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint, sparkline
+from agentgym.cli.output import (
+    counted,
+    echo,
+    echo_json,
+    echo_table,
+    note,
+    one_line,
+    paint,
+    sparkline,
+)
 
 if TYPE_CHECKING:
     from agentgym.store.run import Run
@@ -288,7 +297,7 @@ def _terms(run: "Run", episodes: "Sequence[Played]", by: str) -> list[float]:
 def _print(report: dict[str, Any]) -> None:
     for name in "ab":
         side = report[name]
-        count = f"{side['episodes']} episodes: " if side["episodes"] else ""
+        count = f"{counted(side['episodes'], 'episode')}: " if side["episodes"] else ""
         head = paint(f"{name.upper()}  {side['run']}", "bold")
         echo(f"{head}  {_policy(side)}  {count}{side['which']}")
     if report["differences"]:
@@ -321,10 +330,11 @@ def _print_differences(report: dict[str, Any]) -> None:
     echo_table(("", "A", "B", "B - A", "95 % interval"), rows)
     echo()
     if not report["paired"]:
-        echo(f"{report['tasks'][0]} and {report['tasks'][1]} tasks, unpaired")
+        echo(f"{report['tasks'][0]} and {counted(report['tasks'][1], 'task')}, unpaired")
         return
     echo(
-        f"{report['pairs']} pairs of {report['tasks'][0]} tasks; by {report['by']} B is above A in "
+        f"{counted(report['pairs'], 'pair')} of {counted(report['tasks'][0], 'task')}; "
+        f"by {report['by']} B is above A in "
         f"{report['wins']}, equal in {report['ties']}, below in {report['losses']}"
     )
     echo(

@@ -10,7 +10,7 @@ import typer
 
 from agentgym.cli.options import RunDir
 from agentgym.cli.outfile import Force, output_file
-from agentgym.cli.output import note
+from agentgym.cli.output import counted, note
 
 if TYPE_CHECKING:
     from agentgym.store.episodes import EpisodeHead
@@ -193,7 +193,8 @@ def _report(run: "Run", out: str, written: int, left_out: Counter[str]) -> None:
     if warning := unfinished(run):
         note(f"warning: {warning}")
     others = f"; left out: {_told(left_out)}" if left_out else ""
-    note(f"{written} episodes written to {'stdout' if out == '-' else out}{others}")
+    where = "stdout" if out == "-" else out
+    note(f"{counted(written, 'episode')} written to {where}{others}")
 
 
 def _told(left_out: Counter[str]) -> str:

@@ -47,18 +47,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("envs")(envs.envs)
-app.command("new")(new.new)
-app.command("check")(check.check)
-app.command("play")(play.play)
-app.command("run")(run.run)
-app.command("train")(train.train)
+app.command("envs", epilog="Example: agentgym envs agentgym/KeyDoor-v0")(envs.envs)
+app.command("new", epilog="Example: agentgym new my-env --stateful")(new.new)
+app.command("check", epilog="Example: agentgym check calc.py env.max_turns=5 --strict")(check.check)
+app.command("play", epilog="Example: agentgym play agentgym/Calculator-v0 env.tier=hard --task 3")(
+    play.play
+)
+app.command(
+    "run", epilog="Example: agentgym run agentgym/KeyDoor-v0 env.tier=hard -m scripted:random -n 20"
+)(run.run)
+app.command(
+    "train", epilog="Example: agentgym train examples/keydoor.toml credit.name=salt out=runs/salt"
+)(train.train)
 app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
 app.command("show")(show.show)
 app.command("replay")(replay.replay)
-app.command("compare")(compare.compare)
-app.command("export")(export.export)
+app.command("compare", epilog="Example: agentgym compare runs/short runs/long --by valid")(
+    compare.compare
+)
+app.command(
+    "export", epilog="Example: agentgym export runs/keydoor --messages --successes -o moves.jsonl"
+)(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

@@ -80,6 +80,15 @@ def short_path(text: str) -> str:
     return one_line(text.removeprefix(here))
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many there are of what.
+
+    >>> counted(1, "episode"), counted(2, "episode")
+    ('1 episode', '2 episodes')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def one_line(text: str, limit: int | None = None) -> str:
     """Make text harmless and fit for a cell."""
     flat = safe(" ".join(text.split()))

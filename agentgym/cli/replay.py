@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.output import echo, echo_json, one_line, paint, run_aside
+from agentgym.cli.output import counted, echo, echo_json, one_line, paint, run_aside
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
@@ -117,6 +117,6 @@ def _print(report: dict[str, Any]) -> None:
     for each in report["unverifiable"]:
         echo(f"{each['id']} unverifiable: {one_line(each['reason'], 160)}")
     echo(
-        f"{report['episodes']} episodes: {report['equal']} equal, "
+        f"{counted(report['episodes'], 'episode')}: {report['equal']} equal, "
         f"{len(report['different'])} different, {len(report['unverifiable'])} unverifiable"
     )

@@ -8,7 +8,16 @@ import typer
 
 from agentgym.cli.messages import show_message
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.output import echo, echo_json, echo_table, one_line, paint, short_path, sparkline
+from agentgym.cli.output import (
+    counted,
+    echo,
+    echo_json,
+    echo_table,
+    one_line,
+    paint,
+    short_path,
+    sparkline,
+)
 
 if TYPE_CHECKING:
     from agentgym.store.episodes import EpisodeHead
@@ -76,8 +85,8 @@ def _show_run(run: "Run", *, last: int, end: str | None, json: bool) -> None:
     echo(one_line(" ".join(info["command"])))
     for name, values in metrics.items():
         echo(f"{name:<16} {sparkline(_scaled(values))}  {values[0]:.3g} to {values[-1]:.3g}")
-    counted = "  ".join(f"{name} {count}" for name, count in ends.most_common())
-    echo(f"{len(heads)} episodes  {counted}".rstrip())
+    listed = "  ".join(f"{name} {count}" for name, count in ends.most_common())
+    echo(f"{counted(len(heads), 'episode')}  {listed}".rstrip())
     if chosen:
         echo()
         echo_table(

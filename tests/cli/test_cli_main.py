@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from agentgym.cli import main as cli_main
 from agentgym.cli.output import one_line, paint, safe, sparkline
@@ -33,6 +34,16 @@ def test_every_command_explains_itself(agentgym, command: str) -> None:
     assert done.code == 0
     assert f"agentgym {command}" in done.out
     assert done.err == ""
+
+
+def test_examples_in_the_help_are_command_lines_that_can_be_typed() -> None:
+    commands = typer.main.get_command(cli_main.app).commands
+    examples = [each.epilog.removeprefix("Example: ") for each in commands.values() if each.epilog]
+    assert len(examples) >= 8
+    for example in examples:
+        program, name, *words = example.split()
+        assert program == "agentgym"
+        commands[name].make_context(name, words)  # refuses what it does not know
 
 
 def test_the_version_and_an_empty_command_line(agentgym) -> None:
