@@ -109,9 +109,9 @@ def is_formula(text: str) -> bool:
         return False
     try:
         tree = ast.parse(text, mode="eval")
+        return all(_is_arithmetic(node) for node in ast.walk(tree)) and _tower(tree) <= _MAX_TOWER
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return all(_is_arithmetic(node) for node in ast.walk(tree)) and _tower(tree) <= _MAX_TOWER
 
 
 def _is_arithmetic(node: ast.AST) -> bool:
@@ -130,9 +130,11 @@ def _is_arithmetic(node: ast.AST) -> bool:
 
 def _is_small(exponent: ast.AST) -> bool:
     return all(
-        not isinstance(node, ast.Constant) or abs(node.value) <= _MAX_EXPONENT  # type: ignore[arg-type]
+        abs(node.value) <= _MAX_EXPONENT
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+        else not isinstance(node, ast.Mult | ast.Pow)
         for node in ast.walk(exponent)
-    ) and not any(isinstance(node, ast.Mult | ast.Pow) for node in ast.walk(exponent))
+    )
 
 
 def _tower(node: ast.AST) -> int:

@@ -150,7 +150,7 @@ class TextWorldEnv(Env):
         """Identify the state by all facts that hold and the score; else the last observation."""
         if self._state.facts is None:
             return None
-        return digest(self._task.id, sorted(map(str, self._state.facts)), self._state.score)
+        return digest(self._task.id, sorted(map(str, self._state.facts)), self._state.score or 0)
 
     def actions(self) -> Sequence[str]:
         """Return the admissible commands, where the game knows them."""
