@@ -1,17 +1,15 @@
 """An environment of Gymnasium, played in text."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import count
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
-from agentgym.envs.gymnasium.game import Game, Kind, View, give_back, plan, take
+from agentgym.envs.gymnasium.game import Game, Games, View, games_of, said
 from agentgym.envs.gymnasium.views import is_minigrid, minigrid_key
 from agentgym.errors import TaskError
 from agentgym.types import OUTCOME, Message, Task
@@ -66,13 +64,13 @@ class GymnasiumConfig(EnvConfig):
         """Make one environment."""
         return GymnasiumEnv(self)
 
-    def kind(self) -> Kind:
-        """Return which games it plays."""
+    def games(self) -> Games:
+        """Return what it plays."""
         if self.kwargs is None:
             kwargs = _DEFAULT_KWARGS.get(self.env, "{}")
         else:
             kwargs = json.dumps(self.kwargs, sort_keys=True)
-        return Kind(self.env, kwargs, self.view, self.actions, os.getpid())
+        return games_of(self.env, kwargs, self.view, self.actions)
 
 
 class GymnasiumEnv(Env):
@@ -81,8 +79,8 @@ class GymnasiumEnv(Env):
     inline: ClassVar[bool] = True  # cheaper than a thread, and some want to stay on theirs
 
     def __init__(self, config: GymnasiumConfig) -> None:
-        self._config = config
-        self._kind = config.kind()
+        self._games = config.games()
+        self._invalid_reward = config.invalid_reward
         self._game: Game | None = None
 
     def reset(self, task: Task, *, seed: int) -> Reset:
@@ -93,17 +91,17 @@ class GymnasiumEnv(Env):
                 f"task {task.id} has no seed in its payload",
                 hint="take tasks from GymnasiumConfig().tasks(split)",
             )
-        self._game = game = take(self._kind)
-        self._step, self._observe, self._parse = game.env.step, game.observe, game.actions.parse
+        self._game = game = self._games.take()
+        self._step, self._show, self._parse = game.env.step, game.show, game.actions.parse
         try:
             observation, _ = game.env.reset(seed=number)
         except BaseException:
             self._drop()
             raise
-        self._text = text = game.observe(observation)
+        self._shown = shown = game.show(observation)
         if game.has_mission:
-            text = f"{observation['mission']}.\n{text}"
-        return Reset((game.rules, _said(text)[0]))
+            shown = said(f"{observation['mission']}.\n{shown[0].content}")
+        return Reset((game.rules, *shown))
 
     def step(self, message: Message) -> EnvStep:
         """Take an action; any other text costs a turn."""
@@ -115,14 +113,14 @@ class GymnasiumEnv(Env):
         except BaseException:
             self._drop()
             raise
-        self._text = text = self._observe(observation)
+        self._shown = shown = self._show(observation)
         terms = {OUTCOME: float(reward), "valid": 1.0}
-        return EnvStep(_said(text), terms, bool(terminated), bool(truncated))
+        return EnvStep(shown, terms, bool(terminated), bool(truncated))
 
     def close(self) -> None:
         """Leave the game to the next episode."""
         if self._game is not None:
-            give_back(self._kind, self._game)
+            self._games.give_back(self._game)
             self._game = None
 
     def state_key(self) -> str | None:
@@ -140,7 +138,7 @@ class GymnasiumEnv(Env):
 
     def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
         """Return the best player of an environment that says how it works, as toy text does."""
-        best = plan(self._kind) if level == "expert" else None
+        best = self._games.best_actions if level == "expert" else None
         if best is None:
             return super().expert(task, seed=seed, level=level)
         game = self._played
@@ -157,8 +155,8 @@ class GymnasiumEnv(Env):
 
     def _refuse(self) -> EnvStep:
         """Answer what is no action; it costs a turn, and as much as a step does."""
-        game, cost = self._played, self._config.invalid_reward
-        text = f"That is no action. Answer with {game.actions.told}.\n{self._text}"
+        game, cost = self._played, self._invalid_reward
+        text = f"That is no action. Answer with {game.actions.told}.\n{self._shown[0].content}"
         reward = game.invalid_reward if cost is None else cost
         return EnvStep((Message("user", text),), {OUTCOME: reward, "valid": 0.0})
 
@@ -166,9 +164,3 @@ class GymnasiumEnv(Env):
         """Throw a game away whose state nobody knows."""
         game, self._game = self._played, None
         game.env.close()
-
-
-@lru_cache(maxsize=1 << 12)
-def _said(text: str) -> tuple[Message, ...]:
-    """Return an observation; games repeat themselves, and a message never changes."""
-    return (Message("user", text),)

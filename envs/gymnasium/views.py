@@ -30,7 +30,6 @@ You are ^ and look up, whatever the compass says. The drawing is what you see fr
 . free, # wall, D door, K key, B ball, X box, G goal, ~ lava, ? unseen."""
 
 
-@lru_cache(maxsize=1 << 12)
 def picture(text: str) -> str:
     r"""Return what an environment drew for a terminal, with its colours as tags.
 

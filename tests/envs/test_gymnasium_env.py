@@ -13,7 +13,6 @@ import agentgym.gym
 from agentgym.check import check_env
 from agentgym.env import first_tasks
 from agentgym.envs.gymnasium import GymnasiumConfig
-from agentgym.envs.gymnasium.game import take
 from agentgym.envs.gymnasium.planning import best_actions
 from agentgym.envs.gymnasium.spaces import actions_of, reader_of
 from agentgym.envs.gymnasium.views import picture
@@ -137,7 +136,7 @@ async def test_rewards_and_ends_are_those_of_the_environment_itself(env: str) ->
     kwargs = {"is_slippery": True} if env == "FrozenLake-v1" else {}
     for trajectory in await played("scripted:random", env=env, kwargs=kwargs, max_turns=30):
         native = gymnasium.make(env, **kwargs)
-        parse = take(GymnasiumConfig(env=env, kwargs=kwargs).kind()).actions.parse
+        parse = GymnasiumConfig(env=env, kwargs=kwargs).games().take().actions.parse
         native.reset(seed=trajectory.task.payload["seed"])
         for step in trajectory.steps:
             _, reward, terminated, truncated, _ = native.step(parse(step.message.content))

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from agentgym.bench.natives import Native, Play
 from agentgym.env import EnvConfig
 from agentgym.envs.gymnasium import GymnasiumConfig
-from agentgym.envs.gymnasium.game import take
 from agentgym.types import Message, Task
 
 
 def native(config: EnvConfig) -> Native:
     """Play without agentgym; where the adapter shows a picture, the picture is drawn here, too."""
     assert isinstance(config, GymnasiumConfig)
-    game = take(config.kind())
+    game = config.games().take()
     env, parse = game.env, game.actions.parse
     draws = env.render_mode == "ansi"
 
