@@ -1,6 +1,7 @@
 """`agentgym new`: the package of an environment, ready to install, check and publish."""
 
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -85,7 +86,7 @@ def _write(path: Path, text: str) -> None:
 
 def _check_names(package: str, id_: str | None) -> None:
     import keyword
-    from importlib.util import find_spec
+    from importlib.machinery import PathFinder
 
     if not _NAME.fullmatch(package):
         raise ConfigError(
@@ -93,9 +94,10 @@ def _check_names(package: str, id_: str | None) -> None:
             hint="lower case letters, digits and single dashes, such as my-env",
         )
     module = package.replace("-", "_")
-    found = find_spec(module)
+    found = PathFinder.find_spec(module)
     is_there = found is not None and found.origin is not None  # a mere folder has none
-    if is_there or keyword.iskeyword(module) or module in ("tests", "gymnasium"):
+    is_taken = is_there or module in sys.stdlib_module_names or module in ("tests", "gymnasium")
+    if is_taken or keyword.iskeyword(module):
         raise ConfigError(f"the module {module!r} would hide another", hint=f"try {package}-env")
     if id_ is not None and not _ID.fullmatch(id_):
         raise ConfigError(f"{id_!r} is no id of an environment", hint="write --id me/Name-v0")
