@@ -190,7 +190,9 @@ def _block() -> Iterator[str]:
 @contextmanager
 def _ctrl_c_raises() -> Iterator[None]:
     """Let Ctrl-C interrupt `input`: asyncio's own handler would only set a flag."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,30 +119,72 @@ def test_a_task_is_chosen_by_number_or_id(process) -> None:
     assert process("show", "run", "play", "--json").json["task"] == task
 
 
-@pytest.mark.slow
-def test_ctrl_c_while_asked_leaves_with_130_and_says_what_became_of_it(tmp_path: Path) -> None:
+@pytest.fixture
+def heeded_sigint() -> Iterator[None]:
+    """Children inherit that SIGINT is ignored, as it is where this runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def _play_in_a_terminal(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     main, side = pty.openpty()
     words = [sys.executable, "-m", "agentgym", "play", CALC, "-o", "run"]
     child = subprocess.Popen(
-        words, cwd=tmp_path, stdin=side, stdout=side, stderr=subprocess.PIPE, start_new_session=True
+        words, cwd=folder, stdin=side, stdout=side, stderr=subprocess.PIPE, start_new_session=True
     )
     os.close(side)
+    return child, main
+
+
+def _await_prompt(main: int) -> None:
     seen = b""
     deadline = time.monotonic() + 60
     while b"1/16>" not in seen and time.monotonic() < deadline:
         if select.select([main], [], [], 1.0)[0]:
             seen += os.read(main, 4096)
-    os.killpg(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=30)
+    assert b"1/16>" in seen
+
+
+def _press_ctrl_c(child: subprocess.Popen[bytes]) -> bytes:
+    """Again if need be: Python's `input` misses a signal between its prompt and its wait."""
+    for _ in range(10):
+        os.killpg(child.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            return child.communicate(timeout=3)[1]
+    child.kill()
+    child.communicate()
+    pytest.fail("ten times Ctrl-C did not end it")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("heeded_sigint")
+def test_ctrl_c_while_asked_leaves_with_130_and_says_what_became_of_it(tmp_path: Path) -> None:
+    child, main = _play_in_a_terminal(tmp_path)
+    _await_prompt(main)
+    err = _press_ctrl_c(child)
     os.close(main)
     assert child.returncode == 130
-    assert b"1/16>" in seen
     assert err.split(b"\n") == [
         b"",
         b"the episode had not ended and is not recorded",
         b"interrupted",
         b"",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("heeded_sigint")
+def test_where_ctrl_c_is_ignored_it_stays_ignored(tmp_path: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child, main = _play_in_a_terminal(tmp_path)
+    _await_prompt(main)
+    os.killpg(child.pid, signal.SIGINT)
+    os.write(main, b"\x04")  # the end of the input
+    _, err = child.communicate(timeout=30)
+    os.close(main)
+    assert child.returncode == 0
+    assert b"interrupted" not in err
 
 
 SCHEMA = {
