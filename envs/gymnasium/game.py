@@ -107,7 +107,7 @@ def _new(games: Games) -> Game:
         show = lambda observation: said(tell(observation))  # noqa: E731
     elif view == "ansi":
         env = _drawing(games, env)
-        show = _picture_of(env.render)
+        show = _picture_of(_drawer(env).render)
     else:
         show = _values_of(env.observation_space)
         rules = "" if can_draw else rules  # they speak of the picture
@@ -134,6 +134,16 @@ def _values_of(space: Any) -> Callable[[Any], tuple[Message, ...]]:
     parts = space.spaces if isinstance(space, spaces.Tuple) else (space,)
     is_hashable = all(isinstance(part, spaces.Discrete) for part in parts)
     return lru_cache(maxsize=1 << 12)(show) if is_hashable else show
+
+
+def _drawer(env: Any) -> Any:
+    """Return what draws, below the layers that only pass on what it drew."""
+    from gymnasium.core import Wrapper
+    from gymnasium.wrappers import OrderEnforcing
+
+    while isinstance(env, Wrapper) and type(env).render in (Wrapper.render, OrderEnforcing.render):
+        env = env.env
+    return env
 
 
 def _drawing(games: Games, env: Any) -> Any:

@@ -169,6 +169,25 @@ def test_the_lake_is_a_picture_and_the_actions_have_names() -> None:
     assert env.state_key() == "4"
 
 
+class Framed(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Draws something of its own around what is inside."""
+
+    def render(self) -> Any:
+        return f"[{self.env.render()}]"
+
+
+def test_a_wrapper_that_draws_is_heeded() -> None:
+    frame = gymnasium.envs.registration.WrapperSpec("Framed", f"{__name__}:Framed", {})
+    lake = gymnasium.spec("FrozenLake-v1").entry_point
+    gymnasium.register("tests/Framed-v0", lake, additional_wrappers=(frame,))
+    try:
+        _, seen = opened(env="tests/Framed-v0")
+    finally:
+        gymnasium.registry.pop("tests/Framed-v0")
+    assert seen.startswith("[")
+    assert seen.endswith("]")
+
+
 @pytest.mark.parametrize("text", ["", "jump", "4", "-1", "0.5", "٣", "left right", "9" * 5000])
 def test_what_is_no_action_is_answered_and_changes_nothing(text: str) -> None:
     env, seen = opened()
