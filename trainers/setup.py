@@ -186,7 +186,7 @@ def _texts(trajectory: Trajectory) -> Iterator[str]:
 def _argument_texts(arguments: str) -> Iterator[str]:
     try:
         values = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = arguments
     for value in values.values() if isinstance(values, dict) else [values]:
         yield value if isinstance(value, str) else json.dumps(value)

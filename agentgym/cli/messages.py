@@ -28,17 +28,19 @@ def _arguments(text: str) -> str:
 
     try:
         values = json.loads(text)
-    except ValueError:
+        if not isinstance(values, dict):
+            return safe(text)
+        return " ".join(_argument(name, value) for name, value in values.items())
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply to be read or written
         return safe(text)
-    if not isinstance(values, dict):
-        return safe(text)
-    parts = [
-        f"\n    {one_line(name)}:\n{_indented(value, 6)}"
-        if isinstance(value, str) and "\n" in value
-        else f"{one_line(name)}={safe(json.dumps(value, ensure_ascii=False))}"
-        for name, value in values.items()
-    ]
-    return " ".join(parts)
+
+
+def _argument(name: str, value: object) -> str:
+    import json
+
+    if isinstance(value, str) and "\n" in value:
+        return f"\n    {one_line(name)}:\n{_indented(value, 6)}"
+    return f"{one_line(name)}={safe(json.dumps(value, ensure_ascii=False))}"
 
 
 def _indented(text: str, width: int = 2) -> str:

@@ -102,14 +102,22 @@ class Person(Policy):
             name, _, rest = part.removeprefix("/").partition(" ")
             if name not in known:
                 raise Mistyped(f"there is no tool {name!r}; /tools lists them, /help says more")
-            arguments = to_arguments(rest.strip(), known[name].parameters)
+            try:
+                arguments = to_arguments(rest.strip(), known[name].parameters)
+            except RecursionError:
+                raise Mistyped(f"the arguments of /{name} are nested too deeply") from None
             yield ToolCall(name, arguments, f"call_{self._turn}_{number}")
 
     def _tell_hint(self, messages: Sequence[Message]) -> None:
-        script = self._hint()
-        if script is None:
+        try:
+            script = self._hint()
+            said = script(messages) if script is not None else None
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise Mistyped(f"the expert has no answer; it raised {reason}") from error
+        if said is None:
             raise Mistyped("this environment has no expert")
-        show_message(script(messages), "the expert would say")
+        show_message(said, "the expert would say")
 
 
 def to_arguments(text: str, schema: Mapping[str, Any]) -> str:

@@ -133,7 +133,7 @@ def _print_episode(trajectory: Trajectory) -> None:
 def _code(arguments: str) -> str:
     try:
         return str(json.loads(arguments).get("code", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, RecursionError, AttributeError):
         return arguments
 
 

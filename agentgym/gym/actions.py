@@ -8,6 +8,7 @@ these forms; the forms of the OpenAI API are read, too:
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from agentgym.types import Message, ToolCall
@@ -22,14 +23,10 @@ def to_message(text: str, *, has_tools: bool = True) -> Message:
     '4'
     """
     if has_tools and text.lstrip().startswith("{"):
-        try:
+        with suppress(ValueError, RecursionError):
             found = json.loads(text)
-        except (ValueError, RecursionError):
-            found = None
-        calls = _calls(found)
-        if calls:
-            content = found.get("content") or ""
-            return Message("assistant", content, tool_calls=calls)
+            if calls := _calls(found):
+                return Message("assistant", found.get("content") or "", tool_calls=calls)
     return Message("assistant", text)
 
 

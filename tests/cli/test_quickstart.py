@@ -57,3 +57,8 @@ def test_an_earlier_quickstart_is_kept_or_continued(
     assert quickstart.quickstart([]) == 130
     assert called == [command]
     assert Path("runs/quickstart-2/run.json").is_file() == (status == "finished")
+
+
+@pytest.mark.parametrize("arguments", ["[" * 100_000, "[1", "[1]"])
+def test_arguments_without_code_are_shown_as_they_are(arguments: str) -> None:
+    assert quickstart._code(arguments) == arguments

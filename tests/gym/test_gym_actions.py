@@ -64,3 +64,11 @@ def test_the_openai_shape_is_read_and_broken_arguments_are_kept() -> None:
     message = to_message(json.dumps({"content": None, "tool_calls": [call]}))
     assert message.tool_calls == (ToolCall("run", '{"a": ', "abc"),)
     assert to_message(to_text(message)).tool_calls[0].arguments == '{"a": '
+
+
+def test_a_text_nested_too_deeply_is_a_plain_message() -> None:
+    for depth in (*range(800, 1000), 100_000):  # somewhere JSON can be read but not written again
+        text = '{"name": "f", "arguments": {"a": ' + "[" * depth + "]" * depth + "}}"
+        message = to_message(text)
+        assert message.tool_calls or message.content == text
+    assert not message.tool_calls
