@@ -193,6 +193,15 @@ def first_tasks(config: EnvConfig, split: str, *, number: int) -> list[Task]:
     return list(islice(tasks_of(config, split), number))
 
 
+def add_terms(terms: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    """Return the sums of reward terms, by name.
+
+    >>> add_terms({"outcome": 0.25, "score": 1.0}, {"outcome": 0.5})
+    {'outcome': 0.75, 'score': 1.0}
+    """
+    return {**terms, **{name: terms.get(name, 0.0) + value for name, value in more.items()}}
+
+
 def action_key(message: Message) -> str:
     """Return canonical JSON of the tool calls, else the text with its whitespace normalised.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 from pydantic import ValidationError
 
-from agentgym.env import Env, EnvConfig, EnvStep, Reset
+from agentgym.env import Env, EnvConfig, EnvStep, Reset, add_terms
 from agentgym.envs import ENVS
 from agentgym.errors import AgentGymError, ConfigError, EnvError, boundary
 from agentgym.gym import loop
@@ -128,7 +128,7 @@ class TextEnv(gymnasium.Env[str, str]):
         terms, terminated, truncated = dict(answer.reward), answer.terminated, answer.truncated
         if not (terminated or truncated) and self._turns >= self.config.max_turns:
             truncated = True
-            terms |= self._call(env, env.truncate)
+            terms = add_terms(terms, self._call(env, env.truncate))
         info = self._info(env, answer.messages, terms)
         if terminated or truncated:
             self._end_episode()

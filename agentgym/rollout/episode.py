@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from agentgym.env import Env, EnvConfig, EnvStep, Reset
+from agentgym.env import Env, EnvConfig, EnvStep, Reset, add_terms
 from agentgym.errors import (
     AgentGymError,
     BudgetError,
@@ -186,7 +186,7 @@ async def _play(
         trajectory.end, trajectory.reason = "truncated", "max_turns"
     if trajectory.steps:
         last = trajectory.steps[-1]
-        last.reward_terms |= await _truncate(env, deadlines)
+        last.reward_terms = add_terms(last.reward_terms, await _truncate(env, deadlines))
 
 
 async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:

@@ -261,8 +261,8 @@ def test_max_turns_truncate_and_the_last_terms_count() -> None:
     env.reset()
     steps = [env.step("on") for _ in range(3)]
     assert [step[3] for step in steps] == [False, False, True]
-    assert steps[-1][1] == 0.75
-    assert steps[-1][4]["reward_terms"] == {"outcome": 0.75, "other": 1.0}
+    assert steps[-1][1] == 1.0
+    assert steps[-1][4]["reward_terms"] == {"outcome": 1.0, "other": 1.0}
 
 
 def test_every_episode_is_closed_once() -> None:

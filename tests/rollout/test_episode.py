@@ -64,6 +64,16 @@ class KeylessAction(Counter):
         raise KeyError("action")
 
 
+class Tally(Counter):
+    """Pays for every step, and once more where a limit ends the episode."""
+
+    async def step(self, message: Message) -> EnvStep:
+        return EnvStep((Message("user", "on"),), {"outcome": 0.25, "steps": 1.0})
+
+    def truncate(self) -> dict[str, float]:
+        return {"outcome": 0.5, "cut": 1.0}
+
+
 class Flat(Counter):
     def reset(self, task: Task, *, seed: int) -> Reset:
         self.task = task
@@ -140,6 +150,18 @@ async def test_max_turns_truncates() -> None:
 async def test_a_full_context_truncates() -> None:
     trajectory = await play("a")
     assert (trajectory.end, trajectory.reason) == ("truncated", "context")
+
+
+@pytest.mark.parametrize("max_turns", [2, 9])
+async def test_the_terms_of_a_truncation_are_added_to_those_of_the_last_step(
+    max_turns: int,
+) -> None:
+    trajectory = await play("a", "b", kind=Tally, max_turns=max_turns)
+    terms = [step.reward_terms for step in trajectory.steps]
+    assert terms == [
+        {"outcome": 0.25, "steps": 1.0},
+        {"outcome": 0.75, "steps": 1.0, "cut": 1.0},
+    ]
 
 
 @pytest.mark.parametrize(
