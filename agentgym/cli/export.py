@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,8 +106,9 @@ def _lines(
     from agentgym.renderers.examples import to_example, to_line
     from agentgym.store.episodes import read_episode, read_heads
 
-    why_not = _judge(run, filters)
-    for head in read_heads(run.root):
+    heads = list(read_heads(run.root))  # once: of a run that is being written there may be more
+    why_not = _judge(heads, filters)
+    for head in heads:
         reason = why_not(head)
         if reason is not None:
             left_out[reason] += 1
@@ -126,17 +127,16 @@ def _lines(
         yield to_line(example | about)
 
 
-def _judge(run: "Run", filters: _Filters) -> "Callable[[EpisodeHead], str | None]":
-    """Return what says why an episode is left out, None where it is not.
+def _judge(
+    heads: "Sequence[EpisodeHead]", filters: _Filters
+) -> "Callable[[EpisodeHead], str | None]":
+    """Return what says why one of these is left out, None where it is not.
 
-    What depends on other episodes, the last step and the best of a group, is found beforehand by
-    going through the heads once.
+    What depends on other episodes, the last step and the best of a group, is found beforehand.
     """
-    from agentgym.store.episodes import read_heads
-
     first_step = 0
     if filters.last_steps is not None:
-        first_step = max(map(_step, read_heads(run.root)), default=-1) + 1 - filters.last_steps
+        first_step = max(map(_step, heads), default=-1) + 1 - filters.last_steps
     best: dict[str, tuple[float, int, str]] = {}
 
     def why_not(head: "EpisodeHead") -> str | None:
@@ -154,7 +154,7 @@ def _judge(run: "Run", filters: _Filters) -> "Callable[[EpisodeHead], str | None
 
     if filters.best_of_group:
         found: dict[str, tuple[float, int, str]] = {}
-        for head in read_heads(run.root):
+        for head in heads:
             rank = (-head.outcome, head.turns, head.id)
             if why_not(head) is None and rank < found.get(head.group_id, (float("inf"), 0, "")):
                 found[head.group_id] = rank

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -113,6 +114,23 @@ def test_filters_choose_and_say_what_they_left_out(agentgym, recorded) -> None:
         "4 episodes written to stdout; left out: 3 outcome below 1, "
         "1 not of the split train, 1 ended by a fault\n"
     )
+
+
+def test_of_a_run_that_is_being_written_the_best_are_those_that_are_there(
+    agentgym, recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(episode("g1", 0, 0.0), episode("g1", 1, 1.0), status="running")
+    groups = itertools.count(2)
+
+    def read_and_write(root: Path):
+        yield from read_heads(root)
+        with EpisodeWriter(tmp_path / "r") as writer:
+            writer.append(episode(f"g{next(groups)}", 0, 1.0))
+
+    monkeypatch.setattr("agentgym.store.episodes.read_heads", read_and_write)
+    done = agentgym("export", "r", "--messages", "--metadata", "--best-of-group")
+    assert done.code == 0
+    assert ids(done.out) == ["g1.1.0"]
 
 
 def test_calls_that_cannot_be_read_and_faults_are_never_written(agentgym, recorded) -> None:
