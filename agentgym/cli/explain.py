@@ -76,12 +76,24 @@ class _Values:
         from agentgym.config.overlay import flatten
 
         self.exist = resolved is not None
+        self._whole: dict[str, Any] = resolved.config.model_dump() if resolved else {}
         self.values = flatten(resolved.config) if resolved else {}
         self.sources = resolved.provenance if resolved else {}
 
     def has(self, entry: "Entry") -> bool:
         """Whether the configuration has this key, of this member of a union."""
-        return entry.key in self.values and not self.differs(entry)
+        return bool(self._keys(entry)) and not self.differs(entry)
+
+    def value(self, entry: "Entry") -> Any:
+        """Return the value of a key that the configuration has; of a table, all of it."""
+        found = self._whole
+        for part in entry.path:
+            found = found[part]
+        return found
+
+    def source(self, entry: "Entry") -> str:
+        """Return who set a key; of a table, all who set something in it."""
+        return ", ".join(dict.fromkeys(self.sources[key] for key in self._keys(entry)))
 
     def differs(self, entry: "Entry") -> str | None:
         """Return what picked another member of a union than the one with this key."""
@@ -89,6 +101,12 @@ class _Values:
             if self.exist and self.values.get(key) != name:
                 return f"{key} is {_shown(self.values.get(key))}"
         return None
+
+    def _keys(self, entry: "Entry") -> list[str]:
+        """Return the keys that have the value: the key itself, or those in a table."""
+        if entry.key in self.values or entry.is_section:
+            return [entry.key] if entry.key in self.values else []
+        return [key for key in self.values if key.startswith(f"{entry.key}.")]
 
 
 def _find(
@@ -162,8 +180,8 @@ def _to_json(entry: "Entry", values: _Values) -> dict[str, Any]:
         "choices": entry.choices,
         "required": entry.is_required,
         "default": entry.default,
-        "value": values.values[entry.key] if is_used else None,
-        "source": values.sources[entry.key] if is_used else None,
+        "value": values.value(entry) if is_used else None,
+        "source": values.source(entry) if is_used else None,
     }
 
 
@@ -238,7 +256,7 @@ def _print_keys(found: "Sequence[Entry]", values: _Values) -> None:
 def _value_cells(entry: "Entry", values: _Values) -> tuple[str, str]:
     if not values.has(entry):
         return "", ""
-    return _shown(values.values[entry.key]), values.sources[entry.key]
+    return _shown(values.value(entry)), values.source(entry)
 
 
 def _print_key(found: "Sequence[Entry]", key: str, values: _Values) -> None:

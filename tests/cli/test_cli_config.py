@@ -51,6 +51,20 @@ def test_a_key_of_several_members_is_explained_for_each(agentgym, config) -> Non
     assert [each["value"] for each in found] == [None, None]
 
 
+def test_a_table_is_explained_with_all_that_was_set_in_it(agentgym, tmp_path: Path) -> None:
+    text = 'env.id = "agentgym/KeyDoor-v0"\nopenai.extra.top_k = 3\n'
+    (tmp_path / "b.toml").write_text(text)
+    words = ("openai.extra", "b.toml", "openai.extra.a.b=1")
+    told = agentgym("config", "explain", *words).out
+    assert "  value    {top_k = 3, a = {b = 1}}  # b.toml:2, command line\n" in told
+    (found,) = agentgym("config", "explain", *words, "--json").json
+    assert found["value"] == {"top_k": 3, "a": {"b": 1}}
+    assert found["source"] == "b.toml:2, command line"
+    assert "top_k" in agentgym("config", "explain", "openai", "b.toml").out
+    (empty,) = agentgym("config", "explain", "openai.extra", KEYDOOR, "--json").json
+    assert (empty["value"], empty["source"]) == ({}, "default")
+
+
 def test_a_section_lists_its_keys_and_a_union_its_members(agentgym, config) -> None:
     told = agentgym("config", "explain", "rollout").out
     assert "rollout.sampling.temperature" in told
