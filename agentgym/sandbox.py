@@ -65,6 +65,8 @@ class ExecResult:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     oom_kills: int = 0
+    session_ended: bool = False
+    """The session is no more: its code exited, died or broke a limit."""
     sandbox_lost: bool = False
     """The sandbox had to be destroyed to end this call."""
 
@@ -86,8 +88,56 @@ class SandboxInfo:
     """What keeps programs off the worker: `dumpable`, `two-uid` or `none`."""
 
 
+class Session(ABC):
+    """One Python process whose variables live across calls, as in a notebook.
+
+    Between calls it stands still, and nothing that it started is left. It shares the sandbox's
+    files and limits with everything else there, and takes turns with it.
+    """
+
+    sandbox: "Sandbox"
+    ended: bool
+    """Calls are answered no more."""
+
+    @abstractmethod
+    async def python(self, code: str | bytes, *, limits: Limits | None = None) -> ExecResult:
+        """Run code; the value of a last expression is printed, as in a notebook.
+
+        An exception is a result and leaves the session as it is. Code that exits, dies or
+        breaks a limit ends it, and the result says `session_ended`. Its own CPU limit, open
+        files and processes are those of the call that opened it.
+
+        Raises:
+            ValueError: the session has ended.
+            SandboxDied, SandboxProtocolError: as `Sandbox.exec`.
+        """
+
+    @abstractmethod
+    async def fork(self, k: int = 1) -> "list[Session]":
+        """Copy the session, variables and random state and all; each copy goes on by itself.
+
+        Copies are processes of the same sandbox: they share its files, its limits and the
+        places in files that are open. Independent files need `Sandbox.snapshot`.
+
+        Raises:
+            ValueError: it cannot be copied, with the reason: it runs threads, holds a socket,
+                has ended, or there would be too many.
+            SandboxDied, SandboxProtocolError: as `Sandbox.exec`.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End it. Idempotent, never raises."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
 class Sandbox(ABC):
-    """One isolated place. Not for concurrent calls: one program at a time."""
+    """One isolated place. Calls take turns: one program at a time."""
 
     id: str
     info: SandboxInfo
@@ -141,35 +191,38 @@ class Sandbox(ABC):
             ValueError: the path is not allowed, or there is no room.
         """
 
-    async def session(self) -> "Sandbox":
-        """Open a session whose variables live across calls.
+    async def session(self, *, limits: Limits | None = None) -> Session:
+        """Open a session; it ends with the sandbox, or with a `reset`.
 
         Raises:
+            ValueError: there are too many.
             NotImplementedError: this backend has none.
+            SandboxDied, SandboxProtocolError: as `exec`.
         """
         raise NotImplementedError(f"{self.info.backend} has no sessions")
 
-    async def fork(self, k: int) -> "list[Sandbox]":
-        """Fork a session into `k` that go on independently.
-
-        Raises:
-            NotImplementedError: this backend cannot.
-        """
-        raise NotImplementedError(f"{self.info.backend} has no fork")
-
     async def snapshot(self, *, max_bytes: int = 64 << 20) -> bytes:
-        """Return an archive of /box, made inside.
+        """Return /box as a tar archive of its files and folders, made inside.
+
+        Links, devices, pipes and sockets are left out.
 
         Raises:
+            ValueError: it is larger than that, or holds what cannot be read.
             NotImplementedError: this backend has none.
+            SandboxDied, SandboxProtocolError: as `exec`.
         """
         raise NotImplementedError(f"{self.info.backend} has no snapshot")
 
-    async def restore(self, blob: bytes) -> None:
-        """Unpack a snapshot into /box, inside.
+    async def restore(self, archive: bytes) -> None:
+        """Put an archive in the place of all that is in /box, inside.
+
+        The archive may be anybody's: one with anything but files and folders, with too many, or
+        with a name that leads elsewhere is refused, and changes nothing.
 
         Raises:
+            ValueError: it is refused, or there is no room.
             NotImplementedError: this backend has none.
+            SandboxDied, SandboxProtocolError: as `exec`.
         """
         raise NotImplementedError(f"{self.info.backend} has no restore")
 

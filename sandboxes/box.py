@@ -1,30 +1,39 @@
-"""One running local sandbox: the host's end of the worker's protocol.
-
-Whatever comes from inside is bounded before it is read and parsed as fixed binary fields. Any
-violation, any missing answer and any cancelled call destroys the sandbox.
-"""
+"""One running sandbox: programs, files and sessions by way of its worker."""
 
 import asyncio
 import errno
-import itertools
-import math
 import os
 import signal
-import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from agentgym.errors import SandboxDied, SandboxProtocolError, SandboxUnavailable
-from agentgym.sandbox import ExecResult, Limits, Sandbox, SandboxInfo, Status
-from agentgym.sandboxes import bubblewrap, worker
-from agentgym.sandboxes.launcher import Launched, Launcher
+from agentgym.sandbox import ExecResult, Limits, Sandbox, SandboxInfo, Session, Status
+from agentgym.sandboxes.cgroups import Group
+from agentgym.sandboxes.channel import Channel
+from agentgym.sandboxes.inside import wire
+from agentgym.sandboxes.line import Line, Reply, encoded
+from agentgym.sandboxes.session import WorkerSession
 
-_OUTER_S = 2.0  # the worker ends a program at its deadline; without an answer we end both
-_START_S = 30.0
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/box",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",
+    # A set of strings iterates alike in every sandbox, so that replayed output is equal.
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # Their threads would count as processes, and a session that has threads cannot be forked.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""All that a program finds in its environment."""
+
+_READY_S = 30.0
 _RESET_S = 5.0
+_FILES_S = 30.0
 _CLOSE_S = 5.0
-_STATUSES = (Status.EXITED, Status.SIGNALED, Status.TIMEOUT, Status.OUTPUT_LIMIT)
 _FILE_ERRORS = {
     errno.EINVAL: "not a regular file",
     errno.ELOOP: "a link",
@@ -32,30 +41,20 @@ _FILE_ERRORS = {
     errno.EFBIG: "larger than allowed",
 }
 
-_ids = itertools.count()
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a backend started: something that a worker runs in."""
 
-@dataclass(frozen=True, slots=True)
-class Blueprint:
-    """What all sandboxes of a pool have in common."""
-
-    argv: list[str]
-    worker_code: bytes
-    seccomp: bytes
-    limits: Limits
-    cpus: float
+    name: str
     info: SandboxInfo
-
-
-class _Reply(NamedTuple):
-    status: Status
-    code: int
-    stdout_total: int
-    stderr_total: int
-    wall_s: float
-    cpu_s: float
-    stdout: bytes
-    stderr: bytes
+    channel: Channel
+    group: Group | None
+    """The control group that limits and counts; None: the worker limits memory per process."""
+    gone: asyncio.Future[str]
+    """Done with the reason when nothing of it is left."""
+    kill: Callable[[], None] = field(repr=False)
+    """Have all of it ended, without waiting."""
 
 
 class _Counters(NamedTuple):
@@ -63,55 +62,48 @@ class _Counters(NamedTuple):
     cpu_s: float | None
 
 
-class LocalSandbox(Sandbox):
-    """A bubblewrap sandbox with a warm Python worker as its PID 1."""
+class WorkerSandbox(Sandbox):
+    """A sandbox whose PID 1 is our worker."""
 
     def __init__(
-        self, launched: Launched, blueprint: Blueprint, *, exec_slots: asyncio.Semaphore
+        self, machine: Machine, *, limits: Limits, cpus: float, exec_slots: asyncio.Semaphore
     ) -> None:
-        self.id = f"local-{os.getpid()}-{next(_ids)}"
-        uid = launched.slot.uid
-        uid = os.getuid() if uid is None else uid
-        self.info = replace(blueprint.info, enforced={**blueprint.info.enforced, "uid": str(uid)})
+        self.id = machine.name
+        self.info = machine.info
         self.lost = False
         """It is destroyed, or about to be."""
         self.num_calls = 0
         self.num_leases = 0
         """Kept by the pool."""
-        self.gone = launched.gone
+        self.gone = machine.gone
         """Done when nothing of it is left."""
-        self._launched = launched
-        self._channel = launched.channel
-        self._group = launched.slot.group
-        self._default_limits = blueprint.limits
-        self._cpus = blueprint.cpus
+        self._machine = machine
+        self._line = Line(machine.name, machine.channel, destroy=self.destroy)
+        self._group = machine.group
+        self._default_limits = limits
+        self._cpus = cpus
         self._exec_slots = exec_slots
+        self._turn = asyncio.Lock()
         self._applied: Limits | None = None
-        self._busy = False
 
-    @classmethod
-    async def start(
-        cls, launcher: Launcher, blueprint: Blueprint, *, exec_slots: asyncio.Semaphore
-    ) -> "LocalSandbox":
-        """Start one and wait until its worker is ready.
+    async def become_ready(self) -> None:
+        """Wait until the worker is ready; to be called once, before anything else.
 
         Raises:
-            SandboxUnavailable: it does not start here, or its worker cannot be protected.
+            SandboxDied, SandboxProtocolError: it did not start.
+            SandboxUnavailable: it cannot be protected, or took too long.
         """
-        slot = launcher.take_slot()
-        launched = launcher.launch(
-            blueprint.argv, stdin=blueprint.worker_code, seccomp=blueprint.seccomp, slot=slot
-        )
-        sandbox = cls(launched, blueprint, exec_slots=exec_slots)
         try:
-            sandbox._prepare(blueprint.limits)
-            await sandbox._become_ready()
-        except BaseException:
-            sandbox.destroy()
-            raise
-        finally:
-            os.close(launched.stderr)
-        return sandbox
+            self._prepare(self._default_limits)
+            async with asyncio.timeout(_READY_S):
+                ready = await self._line.greeting()
+        except TimeoutError as error:
+            raise SandboxUnavailable(f"no sandbox was ready within {_READY_S:g} s") from error
+        if ready.stdout.decode("ascii", "replace") != self.info.protected:
+            raise SandboxUnavailable(
+                "the Python of the sandbox cannot protect its worker: prctl does not work there",
+                hint="apt-get install python3",
+            )
 
     async def exec(
         self,
@@ -125,36 +117,61 @@ class LocalSandbox(Sandbox):
         """Run a program; `env` is added to the sandbox's own few variables."""
         if not argv:
             raise ValueError("argv is empty")
-        variables = bubblewrap.ENVIRONMENT | dict(env or {})
+        variables = ENVIRONMENT | dict(env or {})
         words = [cwd, str(len(argv)), *argv, *(f"{k}={v}" for k, v in variables.items())]
         if any("\0" in word for word in words):
             raise ValueError("a program's arguments cannot hold a NUL character")
         subject = "\0".join(words).encode("utf-8", "surrogateescape")
-        return await self._run(b"X", subject, stdin, limits)
+        return await self._run(wire.EXEC, subject, stdin, limits)
 
     async def python(
         self, code: str | bytes, *, stdin: bytes = b"", limits: Limits | None = None
     ) -> ExecResult:
         """Run Python source in a fork of the worker, with /box on its path."""
-        if isinstance(code, str):
-            code = code.encode("utf-8", "surrogatepass")
-        return await self._run(b"P", code, stdin, limits)
+        return await self._run(wire.PYTHON, encoded(code), stdin, limits)
 
     async def read_file(self, path: str, *, max_bytes: int = 1 << 20) -> bytes:
         """Read a regular file, inside, without following any link."""
-        return await self._file(b"R", b"", path, b"", max_bytes)
+        reply = await self._file(wire.READ, checked_path(path), b"", max_bytes)
+        _raise_for(reply, path)
+        return reply.stdout
 
     async def write_file(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
         """Write a regular file, inside, in the place of whatever has its name."""
-        await self._file(b"W", b"%o\0" % (mode & 0o777), path, content, 0)
+        subject = b"%o\0" % (mode & 0o777) + checked_path(path)
+        _raise_for(await self._file(wire.WRITE, subject, content, 0), path)
+
+    async def snapshot(self, *, max_bytes: int = 64 << 20) -> bytes:
+        """Return /box as a tar archive, made inside."""
+        reply = await self._file(wire.SNAPSHOT, b"", b"", max_bytes)
+        if reply.status is Status.OUTPUT_LIMIT:
+            raise ValueError(f"/box is larger than {max_bytes} bytes")
+        _raise_for(reply, "/box")
+        return reply.stdout
+
+    async def restore(self, archive: bytes) -> None:
+        """Put an archive in the place of /box, checked and unpacked inside."""
+        reply = await self._file(wire.RESTORE, b"", archive, 0)
+        if reply.code == errno.EBADMSG:
+            said = reply.stderr.decode("utf-8", "replace")
+            raise ValueError(f"the archive is refused: {said}")
+        _raise_for(reply, "/box")
+
+    async def session(self, *, limits: Limits | None = None) -> Session:
+        """Open a session."""
+        limits = limits or self._default_limits
+        reply = await self.ask(wire.OPEN, b"", limits)
+        if reply.code:
+            raise ValueError(reply.stdout.decode("ascii", "replace"))
+        return WorkerSession(self, int(reply.stdout), limits)
 
     async def reset(self) -> bool:
         """Kill, wipe and compare with the start, inside; destroy it when in doubt."""
         if self.lost:
             return False
         try:
-            reply = await self._call(b"Z", b"", b"", Limits(wall_s=_RESET_S))
-        except (SandboxDied, SandboxProtocolError, TimeoutError):
+            reply = await self.ask(wire.RESET, b"", Limits(wall_s=_RESET_S))
+        except (SandboxDied, SandboxProtocolError):
             return False
         if reply.code != 1:
             self.destroy()
@@ -166,32 +183,52 @@ class LocalSandbox(Sandbox):
         await asyncio.wait([self.gone], timeout=_CLOSE_S)
 
     def destroy(self) -> None:
-        """Have it killed, without waiting: what is left to do happens in the spawner."""
+        """Have it killed, without waiting: what is left to do happens elsewhere."""
         if self.lost:
             return
         self.lost = True
-        self._launched.kill()
-        if self._busy:
-            self._channel.shutdown(socket.SHUT_RDWR)
-        else:
-            self._channel.close()
+        self._machine.kill()
+        self._line.close()
 
     def is_quiet(self) -> bool:
         """Whether it is alive and waits to be asked."""
+        if self.lost:
+            return False
         try:
-            self._expect_silence()
+            self._line.expect_silence()
         except (OSError, SandboxDied, SandboxProtocolError):
             self.destroy()
         return not self.lost
 
+    async def ask(
+        self, operation: bytes, subject: bytes, limits: Limits, *, session: int = 0
+    ) -> Reply:
+        """Ask the worker itself for something that is no program.
+
+        Raises:
+            SandboxDied, SandboxProtocolError: it is gone, broke the framing or did not answer.
+        """
+        async with self._turn, self._exec_slots:
+            return await self._call(operation, subject, b"", limits, session=session)
+
+    async def run_in_session(self, session: int, code: bytes, limits: Limits) -> ExecResult:
+        """Run code in a session, by its number."""
+        return await self._run(wire.CALL, code, b"", limits, session=session)
+
     async def _run(
-        self, operation: bytes, subject: bytes, stdin: bytes, limits: Limits | None
+        self,
+        operation: bytes,
+        subject: bytes,
+        stdin: bytes,
+        limits: Limits | None,
+        *,
+        session: int = 0,
     ) -> ExecResult:
         limits = limits or self._default_limits
-        async with self._exec_slots:
+        async with self._turn, self._exec_slots:
             before = self._prepare(limits)
             try:
-                reply = await self._call(operation, subject, stdin, limits)
+                reply = await self._line_call(operation, subject, stdin, limits, session=session)
             except TimeoutError:
                 return ExecResult(status=Status.TIMEOUT, wall_s=limits.wall_s, sandbox_lost=True)
             except SandboxDied:
@@ -205,29 +242,40 @@ class LocalSandbox(Sandbox):
         return _result(reply, limits, after.oom_kills - before.oom_kills)
 
     async def _file(
-        self, operation: bytes, prefix: bytes, path: str, content: bytes, max_bytes: int
-    ) -> bytes:
-        subject = prefix + _checked_path(path)
+        self, operation: bytes, subject: bytes, content: bytes, max_bytes: int
+    ) -> Reply:
+        """Run what moves files; the programs of the sandbox have no part in it."""
         limits = self._default_limits.model_copy(
             update={"keep_output_bytes": max_bytes, "max_output_bytes": max_bytes}
-            | {"file_bytes": len(content), "wall_s": 30.0, "cpu_s": 30.0}
+            | {"file_bytes": len(content), "wall_s": _FILES_S, "cpu_s": _FILES_S}
         )
-        async with self._exec_slots:
-            try:
-                reply = await self._call(operation, subject, content, limits)
-            except TimeoutError as error:
-                raise SandboxDied(f"{self.id} did not answer for {path!r}") from error
-        if reply.status is not Status.EXITED:
+        if operation == wire.RESTORE:  # it says on stderr why it refuses
+            limits = limits.model_copy(update={"keep_output_bytes": 4096, "max_output_bytes": 4096})
+        async with self._turn, self._exec_slots:
+            reply = await self._call(operation, subject, content, limits)
+        if reply.status not in (Status.EXITED, Status.OUTPUT_LIMIT):
             self.destroy()
-            raise SandboxDied(f"{self.id}: access to {path!r} ended with {reply.status}")
-        if reply.code == errno.ENOENT:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        if reply.code:
-            raise ValueError(f"{path!r}: {_FILE_ERRORS.get(reply.code, os.strerror(reply.code))}")
-        return reply.stdout
+            raise SandboxDied(f"{self.id}: access to its files ended with {reply.status}")
+        return reply
+
+    async def _call(
+        self, operation: bytes, subject: bytes, content: bytes, limits: Limits, *, session: int = 0
+    ) -> Reply:
+        try:
+            return await self._line_call(operation, subject, content, limits, session=session)
+        except TimeoutError as error:
+            raise SandboxDied(f"{self.id} did not answer") from error
+
+    async def _line_call(
+        self, operation: bytes, subject: bytes, content: bytes, limits: Limits, *, session: int
+    ) -> Reply:
+        self.num_calls += 1
+        return await self._line.call(
+            operation, subject, content, limits, session=session, count_memory=self._group is None
+        )
 
     def _prepare(self, limits: Limits) -> _Counters:
-        """Set the limits that hold for the whole tree; bwrap and the worker are in it."""
+        """Set the limits that hold for the whole tree; the worker is in it."""
         if self._group and limits != self._applied:
             try:
                 self._group.limit(
@@ -248,120 +296,35 @@ class LocalSandbox(Sandbox):
             self.destroy()
             raise SandboxDied(f"{self.id} died, and its control group: {error}") from error
 
-    async def _become_ready(self) -> None:
-        limits = Limits(keep_output_bytes=64)
-        try:
-            async with asyncio.timeout(_START_S):
-                ready = await self._receive(0, limits)
-        except SandboxDied as error:
-            await asyncio.wait([self.gone], timeout=_CLOSE_S)
-            raise bubblewrap.explain(self._complaint()) from error
-        except TimeoutError as error:
-            raise SandboxUnavailable(f"no sandbox was ready within {_START_S:g} s") from error
-        if ready.stdout.decode() != self.info.protected:
-            raise SandboxUnavailable(
-                "the Python of the sandbox cannot protect its worker: it has no ctypes",
-                hint="apt-get install python3",
-            )
 
-    def _complaint(self) -> str:
-        os.set_blocking(self._launched.stderr, False)
-        try:
-            said = os.read(self._launched.stderr, 4096).decode("utf-8", "replace")
-        except BlockingIOError:
-            said = ""
-        return said or (self.gone.result() if self.gone.done() else "")
-
-    async def _call(
-        self, operation: bytes, subject: bytes, content: bytes, limits: Limits
-    ) -> _Reply:
-        """Send one request and await its reply; destroy the sandbox unless it is a good one.
-
-        Raises:
-            TimeoutError: the worker did not keep the deadline.
-            SandboxDied, SandboxProtocolError: it is gone, or broke the framing.
-        """
-        if self.lost:
-            raise SandboxDied(f"{self.id} is destroyed")
-        if self._busy:
-            raise RuntimeError(f"{self.id} runs one program at a time")
-        self._busy = True
-        self.num_calls += 1
-        memory = 0 if self._group else limits.memory_bytes
-        request = worker.REQUEST.pack(
-            self.num_calls,
-            operation,
-            limits.wall_s,
-            math.ceil(limits.cpu_s),
-            memory,
-            limits.pids,
-            limits.open_files,
-            limits.file_bytes,
-            limits.keep_output_bytes,
-            limits.max_output_bytes,
-            len(subject),
-            len(content),
-        )
-        try:
-            self._expect_silence()
-            async with asyncio.timeout(limits.wall_s + _OUTER_S):
-                loop = asyncio.get_running_loop()
-                await loop.sock_sendall(self._channel, request + subject + content)
-                return await self._receive(self.num_calls, limits)
-        except BaseException as error:
-            self.destroy()
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-                raise SandboxDied(f"{self.id} died: {error}") from error
-            raise
-        finally:
-            self._busy = False
-            if self.lost:
-                self._channel.close()
-
-    def _expect_silence(self) -> None:
-        """A worker speaks when it is asked; bytes before that are a forgery."""
-        try:
-            data = self._channel.recv(1)
-        except BlockingIOError:
-            return
-        if data:
-            raise SandboxProtocolError(f"{self.id} sent something it was not asked for")
-        raise SandboxDied(f"{self.id} died")
-
-    async def _receive(self, number: int, limits: Limits) -> _Reply:
-        loop = asyncio.get_running_loop()
-        header = worker.REPLY.size
-        data = bytearray()
-        size = header
-        while len(data) < size:
-            try:
-                chunk = await loop.sock_recv(self._channel, max(size - len(data), 1 << 16))
-            except ConnectionError:  # it ended before it had read everything
-                chunk = b""
-            if not chunk:
-                raise SandboxDied(f"{self.id} died")
-            data += chunk
-            if size == header and len(data) >= header:
-                size = header + self._reply_size(data[:header], number, limits)
-        if len(data) > size:
-            raise SandboxProtocolError(f"{self.id} sent more than a reply")
-        _, status, code, out_total, err_total, wall_s, cpu_s, out, _ = worker.REPLY.unpack(
-            data[:header]
-        )
-        stdout, stderr = bytes(data[header : header + out]), bytes(data[header + out :])
-        return _Reply(_STATUSES[status], code, out_total, err_total, wall_s, cpu_s, stdout, stderr)
-
-    def _reply_size(self, header: bytearray, number: int, limits: Limits) -> int:
-        answered, status, _, out_total, err_total, *_, out, err = worker.REPLY.unpack(header)
-        keep = limits.keep_output_bytes
-        if answered != number or status >= len(_STATUSES) or out > keep or err > keep:
-            raise SandboxProtocolError(f"{self.id} sent a broken reply")
-        if out > out_total or err > err_total:
-            raise SandboxProtocolError(f"{self.id} sent a broken reply")
-        return int(out + err)
+def with_uid(info: SandboxInfo, uid: int) -> SandboxInfo:
+    """Return what is said of one sandbox, whose programs run as this user."""
+    return replace(info, enforced={**info.enforced, "uid": str(uid)})
 
 
-def _result(reply: _Reply, limits: Limits, oom_kills: int) -> ExecResult:
+def checked_path(path: str) -> bytes:
+    """Return the absolute path inside, by rules that need no file system.
+
+    Raises:
+        ValueError: it is none under /box or /tmp.
+    """
+    raw = (path if path.startswith("/") else f"/box/{path}").encode("utf-8", "surrogateescape")
+    parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
+    is_ours = len(parts) > 1 and parts[0] in (b"box", b"tmp")
+    is_short = len(raw) < 4096 and all(len(part) < 256 for part in parts)
+    if not is_ours or not is_short or b".." in parts or b"\0" in raw:
+        raise ValueError(f"{path!r} is not a path under /box or /tmp")
+    return b"/" + b"/".join(parts)
+
+
+def _raise_for(reply: Reply, path: str) -> None:
+    if reply.code == errno.ENOENT:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if reply.code:
+        raise ValueError(f"{path!r}: {_FILE_ERRORS.get(reply.code, os.strerror(reply.code))}")
+
+
+def _result(reply: Reply, limits: Limits, oom_kills: int) -> ExecResult:
     """Judge what the program did: the first limit it broke counts, not how it then ended."""
     status, code = reply.status, reply.code
     killed_for_cpu = status is Status.SIGNALED and code == signal.SIGXCPU
@@ -380,15 +343,5 @@ def _result(reply: _Reply, limits: Limits, oom_kills: int) -> ExecResult:
         wall_s=reply.wall_s,
         cpu_s=reply.cpu_s,
         oom_kills=oom_kills,
+        session_ended=reply.session_ended,
     )
-
-
-def _checked_path(path: str) -> bytes:
-    """Return the absolute path inside, by rules that need no file system."""
-    raw = (path if path.startswith("/") else f"/box/{path}").encode("utf-8", "surrogateescape")
-    parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
-    is_ours = len(parts) > 1 and parts[0] in (b"box", b"tmp")
-    is_short = len(raw) < 4096 and all(len(part) < 256 for part in parts)
-    if not is_ours or not is_short or b".." in parts or b"\0" in raw:
-        raise ValueError(f"{path!r} is not a path under /box or /tmp")
-    return b"/" + b"/".join(parts)

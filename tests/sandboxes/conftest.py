@@ -7,11 +7,11 @@ import pytest
 
 from agentgym.sandbox import Sandbox
 from agentgym.sandboxes.local import LocalSandboxConfig
-from agentgym.sandboxes.pool import LocalSandboxes
+from agentgym.sandboxes.pool import Pool
 
 
 @pytest.fixture
-async def sandboxes() -> AsyncIterator[LocalSandboxes]:
+async def sandboxes() -> AsyncIterator[Pool]:
     if shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed")
     async with LocalSandboxConfig(spares=0).build() as sandboxes:
@@ -19,6 +19,6 @@ async def sandboxes() -> AsyncIterator[LocalSandboxes]:
 
 
 @pytest.fixture
-async def sandbox(sandboxes: LocalSandboxes) -> AsyncIterator[Sandbox]:
+async def sandbox(sandboxes: Pool) -> AsyncIterator[Sandbox]:
     async with sandboxes.lease() as sandbox:
         yield sandbox

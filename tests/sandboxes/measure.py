@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from agentgym.sandboxes.local import LocalSandboxConfig
-from agentgym.sandboxes.pool import LocalSandboxes
+from agentgym.sandboxes.pool import Pool
 
 PROGRAM = "import math; print(sum(i * i for i in range(100)), math.pi)"
 
@@ -37,12 +37,12 @@ async def dirty(
     assert await reset()
 
 
-async def episode(sandboxes: LocalSandboxes) -> None:
+async def episode(sandboxes: Pool) -> None:
     async with sandboxes.lease(fresh=True) as box:
         assert (await box.python(PROGRAM)).exit_code == 0
 
 
-async def warm(sandboxes: LocalSandboxes) -> None:
+async def warm(sandboxes: Pool) -> None:
     async with sandboxes.lease() as box:
         assert (await box.python(PROGRAM)).exit_code == 0
 

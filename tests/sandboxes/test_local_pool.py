@@ -16,16 +16,17 @@ import pytest
 
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandbox import Limits, Status
-from agentgym.sandboxes import bubblewrap, cgroups
-from agentgym.sandboxes.local import LocalSandboxConfig, probe
-from agentgym.sandboxes.pool import LocalSandboxes
+from agentgym.sandboxes import cgroups
+from agentgym.sandboxes.local import LocalSandboxConfig, bubblewrap, probe
+from agentgym.sandboxes.local.backend import LocalBackend
+from agentgym.sandboxes.pool import Pool
 
 pytestmark = pytest.mark.sandbox
 CGROUPS = Path("/sys/fs/cgroup")
 ROOT = Path(__file__).parents[2]
 
 
-async def test_a_clean_sandbox_is_leased_again(sandboxes: LocalSandboxes) -> None:
+async def test_a_clean_sandbox_is_leased_again(sandboxes: Pool) -> None:
     async with sandboxes.lease() as first:
         await first.write_file("secret", b"x")
     await _settled(sandboxes)
@@ -34,7 +35,7 @@ async def test_a_clean_sandbox_is_leased_again(sandboxes: LocalSandboxes) -> Non
         assert (await second.exec(["ls", "-A", "/box"])).stdout == b""
 
 
-async def test_a_fresh_sandbox_never_ran_anything(sandboxes: LocalSandboxes) -> None:
+async def test_a_fresh_sandbox_never_ran_anything(sandboxes: Pool) -> None:
     seen = set()
     for fresh in (True, False, True, True, False, True):
         async with sandboxes.lease(fresh=fresh) as sandbox:
@@ -45,7 +46,7 @@ async def test_a_fresh_sandbox_never_ran_anything(sandboxes: LocalSandboxes) -> 
     assert len(seen) == 5
 
 
-async def test_an_unused_sandbox_stays_fresh(sandboxes: LocalSandboxes) -> None:
+async def test_an_unused_sandbox_stays_fresh(sandboxes: Pool) -> None:
     async with sandboxes.lease(fresh=True) as first:
         pass
     async with sandboxes.lease(fresh=True) as second:
@@ -73,7 +74,7 @@ async def test_a_sandbox_is_replaced_after_its_uses() -> None:
     assert len(ids) == 3
 
 
-async def test_a_lost_sandbox_is_not_leased_again(sandboxes: LocalSandboxes) -> None:
+async def test_a_lost_sandbox_is_not_leased_again(sandboxes: Pool) -> None:
     async with sandboxes.lease() as first:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -82,7 +83,7 @@ async def test_a_lost_sandbox_is_not_leased_again(sandboxes: LocalSandboxes) -> 
         assert second.id != first.id
 
 
-async def test_an_error_of_the_holder_returns_the_sandbox(sandboxes: LocalSandboxes) -> None:
+async def test_an_error_of_the_holder_returns_the_sandbox(sandboxes: Pool) -> None:
     with pytest.raises(ZeroDivisionError):
         async with sandboxes.lease():
             raise ZeroDivisionError
@@ -103,7 +104,7 @@ async def test_waiting_for_a_slot_costs_no_wall_time() -> None:
         assert time.monotonic() - began > 1.0
 
 
-async def test_many_leases_at_once(sandboxes: LocalSandboxes) -> None:
+async def test_many_leases_at_once(sandboxes: Pool) -> None:
     async def run(n: int) -> bytes:
         async with sandboxes.lease(fresh=bool(n % 2)) as sandbox:
             return (await sandbox.python(f"print({n})")).stdout
@@ -153,7 +154,7 @@ async def test_descriptors_are_as_before_when_closed() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_cancelled_starts_leave_nothing(sandboxes: LocalSandboxes) -> None:
+async def test_cancelled_starts_leave_nothing(sandboxes: Pool) -> None:
     async with sandboxes.lease():
         pass
     for n in range(30):
@@ -167,7 +168,7 @@ async def test_cancelled_starts_leave_nothing(sandboxes: LocalSandboxes) -> None
 
 
 async def test_sandboxes_die_with_the_spawner_and_another_takes_over(
-    sandboxes: LocalSandboxes,
+    sandboxes: Pool,
 ) -> None:
     async with sandboxes.lease() as sandbox:
         running = asyncio.create_task(sandbox.python("import time; time.sleep(60)"))
@@ -193,7 +194,7 @@ async def main():
         await sandbox.python("pass")
         running = asyncio.create_task(sandbox.python(sys.argv[1]))
         await asyncio.sleep(0.2)
-        print(sandboxes._launcher._process.pid, flush=True)
+        print(sandboxes._backend._launcher._process.pid, flush=True)
         await running
 asyncio.run(main())
 """
@@ -372,12 +373,14 @@ async def test_a_thousand_cancelled_calls_leak_nothing() -> None:
     assert len(os.listdir("/proc/self/fd")) == fds
 
 
-def _owner(sandboxes: LocalSandboxes) -> int:
-    assert sandboxes._launcher is not None
-    return sandboxes._launcher._process.pid
+def _owner(sandboxes: Pool) -> int:
+    backend = sandboxes._backend
+    assert isinstance(backend, LocalBackend)
+    assert backend._launcher is not None
+    return backend._launcher._process.pid
 
 
-async def _settled(sandboxes: LocalSandboxes) -> None:
+async def _settled(sandboxes: Pool) -> None:
     """Wait for what goes on in the background."""
     while sandboxes._tasks:
         await asyncio.wait(list(sandboxes._tasks))

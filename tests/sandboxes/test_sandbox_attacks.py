@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Status
+from agentgym.sandboxes.box import ENVIRONMENT
 
 pytestmark = pytest.mark.sandbox
 
@@ -325,7 +326,7 @@ print(repr(found), sorted(os.environ))
 """
     result = await attack(sandbox, code)
     assert b"hunter2" not in result.stdout
-    names = ["HOME", "LANG", "PATH", "PWD", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "TMPDIR"]
+    names = sorted({"PWD", *ENVIRONMENT})
     assert repr(names).encode() in result.stdout
 
 

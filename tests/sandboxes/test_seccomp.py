@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentgym.errors import SandboxUnavailable
-from agentgym.sandboxes.seccomp import ARCHITECTURES, build_filter, denied
+from agentgym.sandboxes.seccomp.bpf import ARCHITECTURES, build_filter, denied
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x50001, 0x50026, 0x80000000
 MACHINES = sorted(ARCHITECTURES)

@@ -4,12 +4,12 @@ import os
 
 from hypothesis import given, strategies as st
 
-from agentgym.sandboxes.worker import _forget, _Kept
+from agentgym.sandboxes.inside.streams import Kept, forget
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40)), st.integers(0, 60))
 def test_the_first_and_last_half_are_kept(chunks: list[bytes], keep: int) -> None:
-    kept = _Kept(keep)
+    kept = Kept(keep // 2, keep - keep // 2)
     reader, writer = os.pipe()
     for chunk in chunks:
         os.write(writer, chunk)
@@ -28,5 +28,5 @@ def test_the_first_and_last_half_are_kept(chunks: list[bytes], keep: int) -> Non
 def test_forgetting_overwrites_in_place() -> None:
     secret = bytearray(b"secret")
     alias = memoryview(secret)
-    _forget(secret)
+    forget(secret)
     assert bytes(alias) == bytes(6)

@@ -8,17 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
-
-ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/box",
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",
-    # A set of strings iterates alike in every sandbox, so that replayed output is equal.
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
-"""All that a program finds in its environment."""
+from agentgym.sandboxes.box import ENVIRONMENT
 
 _PROGRAM_ID = "65534"
 _TMPFS_BYTES = str(64 << 20)
@@ -123,7 +113,7 @@ def _links() -> Iterator[str]:
 
 def _masked() -> list[str]:
     """Folders of /usr that hide what root installed: graders and hidden tests may be there."""
-    ours = [str(Path(__file__).resolve().parents[1]), sys.prefix]
+    ours = [str(Path(__file__).resolve().parents[2]), sys.prefix]
     installed = [path for path in ours if path.startswith("/usr/") and path != "/usr"]
     masked: list[str] = []
     for path in (*_MASKED, *installed):

@@ -1,0 +1,98 @@
+"""PID 1 of a sandbox: starts one program after the other, and reports what became of it."""
+
+import _signal  # type: ignore[import-not-found]
+import gc
+import os
+import resource
+import select
+import sys
+
+from agentgym.sandboxes.inside.archive import restore, snapshot
+from agentgym.sandboxes.inside.files import read, write
+from agentgym.sandboxes.inside.programs import become, execute, python, set_dumpable
+from agentgym.sandboxes.inside.sessions import Sessions
+from agentgym.sandboxes.inside.streams import Streams, Watch, ended
+from agentgym.sandboxes.inside.wiping import usage, wipe
+from agentgym.sandboxes.inside.wire import (
+    CALL,
+    END,
+    EXEC,
+    EXITED,
+    FORK,
+    OPEN,
+    PYTHON,
+    READ,
+    REPLY,
+    RESET,
+    RESTORE,
+    SNAPSHOT,
+    WRITE,
+    Request,
+    answer,
+    receive_request,
+    send,
+    take_channel,
+)
+
+_PROGRAMS = {
+    PYTHON: python,
+    EXEC: execute,
+    READ: read,
+    WRITE: write,
+    SNAPSHOT: snapshot,
+    RESTORE: restore,
+}
+
+
+def main() -> None:
+    """Serve requests until the other side hangs up."""
+    channel = take_channel()
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    protected = b"dumpable" if set_dumpable(0) == 0 else b"none"
+    baseline = usage()
+    del sys.path[0]
+    gc.disable()
+    gc.freeze()
+    sessions = Sessions(channel)
+    serve = {OPEN: sessions.open, CALL: sessions.call, FORK: sessions.fork, END: sessions.end}
+    size = len(protected)
+    send(REPLY.pack(0, EXITED, 0, size, 0, 0.0, 0.0, size, 0), protected)
+    while True:
+        request = receive_request()
+        if request.operation in _PROGRAMS:
+            _run(request, channel, sessions)
+        elif request.operation == RESET:
+            sessions.end_everything()
+            answer(request, code=int(wipe(baseline)))
+        else:
+            serve[request.operation](request)
+
+
+def _run(request: Request, channel: int, sessions: Sessions) -> None:
+    """Run one program, kill all it left behind, and report."""
+    out, out_end = os.pipe()
+    err, err_end = os.pipe()
+    source, feed = os.pipe() if request.content else (os.open("/dev/null", os.O_RDONLY), -1)
+    before = _children_cpu_s()
+    streams = Streams(out, err, request)
+    pid = os.fork()
+    if pid == 0:
+        become(_PROGRAMS[request.operation], request, (source, out_end, err_end))
+    for fd in (source, out_end, err_end):
+        os.close(fd)
+    process = os.pidfd_open(pid)
+    watch = Watch(channel)
+    watch.add(process, select.POLLIN, ended)
+    if request.content:
+        watch.add_input(feed, request.content, close=True)
+    verdict = streams.run(watch)
+    status = sessions.end_calls()[pid]
+    cpu_s = _children_cpu_s() - before
+    streams.report(verdict, os.waitstatus_to_exitcode(status), cpu_s=cpu_s)
+    for fd in (process, out, err):
+        os.close(fd)
+
+
+def _children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,141 @@
+"""Starts local sandboxes: what they have in common, and one spawner for all of them."""
+
+import asyncio
+import itertools
+import logging
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentgym.errors import SandboxDied, SandboxUnavailable
+from agentgym.sandbox import SandboxInfo
+from agentgym.sandboxes import bundle, cgroups
+from agentgym.sandboxes.box import Machine, WorkerSandbox, with_uid
+from agentgym.sandboxes.channel import SocketChannel
+from agentgym.sandboxes.local import bubblewrap
+from agentgym.sandboxes.local.launcher import INFO_FD, SECCOMP_FD, Launched, Launcher
+from agentgym.sandboxes.seccomp import bpf
+
+if TYPE_CHECKING:
+    from agentgym.sandboxes.local import LocalSandboxConfig
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_S = 5.0
+
+_ids = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class _Blueprint:
+    argv: list[str]
+    bundle: bytes
+    seccomp: bytes
+
+
+class LocalBackend:
+    """Bubblewrap, a seccomp filter and control groups where they work."""
+
+    def __init__(self, config: "LocalSandboxConfig") -> None:
+        self._config = config
+        self._cgroups = cgroups.detect()
+        self.info = _info(self._cgroups)
+        self._opening = asyncio.Lock()
+        self._launcher: Launcher | None = None
+        self._blueprint: _Blueprint | None = None
+        self._closed = False
+
+    async def start(self, *, exec_slots: asyncio.Semaphore) -> WorkerSandbox:
+        """Start one and wait until it is ready."""
+        launcher, blueprint = await self._open()
+        launched = launcher.launch(
+            blueprint.argv,
+            stdin=blueprint.bundle,
+            seccomp=blueprint.seccomp,
+            slot=launcher.take_slot(),
+        )
+        sandbox = WorkerSandbox(
+            self._machine(launched),
+            limits=self._config.limits,
+            cpus=self._config.cpus,
+            exec_slots=exec_slots,
+        )
+        try:
+            await sandbox.become_ready()
+        except SandboxDied as error:
+            await asyncio.wait([launched.gone], timeout=_CLOSE_S)
+            raise bubblewrap.explain(_complaint(launched)) from error
+        except BaseException:
+            sandbox.destroy()
+            raise
+        finally:
+            os.close(launched.stderr)
+        return sandbox
+
+    async def close(self) -> None:
+        """End the spawner, and with it every sandbox."""
+        self._closed = True
+        async with self._opening:
+            if self._launcher:
+                await self._launcher.close()
+
+    def _machine(self, launched: Launched) -> Machine:
+        uid = launched.slot.uid
+        return Machine(
+            name=f"local-{os.getpid()}-{next(_ids)}",
+            info=with_uid(self.info, os.getuid() if uid is None else uid),
+            channel=SocketChannel(launched.channel),
+            group=launched.slot.group,
+            gone=launched.gone,
+            kill=launched.kill,
+        )
+
+    async def _open(self) -> tuple[Launcher, _Blueprint]:
+        """Return the living spawner, starting one if there is none."""
+        async with self._opening:
+            if self._closed:
+                raise SandboxUnavailable("these sandboxes are closed")
+            if self._blueprint is None:
+                self._blueprint = await asyncio.to_thread(self._draw_up)
+            if self._launcher and not self._launcher.alive:
+                await self._launcher.close()
+                self._launcher = None
+            if self._launcher is None:
+                self._launcher = Launcher(self._cgroups)
+            return self._launcher, self._blueprint
+
+    def _draw_up(self) -> _Blueprint:
+        """Find the programs, and compile the worker with the interpreter that will run it."""
+        if self._config.require_cgroups and self._cgroups is None:
+            raise SandboxUnavailable(
+                "no control groups can be made here", hint="run as root, or in a delegated scope"
+            )
+        code = bundle.compiled(self._config.python)
+        argv = bubblewrap.command(
+            bubblewrap.find(),
+            # -I would ignore the hash seed as well.
+            [self._config.python, "-s", "-S", "-B", "-c", bundle.boot(len(code))],
+            seccomp_fd=SECCOMP_FD,
+            info_fd=INFO_FD,
+        )
+        program = bpf.build_filter(platform.machine(), allow_memfd=self._cgroups is not None)
+        return _Blueprint(argv, code, program)
+
+
+def _complaint(launched: Launched) -> str:
+    os.set_blocking(launched.stderr, False)
+    try:
+        said = os.read(launched.stderr, 4096).decode("utf-8", "replace")
+    except BlockingIOError:
+        said = ""
+    return said or (launched.gone.result() if launched.gone.done() else "")
+
+
+def _info(groups: cgroups.Cgroups | None) -> SandboxInfo:
+    how = groups.name if groups else "rlimit"
+    if groups is None:
+        logger.warning("no control groups here: memory is limited per process, not per sandbox")
+    uid = "200000 and up" if os.getuid() == 0 else str(os.getuid())
+    enforced = dict.fromkeys(("memory", "pids", "cpu"), how) | {"seccomp": "filter", "uid": uid}
+    return SandboxInfo(backend="local", enforced=enforced, protected="dumpable")
