@@ -140,6 +140,8 @@ def _entries(data: memoryview) -> "Iterator[Entry]":
         count += 1
         if count > _MOST_ENTRIES:
             raise ValueError(f"more than {_MOST_ENTRIES} entries")
+    if at + _BLOCK > len(data):
+        raise ValueError("it has no end")
 
 
 def _name(header: bytes) -> bytes:

@@ -116,9 +116,13 @@ def _fork(control: "_socket.socket", number: int) -> None:
     fds = struct.unpack(f"{_NUM_FDS * number}i", rights[0][2])
     reason = _what_forbids_forking(fds)
     if not reason:
+        random = sys.modules.get("random")  # it is drawn anew in a fork; copies should be equal
+        state = random.getstate() if random else None
         middle = os.fork()
         if not middle:
             _fork_all(fds)
+            if random:
+                random.setstate(state)
             control.sendall(HELLO.pack(os.getpid()))
             return
         if os.waitpid(middle, 0)[1]:
@@ -131,7 +135,6 @@ def _fork(control: "_socket.socket", number: int) -> None:
 
 def _fork_all(fds: tuple[int, ...]) -> None:
     """Fork once for each three descriptors; return in the forks only, with theirs in place."""
-    state = sys.modules["random"].getstate() if "random" in sys.modules else None
     code = 1
     try:
         for at in range(0, len(fds), _NUM_FDS):
@@ -140,8 +143,6 @@ def _fork_all(fds: tuple[int, ...]) -> None:
                     os.dup2(fd, target)
                 for fd in fds:
                     os.close(fd)
-                if state is not None:  # it is drawn anew in a fork; copies should be equal
-                    sys.modules["random"].setstate(state)
                 return
         code = 0
     except OSError:
