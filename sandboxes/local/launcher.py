@@ -14,12 +14,10 @@ from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
 from agentgym.sandboxes.cgroups import Cgroups, Group, owner_name
+from agentgym.sandboxes.uids import UIDS, check_mapped, lock_block
 
 SECCOMP_FD, INFO_FD = 3, 4
 
-_FIRST_UID = 200_000
-_UIDS = 1024
-_BLOCKS = 64
 _END_S = 10.0
 
 
@@ -59,7 +57,8 @@ class Launcher:
         self._first_uid: int | None = None
         lock = None
         if os.getuid() == 0:
-            self._first_uid, lock = _lock_uids()
+            check_mapped()
+            self._first_uid, lock = lock_block()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = _start_spawner(theirs, lock, cgroups)
         self._owner = owner_name(self._process.pid)
@@ -107,9 +106,9 @@ class Launcher:
         """
         if self._free:
             return self._free.pop()
-        if self._num_slots == _UIDS:
+        if self._num_slots == UIDS:
             raise SandboxUnavailable(
-                f"{_UIDS} sandboxes are held already", hint="run fewer episodes at once"
+                f"{UIDS} sandboxes are held already", hint="run fewer episodes at once"
             )
         uid = None if self._first_uid is None else self._first_uid + self._num_slots
         name = f"{self._owner}.{self._num_slots}"
@@ -160,32 +159,6 @@ class Launcher:
 def _settle(launched: Launched, why: str) -> None:
     if not launched.gone.done():
         launched.gone.set_result(why)
-
-
-def _lock_uids() -> tuple[int, socket.socket]:
-    """Reserve a block of user ids among all processes of this machine, for as long as it is open.
-
-    An abstract socket's name is unique, and free again when its last holder ends.
-    """
-    if not _is_mapped(_FIRST_UID + _BLOCKS * _UIDS):
-        raise SandboxUnavailable(
-            "root of this container has too few user ids to give one to each sandbox",
-            hint="run as an ordinary user",
-        )
-    for block in range(_BLOCKS):
-        lock = socket.socket(socket.AF_UNIX)
-        try:
-            lock.bind(f"\0agentgym-uids-{block}")
-        except OSError:
-            lock.close()
-            continue
-        return _FIRST_UID + block * _UIDS, lock
-    raise SandboxUnavailable(f"{_BLOCKS} processes with sandboxes run on this machine already")
-
-
-def _is_mapped(uid: int) -> bool:
-    ranges = (line.split() for line in Path("/proc/self/uid_map").read_text().splitlines())
-    return any(int(first) <= uid < int(first) + int(count) for first, _, count in ranges)
 
 
 def _start_spawner(
