@@ -16,10 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from agentgym.env import Env, EnvConfig
 from agentgym.errors import AgentGymError, ConfigError, EnvError, place_of
@@ -64,6 +66,31 @@ def _hint(ref: str, ids: Iterable[str]) -> str:
     known = f"known: {', '.join(sorted(ids))}; or give pkg.mod:Config, path/file.py"
     close = did_you_mean(ref, ids)
     return f"did you mean {close!r}? {known}" if close else known
+
+
+def configure(
+    config_class: type[EnvConfig], settings: Mapping[str, Any], *, hint: str | None = None
+) -> EnvConfig:
+    """Make the configuration of an environment from settings given in Python.
+
+    Raises:
+        ConfigError: a key is missing, or has a wrong value.
+    """
+    try:
+        return config_class(**settings)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(map(str, problem["loc"]))
+        what = " must be given" if problem["type"] == "missing" else f": {problem['msg']}"
+        raise ConfigError(f"{config_class.id}: `{key}`{what}", hint=hint) from error
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module, `pkg` or `pkg.mod`, can be found here; only the packages above it are run."""
+    try:
+        return find_spec(module) is not None
+    except Exception:  # noqa: BLE001  a package above it is missing, or raises whatever it likes
+        return False
 
 
 class Plugin(NamedTuple):

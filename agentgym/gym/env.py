@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-from pydantic import ValidationError
 
 from agentgym.env import Env, EnvConfig, EnvStep, Reset, add_terms
 from agentgym.envs import ENVS
@@ -15,7 +14,7 @@ from agentgym.gym import loop
 from agentgym.gym.actions import to_message, to_text
 from agentgym.gym.spaces import UnicodeText
 from agentgym.gym.tasks import POOL, TaskPicker
-from agentgym.loading import did_you_mean, load_env
+from agentgym.loading import configure, did_you_mean, load_env
 from agentgym.rollout.episode import call_env
 from agentgym.types import OUTCOME, Message, Task, digest
 
@@ -231,12 +230,7 @@ def _configured(config_class: type[EnvConfig], settings: Mapping[str, Any]) -> E
             close = did_you_mean(name, known)
             hint = f"did you mean `{close}`?" if close else f"known: {', '.join(known)}"
             raise ConfigError(f"{config_class.id} has no setting `{name}`", hint=hint)
-    try:
-        return config_class(**settings)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise ConfigError(f"{config_class.id}: `{key}`: {problem['msg']}") from error
+    return configure(config_class, settings)
 
 
 def _state_key(env: Env, messages: Sequence[Message]) -> str:
