@@ -284,3 +284,16 @@ def test_what_cannot_be_deleted_hides_no_error(agentgym, monkeypatch) -> None:
     done = agentgym("run", KEYDOOR, "-m", "scripted:nosuch", "-o", "run")
     assert done.code == 2
     assert "warning: cannot delete it\nerror: " in done.err
+
+
+def test_show_tells_what_the_answers_of_a_server_took(agentgym, tmp_path: Path) -> None:
+    Run.create(tmp_path / "r", config_text="", command=[], seed=0).close()
+    took = [{"prompt_tokens": 1200.0, "completion_tokens": 30.0, "cost": 0.0015}, {}]
+    steps = [Step(message=Message("assistant", "up"), usage=usage) for usage in took]
+    with EpisodeWriter(tmp_path / "r") as writer:
+        writer.append(Trajectory(id="t.0.0", task=Task("Go."), group_id="t", steps=steps))
+    record = agentgym("show", "r", "t", "--json").json
+    assert [step["usage"] for step in record["steps"]] == took
+    told = agentgym("show", "r", "t").out
+    assert "turn 1  1,200 prompt tokens  30 completion tokens  cost 0.0015\n" in told
+    assert "turn 2\n" in told
