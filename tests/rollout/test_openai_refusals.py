@@ -65,6 +65,47 @@ async def test_a_key_in_an_answer_is_taken_out_of_it() -> None:
     assert reply.message.tool_calls[0].arguments == '{"to": "***"}'
 
 
+SLASHED = "sk-0123/56789+abc=defghij"
+ESCAPES = {
+    "as it is": lambda key: key,
+    "slashes": lambda key: key.replace("/", r"\/"),
+    "code points": lambda key: "".join(rf"\u{ord(each):04X}" for each in key),
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
+async def test_a_key_is_taken_out_of_every_text_of_an_answer_however_json_writes_it(
+    escape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SLASHED)
+    calls = [call("goARGUMENT", '{"to": "ARGUMENT"}', f"id {SLASHED}")]
+    answer = says(f"it is {SLASHED}!", calls=calls)
+    written = answer.body.replace(SLASHED.encode(), escape(SLASHED).encode())
+    argument = json.dumps(escape(SLASHED))[1:-1]  # escaped in the arguments' own JSON
+    answer.body = written.replace(b"ARGUMENT", argument.encode())
+    with ChatServer([answer]) as server:
+        message = (await ask(server)).message
+    assert message.content == "it is ***!"
+    assert message.tool_calls == (ToolCall("go***", '{"to": "***"}', "id ***"),)
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
+async def test_a_key_is_taken_out_of_every_error_however_json_writes_it(
+    escape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SLASHED)
+    for body in (f'{{"error": "{escape(SLASHED)}"}}', f"{{no JSON: {escape(SLASHED)}"):
+        for status in (200, 400):
+            with (
+                ChatServer([Answer(status, body.encode())]) as server,
+                pytest.raises((ConfigError, PolicyError)) as raised,
+            ):
+                await ask(server, max_attempts=1)
+            assert "***" in str(raised.value)
+            assert "56789" not in str(raised.value)
+            assert "0036" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("models", "hint"),
     [
