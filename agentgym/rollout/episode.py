@@ -70,6 +70,14 @@ class Job:
         return replace(self, attempt=self.attempt + 1)
 
 
+class CutOff(BudgetError):  # noqa: N818
+    """Raised where the budget was spent during an episode; the trajectory keeps what was paid for."""
+
+    def __init__(self, error: BudgetError, trajectory: Trajectory) -> None:
+        super().__init__(str(error), hint=error.hint)
+        self.trajectory = trajectory
+
+
 async def run_episode(
     job: Job,
     *,
@@ -88,7 +96,7 @@ async def run_episode(
         ConfigError: the environment or the policy cannot be used as configured; no retry would
             help.
         MissingError: they need something that this machine lacks.
-        BudgetError: the policy may spend no more.
+        CutOff: the policy may spend no more.
     """
     deadlines = deadlines or DeadlineConfig()
     trajectory = Trajectory(
@@ -107,11 +115,14 @@ async def run_episode(
                 await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes, clock)
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
-    except (ConfigError, MissingError, BudgetError):
+    except (ConfigError, MissingError):
         raise
     except AgentGymError as error:
         trajectory.end, trajectory.reason = "error", f"{type(error).__name__}: {error}"
-    trajectory.seconds = time.perf_counter() - started
+        if isinstance(error, BudgetError):
+            raise CutOff(error, trajectory) from error
+    finally:
+        trajectory.seconds = time.perf_counter() - started
     return trajectory
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
-from agentgym.errors import AgentGymError, BudgetError, ConfigError, MissingError, PolicyError
+from agentgym.errors import AgentGymError, ConfigError, MissingError, PolicyError
 from agentgym.rollout.openai.answer import Answer, MalformedAnswer, read_answer
 from agentgym.rollout.openai.key import ApiKey
 from agentgym.rollout.openai.pace import Pace, retry_after, wait_before
@@ -137,8 +137,7 @@ class Client:
     async def _post(self, request: dict[str, Any]) -> Response:
         """Send a request in its turn."""
         async with self._slots:
-            await self._pace.turn()
-            self.spending.begin()
+            await self._pace.turn(self.spending.begin)
             return await self._transport.post(encode(request))
 
     def _read(self, response: Response, taken_ids: Collection[str]) -> Answer:
@@ -158,10 +157,8 @@ class Client:
     def _judge(self, refusal: Refusal, response: Response) -> None:
         """Raise where a refusal is of this conversation, or of this moment."""
         if refusal.is_no_money:
-            raise BudgetError(
-                f"{self.config.url} wants to be paid: {refusal}",
-                hint="what ended before is recorded",
-            )
+            self.spending.refused = f"{self.config.url} wants to be paid: {refusal}"
+            self.spending.check()
         if refusal.is_too_long:
             self._say_once("ends episodes whose conversation is too long", refusal)
             raise ContextFull
