@@ -4,9 +4,8 @@ import asyncio
 import functools
 import inspect
 import logging
-import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,9 +23,10 @@ from agentgym.errors import (
     PolicyError,
     boundary,
 )
+from agentgym.rollout.answers import checked_reset, checked_step, checked_terms, state_key_of
 from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
 from agentgym.tools import on_thread
-from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed, digest
+from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -160,7 +160,7 @@ async def _play(
     """Alternate until the environment ends, a limit does, or the context is full."""
     started = time.perf_counter()
     messages = list(trajectory.prompt)
-    state_key: str | None = _state_key(env, messages)
+    state_key: str | None = state_key_of(env, messages)
     for _ in range(max_turns):
         began = time.perf_counter()
         try:
@@ -181,7 +181,7 @@ async def _play(
         answer = await _step(env, reply.message, deadlines)
         step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
         step.timed_out = bool(answer.info.get("timed_out", False))
-        state_key = _state_key(env, answer.messages) if answer.messages else None
+        state_key = state_key_of(env, answer.messages) if answer.messages else None
         step.next_state_key = state_key
         step.timings = Timings(
             generate_s=generated - began,
@@ -204,40 +204,24 @@ async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) ->
     what = f"reset of {trajectory.task.env or type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            reset = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
-    if not isinstance(reset, Reset):
-        raise EnvError(f"{what} returned {type(reset).__name__}, expected Reset(messages, tools)")
-    return reset
+            given = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
+    return checked_reset(given, what)
 
 
 async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvStep:
     what = f"step of {type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            answer = await call_env(env, env.step, message)
-    if not isinstance(answer, EnvStep):
-        raise EnvError(
-            f"{what} returned {type(answer).__name__}, expected EnvStep(messages, reward, ...)"
-        )
-    _check_terms(answer.reward, what)
-    return answer
+            given = await call_env(env, env.step, message)
+    return checked_step(given, what)
 
 
 async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
     what = f"truncate of {type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            terms = dict(await call_env(env, env.truncate))
-    _check_terms(terms, what)
-    return terms
-
-
-def _check_terms(terms: Mapping[str, float], what: str) -> None:
-    for name, value in terms.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise EnvError(
-                f"{what} gave the reward term {name!r} = {value!r}, expected a finite number"
-            )
+            given = await call_env(env, env.truncate)
+    return checked_terms(given, what)
 
 
 async def _act(
@@ -253,7 +237,7 @@ async def _act(
             return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
         except (AgentGymError, ContextFull):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
 
 
@@ -306,9 +290,10 @@ async def _close(env: Env, policy: Policy | None) -> None:
             if policy is not None:
                 await policy.close()
         finally:
-            result = env.close()
-            if inspect.isawaitable(result):
-                await result
+            with boundary(EnvError, "close"):
+                result = env.close()
+                if inspect.isawaitable(result):
+                    await result
 
     closing = asyncio.ensure_future(close())
     try:
@@ -318,8 +303,3 @@ async def _close(env: Env, policy: Policy | None) -> None:
         raise
     except Exception:
         logger.exception("closing an episode failed")
-
-
-def _state_key(env: Env, observation: Sequence[Message]) -> str:
-    key = env.state_key()
-    return digest([message.content for message in observation]) if key is None else key
