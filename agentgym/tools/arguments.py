@@ -43,7 +43,8 @@ def _refuse_constant(name: str) -> None:
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"{text:.20} is too large for a number")
+        shown = text if len(text) <= 20 else f"{text[:20]}..."
+        raise ValueError(f"{shown} is too large for a number")
     return value
 
 
