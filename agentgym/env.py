@@ -213,8 +213,16 @@ def action_key(message: Message) -> str:
     """
     if not message.tool_calls:
         return re.sub(r"\s+", " ", message.content).strip()
-    calls = [[call.name, _json_or_text(call.arguments)] for call in message.tool_calls]
-    return json.dumps(calls, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return _canonical(
+            [[call.name, _json_or_text(call.arguments)] for call in message.tool_calls]
+        )
+    except RecursionError:  # arguments that can be read by themselves may be too deep in others
+        return _canonical([[call.name, call.arguments] for call in message.tool_calls])
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _json_or_text(text: str) -> Any:

@@ -97,12 +97,16 @@ class StoreError(AgentGymError):
 
 @contextmanager
 def boundary(kind: type[AgentGymError], what: str) -> Iterator[None]:
-    """Attribute whatever escapes the block to `kind`; an error that is ours already passes."""
+    """Attribute whatever escapes the block to `kind`; an error that is ours already passes.
+
+    So does what stops a program from outside; SystemExit does not: code that is called by an
+    episode must not end all the others.
+    """
     try:
         yield
     except AgentGymError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = place_of(error)
         where = f" ({place})" if place else ""
         raise kind(f"{what} raised {type(error).__name__}: {error}{where}") from error

@@ -18,6 +18,7 @@ from agentgym.types import Task
 Tasks = Callable[..., Iterator[Task]]
 Tool = Callable[..., Any] | SchemaTool | MCPServer
 F = TypeVar("F", bound=Callable[..., Any])
+_SEVERAL = ("splits", "tiers", "packages")  # a text would be taken for its letters
 
 
 def env(
@@ -45,12 +46,12 @@ def env(
 
     Raises:
         ConfigError: there is no id, a tool cannot be one, two have the same name, or a declaration
-            is unknown.
+            is unknown, or a text where several are expected.
     """
     if callable(id):
         raise ConfigError("`@ag.env` names no id", hint='write @ag.env("me/Name-v0") over it')
     _functions(tools)
-    _check_declared(declared)
+    _check_declared({"splits": splits, **declared})
 
     def declare(tasks: Tasks) -> Declared:
         packages = (*declared.get("packages", ()), *(["mcp"] if _servers(tools) else []))
@@ -222,8 +223,13 @@ def _config(
 
 def _check_declared(declared: Mapping[str, Any]) -> None:
     known = {name for name in EnvConfig.__class_vars__ if not name.startswith("_")}
-    for name in declared:
+    for name, value in declared.items():
         if name not in known:
             raise ConfigError(
                 f"@ag.env does not know `{name}`", hint=f"known: {', '.join(sorted(known))}"
+            )
+        if name in _SEVERAL and isinstance(value, str):
+            raise ConfigError(
+                f"`{name}` of @ag.env is the text {value!r}, expected a tuple of texts",
+                hint=f"write {name}=({value!r},)",
             )

@@ -73,7 +73,8 @@ def reward(function: Any = None, /, **options: Any) -> Any:
     settings = _Options(**options)
 
     def mark(function: F) -> F:
-        setattr(function, _MARK, settings)
+        # The mark of a static method must be on the function: that is what an instance shows.
+        setattr(getattr(function, "__func__", function), _MARK, settings)
         return function
 
     return mark if function is None else mark(function)

@@ -8,6 +8,7 @@ from agentgym.env import Env, EnvStep, Reset
 from agentgym.envs.mcp.connection import Connection
 from agentgym.envs.mcp.server import MCPServer
 from agentgym.envs.rewards import Rewards, Transcript
+from agentgym.errors import EnvError
 from agentgym.tools import ToolResult, ToolSet
 from agentgym.types import OUTCOME, Message, Task, ToolCall, digest
 
@@ -79,7 +80,8 @@ class ToolEnv(Env):
         terms = {"tool_valid": float(all(result.valid for result in results))}
         if final is not None:
             graded = await self._rewards.grade(self.transcript) if self._rewards else {}
-            terms |= graded | final.reward
+            name = message.tool_calls[len(results) - 1].name
+            terms = _joined(terms | graded, final.reward, name)
         return EnvStep(
             replies,
             terms,
@@ -116,6 +118,17 @@ class ToolEnv(Env):
             if results[-1].final is not None:
                 break
         return results
+
+
+def _joined(graded: dict[str, float], added: dict[str, float], tool: str) -> dict[str, float]:
+    """Put the terms of a `Final` beside those that the episode has already."""
+    if taken := sorted(graded.keys() & added.keys()):
+        raise EnvError(
+            f"the tool `{tool}` returned Final with the reward term {taken[0]!r}, which the "
+            f"episode has already: {', '.join(graded)}",
+            hint="give the term another name, or leave it to the rewards",
+        )
+    return graded | added
 
 
 async def _value(value: Any) -> Any:

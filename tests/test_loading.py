@@ -227,6 +227,14 @@ def test_an_object_may_be_inside_another():
     assert error.value.hint == "did you mean 'from_openai'?"
 
 
+def test_what_is_no_class_has_attributes_too(write):
+    write("my.py", "NUMBER = 3\n")
+    assert load_file("my.py:NUMBER.real") == 3
+    with pytest.raises(ConfigError, match=r"'my\.py:NUMBER\.reel': there is no 'reel'") as error:
+        load_file("my.py:NUMBER.reel")
+    assert error.value.hint == "did you mean 'real'?"
+
+
 def test_the_standard_library_is_not_hidden_by_the_current_folder(write):
     write("json.py", "raise RuntimeError('shadow')\n")
     write("my.py", ENV + "import json\njson.dumps(1)\n")

@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import json
 import re
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -15,8 +17,8 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from agentgym.check.schemas import tool_problems
-from agentgym.errors import ConfigError, EnvError
-from agentgym.tools import Final, SchemaTool, ToolError, ToolResult, ToolSet, tool
+from agentgym.errors import ConfigError, EnvError, place_of
+from agentgym.tools import Final, SchemaTool, ToolError, ToolResult, ToolSet, on_thread, tool
 from agentgym.types import ToolCall, ToolSpec
 
 
@@ -195,10 +197,12 @@ async def test_a_tool_error_is_an_observation() -> None:
     assert not result.valid
 
 
-@pytest.mark.parametrize("error", [KeyError("gone"), StopIteration(), TimeoutError()])
+@pytest.mark.parametrize(
+    "error", [KeyError("gone"), StopIteration(), TimeoutError(), SystemExit(2)]
+)
 @pytest.mark.parametrize("inline", [True, False])
 async def test_what_a_tool_raises_is_a_fault_of_the_machinery(
-    error: Exception, inline: bool
+    error: BaseException, inline: bool
 ) -> None:
     @tool(inline=inline)
     def broken() -> str:
@@ -207,6 +211,28 @@ async def test_what_a_tool_raises_is_a_fault_of_the_machinery(
 
     with pytest.raises(EnvError, match="tool `broken` raised"):
         await ask([broken], "broken")
+
+
+async def test_an_async_tool_cannot_end_the_program() -> None:
+    @tool
+    async def leave() -> str:
+        """Leave."""
+        raise SystemExit(2)
+
+    with pytest.raises(
+        EnvError, match=r"tool `leave` raised SystemExit: 2 \(.*test_tools\.py:\d+\)"
+    ):
+        await ask([leave], "leave")
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_no_thread_can_end_the_program(kind: type[BaseException]) -> None:
+    def leave() -> None:
+        raise kind("now")
+
+    with pytest.raises(RuntimeError, match=f"^{kind.__name__}: now$") as caught:
+        await on_thread(leave)
+    assert str(place_of(caught.value)).startswith(__file__)
 
 
 async def test_a_tool_that_takes_too_long_is_an_observation() -> None:
@@ -330,6 +356,26 @@ async def test_a_value_of_another_type_is_refused(arguments):
     result = await ToolSet.of([add]).call(ToolCall("add", arguments))
     assert not result.valid
     assert "`a`" in result.message.content
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + 400 * "0", 5000 * "1"], ids=len)
+async def test_a_number_that_nothing_can_hold_is_refused_by_every_tool(number: str) -> None:
+    class Weight(BaseModel):
+        grams: float
+
+    @tool(inline=True)
+    def weigh(weight: Weight) -> str:
+        """Weigh."""
+        return str(weight.grams)
+
+    for name, text in (
+        ("weigh", f'{{"weight": {{"grams": {number}}}}}'),
+        ("go", f'{{"from": "Bonn", "any": {number}}}'),
+    ):
+        result = await ask([weigh, schema_tool(dict)], name, text)
+        assert not result.valid
+        assert result.message.content.startswith(f"The arguments are not JSON: {number[:20]}")
+        assert " is too large for a number" in result.message.content
 
 
 async def test_json_lists_and_texts_become_tuples_and_literals():
@@ -583,7 +629,10 @@ def test_functions_of_c_are_refused_without_a_place() -> None:
         ({"timeout": 3}, "@tool does not know `timeout`"),
         ({"timeout_s": 0}, "timeout_s=0"),
         ({"max_output_chars": -1}, "max_output_chars=-1"),
+        ({"max_output_chars": 1e2}, "max_output_chars=100.0"),
+        ({"max_output_chars": True}, "max_output_chars=True"),
         ({"timeout_s": "3"}, "timeout_s='3'"),
+        ({"timeout_s": True}, "timeout_s=True"),
     ],
     ids=str,
 )
@@ -614,6 +663,27 @@ async def test_static_and_class_methods_are_tools_too() -> None:
     tools = ToolSet.of(Kit())
     for name, answer in (("double", "4"), ("measure", "6")):
         assert (await tools.call(ToolCall(name, '{"n": 2}'))).message.content == answer
+
+
+def test_a_tool_goes_with_what_made_it() -> None:
+    def made() -> Callable[[], str]:
+        def speak() -> str:
+            """Speak."""
+            return "hello"
+
+        return speak
+
+    speak = made()
+    ToolSet.of([speak])
+    gone = weakref.ref(speak)
+    del speak
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_tool_is_looked_at_once() -> None:
+    first, second = (ToolSet.of([echo]).specs[0] for _ in range(2))
+    assert first is second
 
 
 async def test_a_decorated_function_is_a_tool() -> None:
@@ -672,6 +742,44 @@ async def test_what_a_schema_forbids_is_an_observation(given: Any, text: str) ->
     result = await ask([schema_tool(dict)], "go", given)
     assert not result.valid
     assert result.message.content.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"required": None}, "`required` is None, expected a list of names"),
+        ({"required": "a"}, "`required` is 'a'"),
+        ({"required": [1]}, r"`required` is \[1\]"),
+        ({"properties": None}, "`properties` is None, expected an object"),
+        ({"properties": {"a": {"enum": None}}}, "`enum` of `a` is None, expected a list"),
+        ({"properties": {"a": {"type": None}}}, "`type` of `a` is None, expected a name or a list"),
+        ({"properties": {"a": {"type": [{}]}}}, r"`type` of `a` is \[{}\]"),
+    ],
+    ids=str,
+)
+def test_a_broken_schema_is_refused(schema: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=f"tool `go` of mine has a broken schema: {text}"):
+        SchemaTool(spec=ToolSpec("go", "Go.", schema), function=dict, origin="mine")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"max_output_chars": 1e2}, "max_output_chars=100.0, expected a whole number above 0"),
+        ({"timeout_s": 0}, "timeout_s=0, expected a number above 0"),
+    ],
+    ids=str,
+)
+def test_a_wrong_limit_of_a_schema_tool_is_refused(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=f"tool `go` of a SchemaTool: {text}"):
+        schema_tool(dict, **options)
+
+
+@pytest.mark.parametrize(("value", "valid"), [(1, True), (1.0, True), (True, False), (3, False)])
+async def test_an_enum_tells_true_from_one(value: Any, valid: bool) -> None:
+    spec = ToolSpec("pick", "Pick.", {"properties": {"n": {"enum": [1, 2]}}})
+    result = await ask([SchemaTool(spec=spec, function=dict)], "pick", {"n": value})
+    assert result.valid is valid
 
 
 async def test_a_schema_tool_has_limits_too() -> None:

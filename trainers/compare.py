@@ -108,6 +108,22 @@ def unpaired_rates(
     return _around(first, second, high - low, less + more)
 
 
+def design_effect(won: NDArray[np.bool_], task: Ints) -> float:
+    """Return how many episodes of repeated tasks say as much as one episode of a task of its own.
+
+    At least 1, which it is where no task repeats. Two pseudo-tasks, one won and one lost, are
+    counted with the others, so that it is known where all episodes ended alike.
+    Source: N. Dean and M. Pagano, J. Surv. Stat. Methodol. 3, 2015 (intervals with n by it).
+
+    >>> round(design_effect(np.repeat([True, False, True], 4), np.repeat(np.arange(3), 4)), 9)
+    4.0
+    """
+    sums, counts = _by_task(won.astype(np.float64)[:, None], task)
+    mean, variance = _with_pseudo_tasks(sums[:, 0], counts, (1.0, 0.0))
+    episodes = len(won) + 2 * len(won) / len(counts)
+    return max(1.0, variance * episodes / (mean * (1 - mean)))
+
+
 def flip_p(differences: Sequence[int]) -> float:
     """Return how often chance alone gives a sum as far from 0: the exact two-sided p-value.
 

@@ -2,13 +2,16 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.rollout.collect import make_jobs
 from agentgym.rollout.policy import MakePolicy
+from agentgym.trainers.compare import design_effect
 from agentgym.trainers.episodes import Episodes
 from agentgym.trainers.settings import EvalConfig
 from agentgym.types import Trajectory
@@ -17,7 +20,7 @@ _Z95 = 1.959963984540054
 
 
 class Rate(NamedTuple):
-    """A share of n, and the 95 % interval of Wilson around it."""
+    """A share of n episodes, and the 95 % interval of Wilson around it, over tasks."""
 
     mean: float
     low: float
@@ -79,7 +82,7 @@ async def evaluate(
 def score(trajectories: Iterable[Trajectory], *, success: float) -> Score:
     """Score finished episodes; one succeeded when its outcome reaches `success`."""
     by_task: defaultdict[str, list[bool]] = defaultdict(list)
-    by_kind: defaultdict[str, list[bool]] = defaultdict(list)
+    by_kind: defaultdict[str, dict[str, list[bool]]] = defaultdict(dict)
     turns: list[int] = []
     faults = 0
     for trajectory in trajectories:
@@ -87,25 +90,36 @@ def score(trajectories: Iterable[Trajectory], *, success: float) -> Score:
             faults += 1
             continue
         succeeded = trajectory.outcome >= success
-        by_task[trajectory.group_id].append(succeeded)
+        verdicts = by_task[trajectory.group_id]
+        verdicts.append(succeeded)
         turns.append(len(trajectory.steps))
         payload = trajectory.task.payload
         if isinstance(payload, dict) and "kind" in payload:
-            by_kind[str(payload["kind"])].append(succeeded)
+            by_kind[str(payload["kind"])][trajectory.group_id] = verdicts
     most = max(map(len, by_task.values()), default=0)
     return Score(
-        success=wilson([each for verdicts in by_task.values() for each in verdicts]),
-        kinds={kind: wilson(verdicts) for kind, verdicts in sorted(by_kind.items())},
+        success=_rate(by_task),
+        kinds={kind: _rate(tasks) for kind, tasks in sorted(by_kind.items())},
         pass_at={k: pass_at_k(list(by_task.values()), k) for k in sorted({1, most}) if most},
         turns=sum(turns) / len(turns) if turns else 0.0,
         faults=faults,
     )
 
 
-def wilson(verdicts: Sequence[bool]) -> Rate:
+def _rate(by_task: Mapping[str, Sequence[bool]]) -> Rate:
+    tasks = [number for number, each in enumerate(by_task.values()) for _ in each]
+    return wilson([verdict for each in by_task.values() for verdict in each], tasks)
+
+
+def wilson(verdicts: Sequence[bool], tasks: Sequence[int] | None = None) -> Rate:
     """Return the rate of True and its 95 % score interval; of nothing: 0, between 0 and 1.
 
-    Source: E. B. Wilson, JASA 22, 1927.
+    Episodes of one task stand or fall together: where tasks repeat, the interval is as wide as
+    that of n by the design effect. Source: E. B. Wilson, JASA 22, 1927.
+
+    Args:
+        verdicts: whether each episode succeeded.
+        tasks: the number of each one's task, from 0 without gaps; None: no task repeats.
 
     >>> [round(part, 4) for part in wilson([True] * 8 + [False] * 2)]
     [0.8, 0.4902, 0.9433, 10]
@@ -114,9 +128,10 @@ def wilson(verdicts: Sequence[bool]) -> Rate:
     if n == 0:
         return Rate(0.0, 0.0, 1.0, 0)
     mean = sum(verdicts) / n
-    scale = 1 + _Z95**2 / n
-    middle = (mean + _Z95**2 / (2 * n)) / scale
-    half = _Z95 * math.sqrt(mean * (1 - mean) / n + _Z95**2 / (4 * n * n)) / scale
+    m = n if tasks is None else n / design_effect(np.array(verdicts, dtype=bool), np.array(tasks))
+    scale = 1 + _Z95**2 / m
+    middle = (mean + _Z95**2 / (2 * m)) / scale
+    half = _Z95 * math.sqrt(mean * (1 - mean) / m + _Z95**2 / (4 * m * m)) / scale
     low = middle - half if mean > 0 else 0.0  # exact, which the subtraction is not
     high = middle + half if mean < 1 else 1.0
     return Rate(mean, low, high, n)

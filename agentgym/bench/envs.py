@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from agentgym.bench.cases import Case
@@ -21,7 +20,8 @@ from agentgym.bench.natives import Native
 from agentgym.env import EnvConfig
 from agentgym.envs import ENVS
 from agentgym.errors import MissingError
-from agentgym.loading import load_env, load_object
+from agentgym.loading import configure, is_installed, load_env, load_object
+from agentgym.rollout.episode import call_env
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -46,14 +46,17 @@ def bench_env(case: Case, *, seconds: float, concurrency: Sequence[int]) -> list
     """Measure one environment for about so many seconds; every side plays the same actions.
 
     Raises:
+        ConfigError: there is no such environment, or it has keys that must be given.
         MissingError: a package is missing.
+        SandboxUnavailable: it needs a sandbox, and none can be started here.
         EnvError: an episode cannot be played, or not the same way on all sides.
     """
     config_class = load_env(case.env, ENVS)
     for package in (*config_class.packages, *case.packages):
-        if find_spec(package) is None:
+        if not is_installed(package):
             raise MissingError(f"{case.name} needs the package {package}")
-    config = config_class(**case.settings)
+    hint = f"name a subclass that has a default for it; all keys: agentgym envs {case.env}"
+    config = configure(config_class, case.settings, hint=hint)
     with asyncio.Runner() as runner, _sandboxes(config, runner) as sandboxes:
         episodes = runner.run(record(config, sandboxes))
         sides = [
@@ -74,7 +77,12 @@ def _contract(
     sandboxes: "Sandboxes | None",
     runner: asyncio.Runner,
 ) -> Side:
-    if is_direct(config.build(sandboxes)):
+    env = config.build(sandboxes)
+    try:
+        direct = is_direct(env)
+    finally:
+        runner.run(call_env(env, env.close))
+    if direct:
         return Side("agentgym", 1, lambda: play_directly(config, episodes))
     return Side("agentgym", 1, lambda: runner.run(play_on_loop(config, episodes, sandboxes)))
 
@@ -101,11 +109,12 @@ def _rollout(
 
 @contextmanager
 def _sandboxes(config: EnvConfig, runner: asyncio.Runner) -> "Iterator[Sandboxes | None]":
-    from agentgym.sandboxes.local import LocalSandboxConfig
+    from agentgym.sandboxes.local import LocalSandboxConfig, probe
 
     if not config.needs_sandbox:
         yield None
         return
+    runner.run(probe())
     sandboxes = LocalSandboxConfig().build()
     try:
         yield sandboxes

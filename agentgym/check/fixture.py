@@ -1,7 +1,7 @@
 """A pytest plugin: the fixture `check_env`, for the tests of an environment.
 
 def test_it_passes_every_check(check_env):
-check_env("me/Name-v0", strict=True)
+    check_env("me/Name-v0", strict=True)
 """
 
 import asyncio

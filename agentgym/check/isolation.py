@@ -22,7 +22,7 @@ _BEAT_S = 0.02
 
 async def check_isolation(subject: Subject) -> str:
     """Play known episodes again, several at a time, and look for what came out otherwise."""
-    episodes = [each for each in await subject.episodes() if not each.timed_out] * _COPIES
+    episodes = await subject.repeatable() * _COPIES
     with _watched_loop(subject.folder) as stalls:
         again = await asyncio.gather(*(_again(subject, episode) for episode in episodes))
     if stalls:
@@ -50,32 +50,38 @@ async def _again(subject: Subject, episode: Episode) -> Episode:
 
 class _Stall(NamedTuple):
     where: str
+    since: float
     seconds: float
 
 
 @contextmanager
 def _watched_loop(folder: Path | None) -> Iterator[list[_Stall]]:
-    """Collect where code of `folder` kept the running loop from turning."""
+    """Collect where code of `folder` kept the running loop from turning, and for how long.
+
+    Many tasks may run in one turn, so what counts is how long one of them holds the loop.
+    """
     stalls: list[_Stall] = []
-    beat = time.monotonic()
+    beats = 0
     stopped = threading.Event()
-    loop_thread = threading.get_ident()
+    loop, loop_thread = asyncio.get_running_loop(), threading.get_ident()
 
     async def heart() -> None:
-        nonlocal beat
+        nonlocal beats
         while True:
-            beat = time.monotonic()
+            beats += 1
             await asyncio.sleep(_BEAT_S)
 
     def watch() -> None:
+        runs, since = None, time.monotonic()
         while not stopped.wait(_BEAT_S):
-            late = time.monotonic() - beat
-            if late > _STALL_S and not stalls:
+            before, runs = runs, (beats, asyncio.current_task(loop))
+            if runs != before:
+                since = time.monotonic()
+            elif (held := time.monotonic() - since) > _STALL_S:
                 where = _place(sys._current_frames().get(loop_thread), folder)
-                if where is not None:
-                    stalls.append(_Stall(where, late))
+                _note(stalls, where, since, held)
 
-    pulse = asyncio.get_running_loop().create_task(heart())
+    pulse = loop.create_task(heart())
     watcher = threading.Thread(target=watch, daemon=True, name="agentgym-check")
     watcher.start()
     try:
@@ -84,6 +90,14 @@ def _watched_loop(folder: Path | None) -> Iterator[list[_Stall]]:
         pulse.cancel()
         stopped.set()
         watcher.join()
+
+
+def _note(stalls: list[_Stall], where: str | None, since: float, seconds: float) -> None:
+    """Add a stall, or say that the last one goes on."""
+    if stalls and stalls[-1].since == since:
+        stalls[-1] = stalls[-1]._replace(seconds=seconds)
+    elif where is not None:
+        stalls.append(_Stall(where, since, seconds))
 
 
 def _place(frame: FrameType | None, folder: Path | None) -> str | None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from agentgym.check.report import Failed
 from agentgym.check.subject import Subject, limited
+from agentgym.env import Env
 from agentgym.rollout.episode import call_env
 from agentgym.types import Message
 
@@ -46,8 +47,12 @@ async def _check_after_the_end(subject: Subject) -> None:
             )
     async with subject.open(episode.task, seed=episode.seed) as (env, _):
         for message in [*episode.messages, Message("assistant", "once more")]:
-            with suppress(Exception):  # it may refuse; it must not hang
-                await limited(call_env(env, env.step, message), "step after the end")
+            await limited(_try_step(env, message), "step after the end")
+
+
+async def _try_step(env: Env, message: Message) -> None:
+    with suppress(Exception):  # it may refuse; it must not hang
+        await call_env(env, env.step, message)
 
 
 def _is_finite(value: object) -> bool:

@@ -42,7 +42,7 @@ async def check_shapes(subject: Subject) -> str:
 
 async def check_repeat(subject: Subject) -> str:
     """Say the same once more with the same seed."""
-    episodes = [episode for episode in await subject.episodes() if not episode.timed_out]
+    episodes = await subject.repeatable()
     for episode in episodes:
         again = await _again(subject, episode, seed=episode.seed)
         if again.timed_out:

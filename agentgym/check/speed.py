@@ -1,14 +1,17 @@
 """Check 19: how fast it is, and whether it grows."""
 
 import gc
+import os
 import time
 from collections.abc import Sequence
 from itertools import cycle, islice
+from pathlib import Path
 
-from agentgym.check.report import Failed
+from agentgym.check.report import Failed, NotChecked
 from agentgym.check.subject import Subject
 from agentgym.types import Task
 
+_STATM = Path("/proc/self/statm")
 _BUDGET_S = 3.0
 _PATIENCE_S = 10.0  # for as many episodes as tell anything about growth
 _EPISODES = 100
@@ -20,6 +23,8 @@ _PAGE_BYTES = 4096
 
 async def check_speed(subject: Subject) -> str:
     """Play random episodes one after the other, for a few seconds at most."""
+    if not os.access(_STATM, os.R_OK):
+        raise NotChecked("this system has no /proc to see memory grow in")
     tasks = await subject.some_tasks()
     gc.freeze()  # what was there before need not be looked through after every episode
     try:
@@ -58,5 +63,4 @@ async def _play(subject: Subject, tasks: Sequence[Task]) -> tuple[list[float], l
 
 
 def _resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * _PAGE_BYTES
+    return int(_STATM.read_text().split()[1]) * _PAGE_BYTES

@@ -162,6 +162,7 @@ class Subject:
                 episode.turns.append(turn)
                 if turn.answer.terminated or turn.answer.truncated:
                     break
+                await asyncio.sleep(0)  # neither a cheap environment nor a script ever waits
         return episode
 
     async def rollouts(
@@ -231,6 +232,19 @@ class Subject:
             except Exception as error:
                 raise NotChecked("no episode can be played: see check 6") from error
         return self._episodes
+
+    async def repeatable(self) -> list[Episode]:
+        """Return those of `episodes` in which no time limit fired: the others need not repeat.
+
+        Raises:
+            NotChecked: there are none.
+        """
+        episodes = [each for each in await self.episodes() if not each.timed_out]
+        if not episodes:
+            raise NotChecked(
+                "every episode hit a time limit", hint="give the tools a longer timeout_s"
+            )
+        return episodes
 
     async def _policies(self, task: Task) -> tuple[str, ...]:
         others = ("scripted:random", "scripted:noop")

@@ -1,11 +1,14 @@
 """`agentgym bench env`: how many steps a second, beside the environment's own framework."""
 
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentgym.cli.options import Json
-from agentgym.cli.output import echo_json, echo_table, note
+from agentgym.cli.output import echo_json, echo_table, note, one_line
 
 if TYPE_CHECKING:
     from agentgym.bench import Case, Row
@@ -40,17 +43,12 @@ def env(
 
     JSON: [{env, framework, concurrency, steps_per_second}]
     """
-    from agentgym.bench import CASES, bench_env
-    from agentgym.errors import MissingError, SandboxUnavailable
+    from agentgym.bench import CASES
 
-    rows: list[Row] = []
-    for case in _chosen(envs, CASES) if envs else CASES:
-        try:
-            rows += bench_env(case, seconds=seconds, concurrency=concurrency or (1, 64))
-        except (MissingError, SandboxUnavailable) as error:
-            if envs:
-                raise
-            note(f"left out: {error}")
+    chosen = _chosen(envs, CASES) if envs else CASES
+    rows, failed = _measured(
+        chosen, seconds=seconds, concurrency=concurrency or (1, 64), named=bool(envs)
+    )
     if json:
         echo_json([row.to_json() for row in rows])
     else:
@@ -61,6 +59,32 @@ def env(
                 for row, ratio in zip(rows, _ratios(rows), strict=True)
             ],
         )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _measured(
+    cases: "Sequence[Case]", *, seconds: float, concurrency: Sequence[int], named: bool
+) -> "tuple[list[Row], bool]":
+    """Return the figures, and whether an environment failed; of those named, nothing is left out.
+
+    What environments print goes to stderr, where it disturbs no `--json`.
+    """
+    from agentgym.bench import bench_env
+    from agentgym.errors import EnvError, MissingError, SandboxUnavailable
+
+    rows: list[Row] = []
+    failed = False
+    for case in cases:
+        try:
+            with redirect_stdout(sys.stderr):
+                rows += bench_env(case, seconds=seconds, concurrency=concurrency)
+        except (EnvError, MissingError, SandboxUnavailable) as error:
+            if named:
+                raise
+            failed = failed or isinstance(error, EnvError)
+            note(f"left out: {case.name}: {one_line(str(error))}")
+    return rows, failed
 
 
 def _chosen(envs: list[str], cases: "tuple[Case, ...]") -> "list[Case]":

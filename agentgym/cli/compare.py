@@ -1,31 +1,20 @@
 """`agentgym compare`: two runs side by side, with intervals."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.curves import worth_showing
 from agentgym.cli.options import Json
-from agentgym.cli.output import (
-    counted,
-    echo,
-    echo_json,
-    echo_table,
-    note,
-    one_line,
-    paint,
-    sparkline,
-)
+from agentgym.cli.outfile import Force, check_output, output_file
+from agentgym.cli.output import echo, echo_json, note
 
 if TYPE_CHECKING:
     from agentgym.store.run import Run
     from agentgym.trainers.pairs import Played, Result
 
 _BASIC = ("outcome", "turns", "tokens")
-_MAX_ROWS = 9  # of a curve; --json has all
 _SEED = 0  # of the bootstrap: the same runs always give the same interval
 
 
@@ -38,50 +27,53 @@ def compare(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")
     ] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Compare two runs, task by task where both played the same.
 
-    Differences are B less A, with 95 % intervals over tasks; p is McNemar's exact test. Of a run
-    or an evaluation all episodes count, of a training those of its last evaluation, and its
-    curves. Episodes that ended by a fault are left out. Where few tasks are the same, the runs are
-    compared unpaired.
+    Differences are B less A; intervals are of 95 % and over tasks, p is exact: McNemar's test where
+    a task is one pair. Of a run or an evaluation all episodes count, of a training those of its
+    last evaluation, and its curves. Episodes that ended by a fault are left out. Where few tasks
+    are the same, the runs are compared unpaired.
 
     JSON: {a, b: {run, kind, status, env, seed, policy, which, episodes, faults}, paired, pairs,
     tasks, by, wins, ties, losses, p, rates: {a, b: {mean, low, high, n}}, differences: {NAME: {a,
-    b, difference, low, high}}, curves: {NAME: {steps, a, b, area}}, warnings}
+    b, difference, low, high}}, terms: the same of --by TERM, curves: {NAME: {steps, a, b, area}},
+    warnings}
     """
+    from agentgym.cli.compared import print_comparison
     from agentgym.store.run import Run
 
     if plot is not None:
-        _check_plot(plot)
+        _check_plot(plot, force=force)
     runs = (Run.open(a), Run.open(b))
     report = _report(runs, by)
     if plot is not None:
-        from agentgym.cli.plot import draw
-
-        draw(report, plot)
+        _draw(report, plot, force=force)
     for warning in report["warnings"]:
         note(f"warning: {warning}")
     if json:
         echo_json(report)
     else:
-        _print(report)
+        print_comparison(report)
         if plot is not None:
             echo(f"drawn in {plot}")
 
 
-def _check_plot(plot: str) -> None:
+def _check_plot(plot: str, *, force: bool) -> None:
     from agentgym.errors import ConfigError
 
-    path = Path(plot)
-    if path.suffix not in (".png", ".svg", ".pdf"):
+    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
-    if not path.parent.is_dir():
-        raise ConfigError(f"there is no folder {str(path.parent)!r}", hint="make it first")
+    check_output(plot, force=force)
 
 
-# What is found
+def _draw(report: dict[str, Any], plot: str, *, force: bool) -> None:
+    from agentgym.cli.plot import draw
+
+    with output_file(plot, force=force) as file:
+        draw(report, file, kind=Path(plot).suffix[1:])
 
 
 def _report(runs: "tuple[Run, Run]", by: str) -> dict[str, Any]:
@@ -97,6 +89,7 @@ def _report(runs: "tuple[Run, Run]", by: str) -> dict[str, Any]:
         "paired": None,
         "by": by,
         "differences": {},
+        "terms": {},
         "curves": curves,
         "warnings": list(_warnings(runs, results)),
     }
@@ -184,21 +177,23 @@ def _differences(
     else:
         rates = unpaired_rates(won_a, won_b, *tasks)
         means = unpaired_means(a, b, *tasks, seed=_SEED)
-    names = _names(by)
+    names = [*_BASIC, *([by] if by not in _BASIC else [])]
     verdict: dict[str, Any] = dict.fromkeys(("wins", "ties", "losses", "p"))
     if is_paired:
         column = names.index(by)
         verdict = _verdict(b[:, column] - a[:, column], won_b.astype(int) - won_a, tasks[0])
-    found = {"success": rates, **dict(zip(names, means, strict=True))}
+    found = dict(zip(names, (each._asdict() for each in means), strict=True))
     return {
         "paired": is_paired,
         "pairs": len(first_played) if is_paired else 0,
         "tasks": [int(each.max()) + 1 for each in tasks],
         **verdict,
         "rates": {
-            side: wilson(won.tolist())._asdict() for side, won in (("a", won_a), ("b", won_b))
+            side: wilson(won.tolist(), task.tolist())._asdict()
+            for side, won, task in zip("ab", (won_a, won_b), tasks, strict=True)
         },
-        "differences": {name: each._asdict() for name, each in found.items()},
+        "differences": {"success": rates._asdict(), **{name: found[name] for name in _BASIC}},
+        "terms": {name: found[name] for name in names if name not in _BASIC},
     }
 
 
@@ -233,10 +228,6 @@ def _verdict(better: Any, gains: Any, task: Any) -> dict[str, Any]:
         "losses": int((better < 0).sum()),
         "p": flip_p(per_task.tolist()),
     }
-
-
-def _names(by: str) -> list[str]:
-    return [*_BASIC, *([by] if by not in _BASIC else [])]
 
 
 def _success(runs: "tuple[Run, Run]", warnings: list[str]) -> float:
@@ -289,93 +280,3 @@ def _terms(run: "Run", episodes: "Sequence[Played]", by: str) -> list[float]:
         hint = f"did you mean {close!r}? {listed}" if close else listed
         raise ConfigError(f"no episode of {run.root} has the reward term {by!r}", hint=hint)
     return sums
-
-
-# How it is told
-
-
-def _print(report: dict[str, Any]) -> None:
-    for name in "ab":
-        side = report[name]
-        count = f"{counted(side['episodes'], 'episode')}: " if side["episodes"] else ""
-        head = paint(f"{name.upper()}  {side['run']}", "bold")
-        echo(f"{head}  {_policy(side)}  {count}{side['which']}")
-    if report["differences"]:
-        echo()
-        _print_differences(report)
-    for name, curve in worth_showing(report["curves"]).items():
-        echo()
-        _print_curve(name, curve)
-
-
-def _policy(side: dict[str, Any]) -> str:
-    named = f"{side['policy']}, " if side["policy"] else ""
-    return one_line(f"{named}{side['env']}, seed {side['seed']}")
-
-
-def _print_differences(report: dict[str, Any]) -> None:
-    found = dict(report["differences"])
-    if all(found["outcome"][side] == found["success"][side] for side in "ab"):
-        del found["outcome"]  # it is 0 or 1, and says the same once more
-    rows = []
-    for name, each in found.items():
-        a, b = _number(each["a"]), _number(each["b"])
-        if name == "success":
-            a, b = (
-                f"{_number(rate['mean'])}  {_interval(rate)}" for rate in report["rates"].values()
-            )
-        rows.append(
-            (name, a, b, _number(each["difference"], sign=True), _interval(each, sign=True))
-        )
-    echo_table(("", "A", "B", "B - A", "95 % interval"), rows)
-    echo()
-    if not report["paired"]:
-        echo(f"{report['tasks'][0]} and {counted(report['tasks'][1], 'task')}, unpaired")
-        return
-    echo(
-        f"{counted(report['pairs'], 'pair')} of {counted(report['tasks'][0], 'task')}; "
-        f"by {report['by']} B is above A in "
-        f"{report['wins']}, equal in {report['ties']}, below in {report['losses']}"
-    )
-    echo(
-        "were both as good, success would differ as much by chance with "
-        f"p {report['p']:.3g} (McNemar, exact)"
-    )
-
-
-def _print_curve(name: str, curve: dict[str, Any]) -> None:
-    """Print a sparkline for each run, their areas, and some of the steps."""
-    both = curve["a"] + curve["b"]
-    low, high = min(0.0, *both), max(1.0, *both)
-    area = curve["area"]
-    steps = curve["steps"]
-    echo(paint(f"{name} by step", "bold"))
-    for side in "ab":
-        scaled = [(value - low) / (high - low) for value in curve[side]]
-        echo(f"{side.upper()}  {sparkline(scaled)}  mean height {_number(area[side])}")
-    echo(f"B - A {_number(area['difference'], sign=True)} over steps {steps[0]} to {steps[-1]}")
-    chosen = sorted(
-        {round(place * (len(steps) - 1) / (_MAX_ROWS - 1)) for place in range(_MAX_ROWS)}
-    )
-    rows = [
-        (
-            steps[at],
-            _number(curve["a"][at]),
-            _number(curve["b"][at]),
-            _number(curve["b"][at] - curve["a"][at], sign=True),
-        )
-        for at in chosen
-    ]
-    echo_table(("step", "A", "B", "B - A"), rows)
-
-
-def _interval(found: dict[str, Any], *, sign: bool = False) -> str:
-    if math.isnan(found["low"]):
-        return "one task says nothing of others"
-    return f"[{_number(found['low'], sign=sign)}, {_number(found['high'], sign=sign)}]"
-
-
-def _number(value: float, *, sign: bool = False) -> str:
-    """Write a number with what matters of it: three places below ten, one above."""
-    places = 3 if abs(value) < 10 else 1
-    return f"{value:{'+' if sign else ''}.{places}f}" if value else "0"

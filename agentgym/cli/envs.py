@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.explain import summary, takes
+from agentgym.cli.explain import default_of, summary, takes
 from agentgym.cli.options import Json
 from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint, run_aside
 
@@ -28,7 +28,8 @@ def envs(
     """List environments: agentgym's own, and those of packages.
 
     JSON: [{id, package, description, tiers, splits, needs, class, error}]; of ENV: {id,
-    description, tiers, splits, needs, keys: [{name, default, type, doc}], tools: [{name, description}], error}
+    description, tiers, splits, needs, keys: [{name, required, default, type, doc}],
+    tools: [{name, description}], error}
     """
     if env is not None:
         _show_one(env, json=json)
@@ -84,10 +85,10 @@ def _blank(name: str, *, package: str, ref: str) -> dict[str, Any]:
 
 
 def _facts(config: "type[EnvConfig]") -> dict[str, Any]:
-    from importlib.util import find_spec
+    from agentgym.loading import is_installed
 
-    missing = [f"{name} (missing)" for name in config.packages if find_spec(name) is None]
-    present = [name for name in config.packages if find_spec(name) is not None]
+    missing = [f"{name} (missing)" for name in config.packages if not is_installed(name)]
+    present = [name for name in config.packages if is_installed(name)]
     sandbox = ["a sandbox"] if config.needs_sandbox else []
     module = sys.modules[config.__module__].__doc__
     return {
@@ -100,13 +101,14 @@ def _facts(config: "type[EnvConfig]") -> dict[str, Any]:
 
 def _show_one(env: str, *, json: bool) -> None:
     from agentgym.envs import ENVS
-    from agentgym.errors import MissingError, SandboxUnavailable
+    from agentgym.errors import ConfigError, MissingError, SandboxUnavailable
     from agentgym.loading import load_env
 
     config = load_env(env, ENVS)
     keys = [
         {
             "name": each.key.removeprefix("env."),
+            "required": each.is_required,
             "default": each.default,
             "type": each.type,
             "doc": each.doc,
@@ -117,7 +119,7 @@ def _show_one(env: str, *, json: bool) -> None:
     try:
         tools = run_aside(_tools(config))
         problem = None
-    except (MissingError, SandboxUnavailable) as error:
+    except (ConfigError, MissingError, SandboxUnavailable) as error:
         tools, problem = (), str(error)
     facts["tools"] = [{"name": tool.name, "description": tool.description} for tool in tools]
     facts["error"] = problem
@@ -154,10 +156,7 @@ def _print_one(config: "type[EnvConfig]", facts: dict[str, Any], tools: Any) -> 
 
 
 def _key_row(entry: "Entry") -> tuple[str, str, str, str]:
-    import json
-
-    default = json.dumps(entry.default, ensure_ascii=False)
-    return entry.key, takes(entry), default, summary(entry.doc)
+    return entry.key, takes(entry), default_of(entry), summary(entry.doc)
 
 
 def _tool_row(tool: "ToolSpec") -> tuple[str, str]:
@@ -169,10 +168,11 @@ async def _tools(config: "type[EnvConfig]") -> "tuple[ToolSpec, ...]":
     """Return the tools that the first task offers; no sandbox is started for this."""
     from agentgym.env import first_tasks
     from agentgym.errors import EnvError, boundary
+    from agentgym.loading import configure
     from agentgym.rollout.episode import call_env
 
     with boundary(EnvError, f"looking at {config.id}"):
-        chosen = config()
+        chosen = configure(config, {})
         tasks = first_tasks(chosen, config.splits[0], number=1)
         env = chosen.build(_NoSandboxes() if config.needs_sandbox else None)
         try:

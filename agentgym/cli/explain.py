@@ -248,7 +248,7 @@ def _print_keys(found: "Sequence[Entry]", values: _Values) -> None:
         rows = [(e.key, *_value_cells(e, values), summary(e.doc)) for e in found]
         echo_table(header, rows)
     else:
-        rows = [(e.key, takes(e), _default(e), summary(e.doc)) for e in found]
+        rows = [(e.key, takes(e), default_of(e), summary(e.doc)) for e in found]
         echo_table(("key", "takes", "default", "meaning"), rows)
     echo()
 
@@ -268,7 +268,7 @@ def _print_key(found: "Sequence[Entry]", key: str, values: _Values) -> None:
         _print_doc(entry.doc)
         echo()
         echo(f"  takes    {takes(entry)}")
-        echo(f"  default  {_default(entry)}")
+        echo(f"  default  {default_of(entry)}")
         if values.has(entry):
             value, source = _value_cells(entry, values)
             echo(f"  value    {value}  # {source}")
@@ -288,7 +288,8 @@ def takes(entry: "Entry") -> str:
     return ", ".join([f"{choices}{others}" or entry.type, *entry.bounds])
 
 
-def _default(entry: "Entry") -> str:
+def default_of(entry: "Entry") -> str:
+    """Say what a key is where nobody sets it."""
     return "must be given" if entry.is_required else _shown(entry.default)
 
 

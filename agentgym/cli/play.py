@@ -66,9 +66,13 @@ def play(
         except (ConfigError, MissingError):
             give_up(run)
             raise
-        except BaseException:
+        except KeyboardInterrupt:
             run.update(status="interrupted")
             note("\nthe episode had not ended and is not recorded")
+            raise
+        except BaseException:
+            run.update(status="failed")
+            note("\nthe episode is not recorded")
             raise
         run.update(status="finished", policy="person")
     _tell(found, run.root)

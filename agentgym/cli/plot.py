@@ -1,18 +1,22 @@
 """The drawing of `agentgym compare --plot`, by matplotlib."""
 
-from typing import Any
+from typing import Any, BinaryIO
 
 from agentgym.cli.curves import worth_showing
 
 
-def draw(report: dict[str, Any], path: str) -> None:
+def draw(report: dict[str, Any], file: BinaryIO, *, kind: str) -> None:
     """Draw differences with their intervals, and the curves of trainings, one beside the other.
+
+    Args:
+        report: what `agentgym compare --json` prints.
+        file: what to write to.
+        kind: png, svg or pdf.
 
     Raises:
         MissingError: matplotlib is not installed.
-        StoreError: the file cannot be written.
     """
-    from agentgym.errors import MissingError, StoreError
+    from agentgym.errors import MissingError
 
     try:
         from matplotlib.figure import Figure
@@ -20,19 +24,24 @@ def draw(report: dict[str, Any], path: str) -> None:
         raise MissingError(
             "a plot needs the package matplotlib", hint="pip install 'agentgym-framework[plot]'"
         ) from error
-    shown = [name for name in ("success", report["by"]) if name in report["differences"]]
+    shown = _shown(report)
     panels = [*worth_showing(report["curves"]), *([None] if shown else [])]
     figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
     figure.suptitle(f"A {report['a']['run']}    B {report['b']['run']}", fontsize="small")
     for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         if name is None:
-            _draw_differences(axes, report, list(dict.fromkeys(shown)))
+            _draw_differences(axes, shown)
         else:
             _draw_curve(axes, name, report["curves"][name])
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    figure.savefig(file, format=kind, dpi=150)
+
+
+def _shown(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the differences that are drawn: of success, and of what wins are counted by."""
+    found, terms = report["differences"], report["terms"]
+    names = ["success", *([] if terms else [report["by"]])] if found else []
+    own = [(f"{name} (reward)", each) for name, each in terms.items()]
+    return [(name, found[name]) for name in names] + own
 
 
 def _draw_curve(axes: Any, name: str, curve: dict[str, Any]) -> None:
@@ -42,12 +51,11 @@ def _draw_curve(axes: Any, name: str, curve: dict[str, Any]) -> None:
     axes.legend()
 
 
-def _draw_differences(axes: Any, report: dict[str, Any], names: list[str]) -> None:
-    for place, name in enumerate(names):
-        found = report["differences"][name]
+def _draw_differences(axes: Any, shown: list[tuple[str, dict[str, Any]]]) -> None:
+    for place, (_, found) in enumerate(shown):
         axes.plot([found["low"], found["high"]], [place, place], color="C0")
         axes.plot(found["difference"], place, "o", color="C0")
     axes.axvline(0, color="grey", linewidth=0.8)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(title="B - A, 95 % interval")

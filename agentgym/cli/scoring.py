@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from agentgym.cli.output import echo, echo_json, note, one_line, paint, run_aside, short_path
 from agentgym.cli.progress import EpisodeCounter
 from agentgym.cli.served import knock, print_usage
-from agentgym.errors import AgentGymError, BudgetError, ConfigError, MissingError
+from agentgym.errors import AgentGymError, BudgetError, ConfigError, MissingError, StoreError
 
 if TYPE_CHECKING:
     from agentgym.config.overlay import Resolved
@@ -134,12 +134,18 @@ def create_run(resolved: "Resolved[RunConfig]", *, clean: bool) -> "Run":
 
 
 def give_up(run: "Run") -> None:
-    """End a run that cannot be played as it was asked for; without episodes it leaves no trace."""
+    """End a run that cannot be played as it was asked for; without episodes it leaves no trace.
+
+    What goes wrong on the way is only noted: why it cannot be played says more.
+    """
     from agentgym.store.episodes import read_heads
 
-    run.update(status="failed")
-    if next(read_heads(run.root), None) is None:
-        run.discard()
+    try:
+        run.update(status="failed")
+        if next(read_heads(run.root), None) is None:
+            run.discard()
+    except StoreError as error:
+        note(f"warning: {error}")
 
 
 async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> dict[str, Any]:

@@ -211,6 +211,7 @@ def _step_json(step: "Step") -> dict[str, Any]:
         "action_key": step.action_key,
         "tokens": len(step.completion.token_ids) if step.completion else 0,
         "versions": step.completion.versions if step.completion else (),
+        "usage": step.usage,
         "timed_out": step.timed_out,
         "timings": asdict(step.timings),
     }
@@ -244,4 +245,14 @@ def _about(step: "Step", index: int, noted: dict[str, Any] | None) -> str:
         about += f"  advantage {noted['advantages'][index]:+.3g}"
     if step.completion is not None:
         about += f"  {len(step.completion.token_ids)} tokens"
-    return about + ("  timed out" if step.timed_out else "")
+    return about + _took(step.usage) + ("  timed out" if step.timed_out else "")
+
+
+def _took(usage: Mapping[str, float]) -> str:
+    """Say what an answer of a model behind a URL took, as far as its server tells."""
+    words = {
+        "prompt_tokens": "{:,.0f} prompt tokens",
+        "completion_tokens": "{:,.0f} completion tokens",
+        "cost": "cost {:.4g}",
+    }
+    return "".join(f"  {text.format(usage[key])}" for key, text in words.items() if key in usage)

@@ -8,6 +8,7 @@ these forms; the forms of the OpenAI API are read, too:
 """
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -38,8 +39,15 @@ def to_text(message: Message) -> str:
     """
     if not message.tool_calls:
         return message.content
+    try:
+        return _written(message, _parsed)
+    except RecursionError:  # arguments that can be read by themselves may be too deep in others
+        return _written(message, str)
+
+
+def _written(message: Message, arguments: Callable[[str], Any]) -> str:
     calls = [
-        {"name": call.name, "arguments": _parsed(call.arguments)} for call in message.tool_calls
+        {"name": call.name, "arguments": arguments(call.arguments)} for call in message.tool_calls
     ]
     if len(calls) == 1 and not message.content:
         return json.dumps(calls[0], ensure_ascii=False)

@@ -1,23 +1,23 @@
 """The Gymnasium face of an environment: text in, text out, no `await`."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-from pydantic import ValidationError
 
-from agentgym.env import Env, EnvConfig, EnvStep, Reset, add_terms
+from agentgym.env import Env, EnvConfig, add_terms
 from agentgym.envs import ENVS
 from agentgym.errors import AgentGymError, ConfigError, EnvError, boundary
 from agentgym.gym import loop
 from agentgym.gym.actions import to_message, to_text
 from agentgym.gym.spaces import UnicodeText
 from agentgym.gym.tasks import POOL, TaskPicker
-from agentgym.loading import did_you_mean, load_env
+from agentgym.loading import configure, did_you_mean, load_env
+from agentgym.rollout.answers import checked_reset, checked_step, checked_terms, state_key_of
 from agentgym.rollout.episode import call_env
-from agentgym.types import OUTCOME, Message, Task, digest
+from agentgym.types import OUTCOME, Message, Task
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -91,19 +91,17 @@ class TextEnv(gymnasium.Env[str, str]):
         super().reset(seed=seed)
         self._end_episode()
         self._task = self._pick(options or {}, is_seeded=seed is not None)
-        self._env = self._build()
+        env = self._env = self._build()
         self._seed = int(self.np_random.integers(1 << 62))
-        start = self._call(self._env, self._env.reset, self._task, seed=self._seed)
-        if not isinstance(start, Reset):
-            raise EnvError(
-                f"reset returned {type(start).__name__}, expected Reset(messages, tools)"
-            )
-        self._turns, self._has_tools = 0, bool(start.tools)
-        self._shown = tuple(start.messages)
-        info = self._info(self._env, start.messages, {})
-        # OpenAI's shape is nested; what a caller does to it must not reach the environment.
-        info["tools"] = [_copied(tool.to_openai()) for tool in start.tools]
-        return self._text(start.messages), info
+        with self._attributed("reset") as what:
+            given = self._call(env, env.reset, self._task, seed=self._seed)
+            start = checked_reset(given, what)
+            self._turns, self._has_tools = 0, bool(start.tools)
+            self._shown = tuple(start.messages)
+            info = self._info(env, start.messages, {})
+            # OpenAI's shape is nested; what a caller does to it must not reach the environment.
+            info["tools"] = [_copied(tool.to_openai()) for tool in start.tools]
+            return self._text(start.messages), info
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Say something.
@@ -118,22 +116,18 @@ class TextEnv(gymnasium.Env[str, str]):
         if not isinstance(action, str):
             raise ConfigError(f"an action is a text, not {action!r:.80}")
         message = to_message(str(action), has_tools=self._has_tools)
-        answer = self._call(env, env.step, message)
-        if not isinstance(answer, EnvStep):
-            raise EnvError(
-                f"step returned {type(answer).__name__}, expected EnvStep(messages, ...)"
-            )
-        self._turns += 1
-        self._shown = (message, *answer.messages)
-        terms, terminated, truncated = dict(answer.reward), answer.terminated, answer.truncated
-        if not (terminated or truncated) and self._turns >= self.config.max_turns:
-            truncated = True
-            terms = add_terms(terms, self._call(env, env.truncate))
-        info = self._info(env, answer.messages, terms)
+        with self._attributed("step") as what:
+            answer = checked_step(self._call(env, env.step, message), what)
+            self._turns += 1
+            self._shown = (message, *answer.messages)
+            terms, terminated, truncated = dict(answer.reward), answer.terminated, answer.truncated
+            if not (terminated or truncated) and self._turns >= self.config.max_turns:
+                truncated = True
+                terms = add_terms(terms, self._last_terms(env))
+            info, text = self._info(env, answer.messages, terms), self._text(answer.messages)
         if terminated or truncated:
             self._end_episode()
-        reward = float(terms.get(OUTCOME, 0.0))
-        return self._text(answer.messages), reward, terminated, truncated, info
+        return text, float(terms.get(OUTCOME, 0.0)), terminated, truncated, info
 
     def render(self) -> str | None:
         """Return the last messages: what was said, and what was answered."""
@@ -174,26 +168,37 @@ class TextEnv(gymnasium.Env[str, str]):
         with boundary(EnvError, f"building {self.config.id}"):
             return self.config.build(self._sandboxes)
 
+    def _last_terms(self, env: Env) -> dict[str, float]:
+        with self._attributed("truncate") as what:
+            return checked_terms(self._call(env, env.truncate), what)
+
     def _end_episode(self) -> None:
         env, self._env = self._env, None
         if env is not None:
-            self._call(env, env.close)
+            with self._attributed("close"):
+                self._call(env, env.close)
 
-    def _call(self, env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a method here when it is cheap, on the loop of this process when it is not.
+    @contextmanager
+    def _attributed(self, name: str) -> Iterator[str]:
+        """Attribute what escapes the block to a method of the environment.
 
         An environment that raised is in no state that anyone knows: its episode is over.
         """
+        what = f"{name} of {self.config.id}"
         try:
-            with boundary(EnvError, f"{method.__name__} of {self.config.id}"):
-                if not env.inline:
-                    return loop.run(call_env(env, method, *args, **kwargs))
-                result = method(*args, **kwargs)
-                return loop.run(_value(result)) if inspect.isawaitable(result) else result
+            with boundary(EnvError, what):
+                yield what
         except BaseException:
             with suppress(AgentGymError):  # what was raised first says more
                 self._end_episode()
             raise
+
+    def _call(self, env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a method here when it is cheap, on the loop of this process when it is not."""
+        if not env.inline:
+            return loop.run(call_env(env, method, *args, **kwargs))
+        result = method(*args, **kwargs)
+        return loop.run(_value(result)) if inspect.isawaitable(result) else result
 
     def _info(
         self, env: Env, messages: Sequence[Message], terms: dict[str, float]
@@ -201,7 +206,7 @@ class TextEnv(gymnasium.Env[str, str]):
         return {
             "messages": [message.to_openai() for message in messages],
             "reward_terms": terms,
-            "state_key": _state_key(env, messages) if messages else None,
+            "state_key": state_key_of(env, messages) if messages else None,
             "task_id": self._task.id,
         }
 
@@ -231,17 +236,7 @@ def _configured(config_class: type[EnvConfig], settings: Mapping[str, Any]) -> E
             close = did_you_mean(name, known)
             hint = f"did you mean `{close}`?" if close else f"known: {', '.join(known)}"
             raise ConfigError(f"{config_class.id} has no setting `{name}`", hint=hint)
-    try:
-        return config_class(**settings)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise ConfigError(f"{config_class.id}: `{key}`: {problem['msg']}") from error
-
-
-def _state_key(env: Env, messages: Sequence[Message]) -> str:
-    key = env.state_key()
-    return digest([message.content for message in messages]) if key is None else key
+    return configure(config_class, settings)
 
 
 async def _value(result: Awaitable[Any]) -> Any:

@@ -106,10 +106,17 @@ class TaskPicker:
             self._stream, self._made = tasks_of(self._config, self._split), 0
         task = None
         while self._made <= index:
-            task = next(self._stream, None)
+            task = self._make()
             if task is None:
                 return None
             if self._made == len(self._kept) < POOL:
                 self._kept.append(task)
             self._made += 1
         return task
+
+    def _make(self) -> Task | None:
+        try:
+            return next(self._stream, None)
+        except BaseException:
+            self._made = 0  # a generator that raised would look like one at its end
+            raise

@@ -46,18 +46,16 @@ class TokenEnv(gymnasium.Wrapper[Any, Any, str, str]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[tuple[int, ...], dict[str, Any]]:
+    ) -> tuple[Ids, dict[str, Any]]:
         """Start an episode."""
         text, info = self.env.reset(seed=seed, options=options)
         return self._encoded(text), info
 
-    def step(
-        self, action: Sequence[int]
-    ) -> tuple[tuple[int, ...], SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Sequence[int]) -> tuple[Ids, SupportsFloat, bool, bool, dict[str, Any]]:
         """Say what the ids spell."""
         said = self._tokenizer.decode([int(each) for each in action])
         text, reward, terminated, truncated, info = self.env.step(said)
         return self._encoded(text), reward, terminated, truncated, info
 
-    def _encoded(self, text: str) -> tuple[int, ...]:
+    def _encoded(self, text: str) -> Ids:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))

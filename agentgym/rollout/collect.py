@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env, EnvConfig
-from agentgym.errors import AgentGymError
+from agentgym.errors import AgentGymError, BudgetError
 from agentgym.renderer import Renderer
-from agentgym.rollout.episode import DeadlineConfig, Job, run_episode
+from agentgym.rollout.episode import CutOff, DeadlineConfig, Job, run_episode
 from agentgym.rollout.policy import MakePolicy, Policy, TokenPolicy
 from agentgym.types import Group, Task, Trajectory, with_env
 
@@ -90,13 +90,18 @@ async def collect(
     its last trajectory, with `end="error"`, is returned. `on_episode` sees every finished
     episode, faulted ones included, as it finishes.
 
+    Once the budget is spent no job is begun. Episodes under way end where they next ask for more,
+    by an `end="error"` that is not retried; `on_episode` sees those that have steps.
+
     Raises:
+        BudgetError: the policy may spend no more; every episode has ended.
         AgentGymError: too many faults; whatever `on_episode` raises passes as well.
     """
     rollout = rollout or RolloutConfig()
     faults = faults or FaultLimit(rollout.max_fault_rate)
     waiting: Iterator[tuple[int, Job]] = iter(enumerate(jobs))
     done: dict[int, Trajectory] = {}
+    cut: list[CutOff] = []
 
     async def attempt(job: Job) -> Trajectory:
         trajectory = await run_episode(
@@ -112,16 +117,27 @@ async def collect(
         faults.count(trajectory)
         return trajectory
 
+    async def play(job: Job) -> Trajectory:
+        trajectory = await attempt(job)
+        again = trajectory.end == "error" and not cut
+        return await attempt(job.again()) if again else trajectory
+
     async def work() -> None:
         for place, job in waiting:
-            trajectory = await attempt(job)
-            if trajectory.end == "error":
-                trajectory = await attempt(job.again())
-            done[place] = trajectory
+            if cut:
+                return
+            try:
+                done[place] = await play(job)
+            except CutOff as cut_off:
+                cut.append(cut_off)
+                if on_episode is not None and cut_off.trajectory.steps:
+                    on_episode(cut_off.trajectory)
 
     # One decode stream serves one episode at a time: others would wait against their deadlines.
     workers = 1 if rollout.deterministic else rollout.concurrency
     await _all(work() for _ in range(workers))
+    if cut:
+        raise _spent(cut)
     return [done[place] for place in sorted(done)]
 
 
@@ -133,6 +149,14 @@ async def _all(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
                 tasks.create_task(worker)
     except* AgentGymError as failures:
         raise failures.exceptions[0] from None
+
+
+def _spent(cut: Sequence[CutOff]) -> BudgetError:
+    """Return the error of a run whose budget is spent, with what came of the episodes under way."""
+    last = cut[-1]  # it knows best how much was spent
+    begun = sum(bool(each.trajectory.steps) for each in cut)
+    of_them = f"; episodes cut off by that: {begun}, recorded as errors and in no score"
+    return BudgetError(f"{last}{of_them if begun else ''}", hint=last.hint)
 
 
 def make_jobs(

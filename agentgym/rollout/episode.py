@@ -4,9 +4,8 @@ import asyncio
 import functools
 import inspect
 import logging
-import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,9 +23,10 @@ from agentgym.errors import (
     PolicyError,
     boundary,
 )
+from agentgym.rollout.answers import checked_reset, checked_step, checked_terms, state_key_of
 from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
 from agentgym.tools import on_thread
-from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed, digest
+from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -70,6 +70,14 @@ class Job:
         return replace(self, attempt=self.attempt + 1)
 
 
+class CutOff(BudgetError):  # noqa: N818
+    """Raised where the budget was spent during an episode; the trajectory keeps what was paid for."""
+
+    def __init__(self, error: BudgetError, trajectory: Trajectory) -> None:
+        super().__init__(str(error), hint=error.hint)
+        self.trajectory = trajectory
+
+
 async def run_episode(
     job: Job,
     *,
@@ -88,7 +96,7 @@ async def run_episode(
         ConfigError: the environment or the policy cannot be used as configured; no retry would
             help.
         MissingError: they need something that this machine lacks.
-        BudgetError: the policy may spend no more.
+        CutOff: the policy may spend no more.
     """
     deadlines = deadlines or DeadlineConfig()
     trajectory = Trajectory(
@@ -107,11 +115,14 @@ async def run_episode(
                 await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes, clock)
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
-    except (ConfigError, MissingError, BudgetError):
+    except (ConfigError, MissingError):
         raise
     except AgentGymError as error:
         trajectory.end, trajectory.reason = "error", f"{type(error).__name__}: {error}"
-    trajectory.seconds = time.perf_counter() - started
+        if isinstance(error, BudgetError):
+            raise CutOff(error, trajectory) from error
+    finally:
+        trajectory.seconds = time.perf_counter() - started
     return trajectory
 
 
@@ -149,7 +160,7 @@ async def _play(
     """Alternate until the environment ends, a limit does, or the context is full."""
     started = time.perf_counter()
     messages = list(trajectory.prompt)
-    state_key: str | None = _state_key(env, messages)
+    state_key: str | None = state_key_of(env, messages)
     for _ in range(max_turns):
         began = time.perf_counter()
         try:
@@ -170,7 +181,7 @@ async def _play(
         answer = await _step(env, reply.message, deadlines)
         step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
         step.timed_out = bool(answer.info.get("timed_out", False))
-        state_key = _state_key(env, answer.messages) if answer.messages else None
+        state_key = state_key_of(env, answer.messages) if answer.messages else None
         step.next_state_key = state_key
         step.timings = Timings(
             generate_s=generated - began,
@@ -193,40 +204,24 @@ async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) ->
     what = f"reset of {trajectory.task.env or type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            reset = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
-    if not isinstance(reset, Reset):
-        raise EnvError(f"{what} returned {type(reset).__name__}, expected Reset(messages, tools)")
-    return reset
+            given = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
+    return checked_reset(given, what)
 
 
 async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvStep:
     what = f"step of {type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            answer = await call_env(env, env.step, message)
-    if not isinstance(answer, EnvStep):
-        raise EnvError(
-            f"{what} returned {type(answer).__name__}, expected EnvStep(messages, reward, ...)"
-        )
-    _check_terms(answer.reward, what)
-    return answer
+            given = await call_env(env, env.step, message)
+    return checked_step(given, what)
 
 
 async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
     what = f"truncate of {type(env).__name__}"
     async with _deadline(deadlines.step_s, what):
         with boundary(EnvError, what):
-            terms = dict(await call_env(env, env.truncate))
-    _check_terms(terms, what)
-    return terms
-
-
-def _check_terms(terms: Mapping[str, float], what: str) -> None:
-    for name, value in terms.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise EnvError(
-                f"{what} gave the reward term {name!r} = {value!r}, expected a finite number"
-            )
+            given = await call_env(env, env.truncate)
+    return checked_terms(given, what)
 
 
 async def _act(
@@ -242,7 +237,7 @@ async def _act(
             return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
         except (AgentGymError, ContextFull):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
 
 
@@ -295,9 +290,10 @@ async def _close(env: Env, policy: Policy | None) -> None:
             if policy is not None:
                 await policy.close()
         finally:
-            result = env.close()
-            if inspect.isawaitable(result):
-                await result
+            with boundary(EnvError, "close"):
+                result = env.close()
+                if inspect.isawaitable(result):
+                    await result
 
     closing = asyncio.ensure_future(close())
     try:
@@ -307,8 +303,3 @@ async def _close(env: Env, policy: Policy | None) -> None:
         raise
     except Exception:
         logger.exception("closing an episode failed")
-
-
-def _state_key(env: Env, observation: Sequence[Message]) -> str:
-    key = env.state_key()
-    return digest([message.content for message in observation]) if key is None else key

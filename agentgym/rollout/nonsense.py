@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentgym.types import Message, ToolCall, ToolSpec
@@ -37,7 +37,8 @@ def _bad_arguments(tool: ToolSpec) -> Iterator[tuple[str, str]]:
     yield "null", "null"
     yield "deep nesting", "[" * 100_000
     yield "an unknown argument", '{"no_such_argument": 1}'
-    names = list(tool.parameters.get("properties", {}))
+    properties = tool.parameters.get("properties")
+    names = list(properties) if isinstance(properties, Mapping) else []
     values: dict[str, Any] = {
         "null values": None,
         "lists": [[]],

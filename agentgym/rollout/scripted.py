@@ -6,7 +6,7 @@ Their steps carry no tokens and are never trained on, except that a warm start m
 import json
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentgym.env import Env, Script
@@ -17,6 +17,8 @@ from agentgym.rollout.policy import MakePolicy, Policy, Reply
 from agentgym.types import Message, Task, ToolCall, ToolSpec
 
 _TEXT_RATE = 0.2
+_MAX_DEPTH = 12  # of a schema: lists within lists grow with every level
+_MOST = 1e308  # of a bound that is kept
 _ROOM = 100  # between a bound of a number and the one it lacks
 _EVERYWHERE = ("random", "noop", "fuzz")
 _WORDS = ("0", "1", "2", "10", "x", "yes", "no", "the", "end")
@@ -91,25 +93,44 @@ class FuzzPolicy(Policy):
         return await self._sane.act(messages, tools, seed=seed)
 
 
-def random_value(schema: Mapping[str, Any], chance: random.Random) -> Any:
-    """Draw a value that fits a JSON Schema as tools have them."""
-    if "enum" in schema:
-        return chance.choice(schema["enum"])
-    if "anyOf" in schema:
-        return random_value(chance.choice(schema["anyOf"]), chance)
+def random_value(schema: Any, chance: random.Random, *, depth: int = 0) -> Any:
+    """Draw a value that fits a JSON Schema as tools have them.
+
+    It is a word where the schema says nothing, what nothing fits, or what is not understood here:
+    schemas come from servers, too.
+    """
+    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+        return chance.choice(_WORDS)
+    if values := _choices(schema, "enum"):
+        return chance.choice(values)
+    if parts := _choices(schema, "anyOf") or _choices(schema, "oneOf"):
+        return random_value(chance.choice(parts), chance, depth=depth + 1)
+    if kinds := _choices(schema, "type"):
+        schema = {**schema, "type": chance.choice(kinds)}
+    return _of_type(schema, chance, depth + 1)
+
+
+def _choices(schema: Mapping[str, Any], key: str) -> list[Any]:
+    values = schema.get(key)
+    return values if isinstance(values, list) else []
+
+
+def _of_type(schema: Mapping[str, Any], chance: random.Random, depth: int) -> Any:
     match schema.get("type"):
         case "object":
-            properties = schema.get("properties", {})
-            return {name: random_value(part, chance) for name, part in properties.items()}
+            properties = schema.get("properties")
+            parts = properties if isinstance(properties, Mapping) else {}
+            return {name: random_value(part, chance, depth=depth) for name, part in parts.items()}
         case "array":
-            return [
-                random_value(schema.get("items", {}), chance) for _ in range(chance.randint(0, 3))
-            ]
+            items = schema.get("items", {})
+            return [random_value(items, chance, depth=depth) for _ in range(chance.randint(0, 3))]
         case "integer":
             low, high = _bounds(schema)
-            return chance.randint(math.ceil(low), math.floor(high))
+            least, most = math.ceil(low), math.floor(high)
+            return chance.randint(least, most) if least <= most else chance.choice(_WORDS)
         case "number":
-            return chance.uniform(*_bounds(schema))
+            low, high = _bounds(schema)
+            return _between(low, high, chance) if low <= high else chance.choice(_WORDS)
         case "boolean":
             return chance.random() < 0.5
         case "null":
@@ -118,14 +139,29 @@ def random_value(schema: Mapping[str, Any], chance: random.Random) -> Any:
             return chance.choice(_WORDS)
 
 
+def _between(low: float, high: float, chance: random.Random) -> float:
+    """Draw uniformly; the distance of the two may be more than a float holds."""
+    share = chance.random()
+    return min(max(low * (1 - share) + high * share, low), high)
+
+
 def _bounds(schema: Mapping[str, Any]) -> tuple[float, float]:
     """Return what a number lies between; a bound that is not given is chosen to leave room."""
-    low, high = schema.get("minimum"), schema.get("maximum")
+    lows = [*_bound(schema, "minimum"), *_bound(schema, "exclusiveMinimum", towards=math.inf)]
+    highs = [*_bound(schema, "maximum"), *_bound(schema, "exclusiveMaximum", towards=-math.inf)]
+    low, high = max(lows, default=None), min(highs, default=None)
     if low is None:
         low = -9 if high is None or high >= -9 else high - _ROOM
     if high is None:
         high = 99 if low <= 99 else low + _ROOM
     return low, high
+
+
+def _bound(schema: Mapping[str, Any], key: str, *, towards: float | None = None) -> Iterator[float]:
+    """Yield a bound if it is a number that is of use, moved where the number itself is outside."""
+    value = schema.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MOST:
+        yield value if towards is None else math.nextafter(value, towards)
 
 
 def scripted_policies(name: str) -> MakePolicy:

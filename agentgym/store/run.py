@@ -225,10 +225,22 @@ def _delete(root: Path) -> None:
 
 
 def _remove(root: Path) -> None:
+    """Delete a folder; one behind a link, and the current one, are only emptied."""
     try:
-        shutil.rmtree(root)
+        if root.is_symlink() or root.resolve() == Path.cwd():
+            _empty(root)
+        else:
+            shutil.rmtree(root)
     except OSError as error:
-        raise StoreError(f"cannot delete {root}: {error.strerror}") from error
+        raise StoreError(f"cannot delete {root}: {error.strerror or error}") from error
+
+
+def _empty(folder: Path) -> None:
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def _read_info(root: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The arguments of a call, as a model writes them: JSON text that may be anything."""
 
 import json
+import math
 from typing import Any
 
 from agentgym.tools.results import ToolError
@@ -13,7 +14,7 @@ def decode(text: str, *, usage: str) -> dict[str, Any]:
         ToolError: it is no JSON object, or holds what no file can hold.
     """
     try:
-        raw = json.loads(text, parse_constant=_refuse_constant) if text.strip() else {}
+        raw = _DECODER.decode(text) if text.strip() else {}
     except RecursionError:
         raise ToolError(f"The arguments are nested too deeply. {usage}") from None
     except ValueError as error:
@@ -37,3 +38,19 @@ def encode(arguments: dict[str, Any], *, usage: str) -> bytes:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not allowed")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        shown = text if len(text) <= 20 else f"{text[:20]}..."
+        raise ValueError(f"{shown} is too large for a number")
+    return value
+
+
+def _int(text: str) -> int:
+    _float(text)  # a tool may want it as one, and would get infinity
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)

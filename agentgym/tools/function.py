@@ -2,14 +2,16 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 import docstring_parser
 from pydantic import BaseModel, ValidationError
 
 from agentgym.tools import arguments
+from agentgym.tools.limits import missed_by
 from agentgym.tools.results import ToolError
 from agentgym.tools.schema import usage_of
 from agentgym.tools.signature import (
@@ -85,10 +87,8 @@ class FunctionTool:
             ConfigError: it cannot be a tool; the error names file, line and the mend.
         """
         if inspect.ismethod(function):
-            return cls(function, _compile(function.__func__, is_bound=True))
-        if not isinstance(function, Hashable):  # the cache below would only say so
-            check_function(function)
-        return cls(function, _compile(function, is_bound=False))
+            return cls(function, _compiled(function.__func__, is_bound=True))
+        return cls(function, _compiled(function, is_bound=False))
 
     @property
     def spec(self) -> ToolSpec:
@@ -152,7 +152,20 @@ class _Compiled:
         return {str(info.alias): getattr(model, name) for name, info in fields.items()}
 
 
-@functools.cache
+_KNOWN: WeakKeyDictionary[Callable[..., Any], dict[bool, _Compiled]] = WeakKeyDictionary()
+
+
+def _compiled(function: Callable[..., Any], *, is_bound: bool) -> _Compiled:
+    """Compile once for as long as the function lives: closures are made anew every episode."""
+    try:
+        known = _KNOWN.setdefault(function, {})
+    except TypeError:  # it cannot be a weak key
+        known = {}
+    if is_bound not in known:
+        known[is_bound] = _compile(function, is_bound=is_bound)
+    return known[is_bound]
+
+
 def _compile(function: Callable[..., Any], *, is_bound: bool) -> _Compiled:
     check_function(function)
     doc = docstring_parser.parse(inspect.getdoc(function) or "")
@@ -171,8 +184,8 @@ def _checked(function: Callable[..., Any], given: Mapping[str, Any]) -> _Options
         if name not in known:
             hint = f"known: {', '.join(known)}"
             raise unusable(function, f"@tool does not know `{name}`", hint=hint)
-        if name != "inline" and not (isinstance(value, int | float) and value > 0):
-            raise unusable(function, f"{name}={value!r}", hint="write a number above 0")
+        if name != "inline" and (wanted := missed_by(name, value)):
+            raise unusable(function, f"{name}={value!r}", hint=f"write {wanted}")
     return _Options(**given)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MAX_VALUES = 64  # of a box; more numbers than these are an image
 _MAX_LISTED = 64  # actions that are worth listing
+_MAX_NAMED = 8  # names that are told where there are too many to list
 _NUMBERS = re.compile(r"[\s,;]+")
 
 
@@ -95,12 +96,13 @@ def reader_of(space: "Space[Any]") -> Callable[[Any], str]:
 
 
 def _discrete(start: int, number: int, names: Sequence[str] | None) -> Actions:
-    if names is not None and len({name.lower() for name in names}) != number:
+    named = {name.strip().lower(): start + place for place, name in enumerate(names or ())}
+    if names is not None and not len(names) == len(named) == number:
         raise ConfigError(
-            f"{len(names)} names of actions, but there are {number}: {', '.join(names)}",
+            f"{len(names)} names of actions, {len(named)} of them different, but there are "
+            f"{number}: {', '.join(names)}",
             hint="give every action a name of its own, in the order of their numbers",
         )
-    named = {name.strip().lower(): start + place for place, name in enumerate(names or ())}
 
     def parse(text: str) -> int | None:
         if text in named:
@@ -109,7 +111,11 @@ def _discrete(start: int, number: int, names: Sequence[str] | None) -> Actions:
         return named[word] if word in named else _integer(word, start, start + number)
 
     listed = tuple(names or map(str, range(start, start + number))) if number <= _MAX_LISTED else ()
-    told = f"one of: {', '.join(listed)}" if listed else f"a number below {start + number}"
+    told = f"a number from {start} to {start + number - 1}"
+    if names:
+        told = f"{told}, or a name such as {', '.join(names[:_MAX_NAMED])}"
+    if listed:
+        told = f"one of: {', '.join(listed)}"
     return Actions(parse, listed, told)
 
 

@@ -141,19 +141,13 @@ class Connection:
     def _tool(self, client: "mcp.Client", tool: "mcp.Tool") -> SchemaTool:
         # Servers may use dots and slashes in names; the interfaces of models may not.
         name = self._server.prefix + re.sub(r"[^a-zA-Z0-9_-]", "_", tool.name)
-        origin = f"MCP server `{self._server.label}`"
-        if not isinstance(tool.input_schema.get("properties", {}), dict):
-            raise ConfigError(
-                f"{origin}: the tool {tool.name!r} has a broken schema",
-                hint="leave it out with only=",
-            )
         description = inspect.cleandoc(tool.description or tool.title or "")
         return SchemaTool(
             spec=ToolSpec(name, description, tool.input_schema),
             function=functools.partial(self._call, client, tool.name),
             timeout_s=self._server.timeout_s,
             max_output_chars=self._server.max_output_chars,
-            origin=origin,
+            origin=f"MCP server `{self._server.label}`",
         )
 
     async def _call(self, client: "mcp.Client", name: str, arguments: dict[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from agentgym.errors import ConfigError
+from agentgym.tools.limits import missed_by
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -57,8 +57,8 @@ class MCPServer:
             object.__setattr__(self, "only", tuple(self.only))
         for name in ("timeout_s", "max_output_chars", "start_timeout_s"):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and value > 0):
-                raise ConfigError(f"MCPServer: {name}={value!r}, expected a number above 0")
+            if wanted := missed_by(name, value):
+                raise ConfigError(f"MCPServer: {name}={value!r}, expected {wanted}")
 
     def __repr__(self) -> str:
         """Show no secrets."""
@@ -66,20 +66,21 @@ class MCPServer:
 
     @property
     def label(self) -> str:
-        """What errors call it; without the secrets that an address may hold."""
+        """What errors call it: the program or the host, because all the rest may hold secrets."""
         if self.url is None:
-            return shlex.join(str(word) for word in self.command)
+            return str(self.command[0])
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def _check_transport(self) -> None:
         if self.url is None:
             foreign = "headers" if self.headers else None
         else:
             foreign = "env" if self.env else "cwd" if self.cwd is not None else None
-            if urlsplit(self.url).scheme not in ("http", "https"):
+            if not _is_http(self.url):
                 raise ConfigError(
-                    f"MCPServer: url={self.url!r}", hint="it begins with http:// or https://"
+                    "MCPServer: url is no address of HTTP",
+                    hint='write url="http://..." or url="https://..."',
                 )
         if foreign is not None:
             kind = "a command" if self.url is None else "a url"
@@ -89,20 +90,33 @@ class MCPServer:
 
     def _check_texts(self) -> None:
         for name in ("command", "only"):
-            if isinstance(words := getattr(self, name), str):
+            if isinstance(getattr(self, name), str):
                 raise ConfigError(
-                    f"MCPServer: {name}={words!r} is one text, expected a list",
+                    f"MCPServer: {name} is one text, expected a list",
                     hint=f'write {name}=["...", "..."], one word each',
                 )
         for name in ("command", "only", "env", "headers"):
             given = getattr(self, name) or ()
-            texts = [*given, *given.values()] if isinstance(given, Mapping) else given
-            for text in texts:
-                if not isinstance(text, str | os.PathLike):
-                    raise ConfigError(f"MCPServer: {name} holds {text!r}, expected texts")
-                if name == "headers" and not str(text).isascii():
-                    raise ConfigError("MCPServer: a header is not ASCII, as HTTP wants it")
+            for key in given if isinstance(given, Mapping) else ():
+                self._check_text(f"{name}: a name", key)
+            for key, text in given.items() if isinstance(given, Mapping) else enumerate(given):
+                self._check_text(f"{name}[{key!r}]", text)
         if not re.fullmatch(r"[a-zA-Z0-9_-]*", self.prefix):
             raise ConfigError(
                 f"MCPServer: prefix={self.prefix!r}", hint="use letters, digits, _ and - only"
             )
+
+    def _check_text(self, where: str, text: object) -> None:
+        """Name the place and the type of what is no text, not its value: it may be a secret."""
+        if not isinstance(text, str | os.PathLike):
+            kind = type(text).__name__
+            raise ConfigError(f"MCPServer: {where} is of type {kind}, expected a text")
+        if where.startswith("headers") and not str(text).isascii():
+            raise ConfigError(f"MCPServer: {where} is not ASCII, as HTTP wants it")
+
+
+def _is_http(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False

@@ -1,8 +1,9 @@
 """Scoring by reasoning-gym's own functions, although some evaluate what the model wrote.
 
 Most compare texts and are asked at once. A few hand the answer to `eval`: they are asked about
-literals only. A few hand it to sympy, which evaluates it and then may compute for ever: they are
-asked about formulas only, in a process of its own that is killed when it takes too long.
+literals only. A few can be made to count for ever, and a few hand the answer to sympy, which
+evaluates it and then may compute for ever: these are asked in a process of its own that is killed
+when it takes too long, those with sympy about formulas only.
 """
 
 import ast
@@ -16,13 +17,15 @@ from typing import Any, Literal, NamedTuple
 from agentgym.envs.reasoning_gym.questions import Source, dataset, entry
 from agentgym.envs.reasoning_gym.worker import TookTooLong, worker
 
-Manner = Literal["compares", "evals", "computes"]
+Manner = Literal["compares", "evals", "counts", "computes"]
+ASIDE: tuple[Manner, ...] = ("counts", "computes")
+"""What is asked in a process of its own, and so may take seconds."""
 
 _MAX_CHARS = 20_000  # twice the longest answer of any dataset
 _MAX_FORMULA_CHARS = 1_000
 _MAX_EXPONENT = 100
 _MAX_TOWER = 2  # powers of powers
-_ABSURD = re.compile(r"\d[eE][+-]?\d{4}")  # Fraction("1e999999999") takes minutes
+_ABSURD = re.compile(r"[eE][+-]?\d{4}")  # Fraction("1.e999999999") takes minutes
 
 _FUNCTIONS = re.compile(
     "a?sin|a?cos|a?tan|cot|sec|csc|sinh|cosh|tanh|exp|log|ln|sqrt|Abs|erf|Ei|Si|Ci|li|Integral"
@@ -42,17 +45,16 @@ class Verdict(NamedTuple):
 
 def judge(source: Source, place: int, answer: str) -> Verdict:
     """Score an answer; what the scoring function cannot take is worth nothing."""
-    if not answer or len(answer) > _MAX_CHARS or _ABSURD.search(answer):
+    if not answer or len(answer) > _MAX_CHARS:
         return Verdict(0.0)
-    how = manner(source)
-    if how == "computes":
-        if not is_formula(answer):
+    made, how = dataset(source), manner(source)
+    if how in ASIDE:
+        if is_absurd(answer) or (how == "computes" and not is_formula(answer)):
             return Verdict(0.0)
         try:
             return Verdict(worker().score(source, answer, entry(source, place)))
         except TookTooLong:
             return Verdict(0.0, timed_out=True)
-    made = dataset(source)
     if how == "evals" and not is_harmless(answer, made):
         return Verdict(0.0)
     return Verdict(score(made, answer, entry(source, place)))
@@ -72,16 +74,32 @@ def manner(source: Source) -> Manner:
     code = inspect.getsource(type(dataset(source)).score_answer)
     if re.search(r"\b(parse_expr|sympify)\(", code):
         return "computes"
+    if re.search(r"\b(Fraction|expand_moves)\(", code):  # 1e999999999 and R999999999
+        return "counts"
     return "evals" if re.search(r"\b(eval|exec)\(", code) else "compares"
+
+
+def is_absurd(text: str) -> bool:
+    """Whether a text has a number whose exponent is beyond all answers, however it is written.
+
+    >>> [is_absurd(text) for text in ("1e-9", "1.e9999", "1e9_999", "1e9,999")]
+    [False, True, True, True]
+    """
+    return _ABSURD.search(re.sub(r"[,_\s]", "", text)) is not None
 
 
 def is_harmless(text: str, made: Any) -> bool:
     """Whether `eval` of a text gives a literal or fails: no calls, no names that mean something.
 
-    A name by itself is a plain word to a dataset whose answers are words.
+    A name by itself is a plain word to a dataset whose answers are words. Some datasets strip an
+    answer of more blanks than `eval` does, so that the text has to be harmless either way.
     """
+    return all(_is_literal(each, made) for each in {text.lstrip(" \t"), text.strip()})
+
+
+def _is_literal(text: str, made: Any) -> bool:
     try:
-        tree = ast.parse(text.lstrip(" \t"), mode="eval")
+        tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError):
         return True
     except (RecursionError, MemoryError):

@@ -93,7 +93,25 @@ def dataset(source: Source, chunk: int = 0) -> Any:
         ConfigError: reasoning-gym has no such dataset, or not with these options.
         MissingError: reasoning-gym is not installed.
     """
-    factory, name = _factory(), source.dataset
+    factory = _factory()
+    _check_name(factory, source)
+    dataset_class, config_class = factory.DATASETS[source.dataset]
+    # Most datasets seed question i with seed + i, so that chunks must lie a chunk apart.
+    given = {"seed": source.seed * _SEED_STEP + chunk * CHUNK, "size": CHUNK}
+    try:
+        return dataset_class(_configured(factory, source, given))
+    except (AssertionError, TypeError, ValueError) as error:
+        known = sorted(inspect.signature(config_class).parameters.keys() - {*_OURS})
+        raise ConfigError(
+            f"reasoning-gym cannot make {source.dataset!r} with options {source.options}"
+            f"{'' if source.level is None else f' at level {source.level}'}: {error}",
+            hint=f"its options are {', '.join(known)}",
+        ) from error
+
+
+def _check_name(factory: Any, source: Source) -> None:
+    """Refuse a dataset that there is not, or not as it is asked for."""
+    name = source.dataset
     if name in _REFUSED:
         raise ConfigError(f"reasoning-gym's dataset {name!r} {_REFUSED[name]}")
     if name not in factory.DATASETS:
@@ -110,25 +128,17 @@ def dataset(source: Source, chunk: int = 0) -> Any:
         )
     if source.level is not None and name not in factory.CURRICULA:
         raise ConfigError(f"reasoning-gym has no curriculum for {name!r}", hint="leave level out")
-    dataset_class, config_class = factory.DATASETS[name]
-    # Most datasets seed question i with seed + i, so that chunks must lie a chunk apart.
-    given = {"seed": source.seed * _SEED_STEP + chunk * CHUNK, "size": CHUNK}
+
+
+def _configured(factory: Any, source: Source, given: dict[str, int]) -> Any:
+    """Return the configuration of a dataset; the options go before its level."""
     options = json.loads(source.options)
-    try:
-        if source.level is None:
-            config = config_class(**given, **options)
-        else:
-            curriculum = factory.CURRICULA[name]()
-            curriculum.set_global_level(source.level)
-            config = replace(curriculum.generate_configuration(given), **options)
-        return dataset_class(config)
-    except (AssertionError, TypeError, ValueError) as error:
-        known = sorted(inspect.signature(config_class).parameters.keys() - {*_OURS})
-        raise ConfigError(
-            f"reasoning-gym cannot make {name!r} with options {source.options}"
-            f"{'' if source.level is None else f' at level {source.level}'}: {error}",
-            hint=f"its options are {', '.join(known)}",
-        ) from error
+    if source.level is None:
+        _, config_class = factory.DATASETS[source.dataset]
+        return config_class(**given, **options)
+    curriculum = factory.CURRICULA[source.dataset]()
+    curriculum.set_global_level(source.level)
+    return replace(curriculum.generate_configuration(given), **options)
 
 
 def _is_held_out(question: str) -> bool:

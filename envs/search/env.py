@@ -228,7 +228,8 @@ def _call_key(call: ToolCall) -> Any:
     try:
         arguments = json.loads(call.arguments)
         if call.name == "search":
-            return ["search", sorted(set(words(arguments["query"]))), arguments.get("k")]
+            k = arguments.get("k")  # anything else is refused, and may be nested beyond JSON
+            return ["search", sorted(set(words(arguments["query"]))), k if type(k) is int else None]
         if call.name == "open":
             return ["open", _id(arguments["doc_id"])]
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):

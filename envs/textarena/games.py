@@ -43,28 +43,14 @@ def known(name: str) -> Known:
     """
     require()
     import textarena
-    from textarena.envs.registration import ENV_REGISTRY
-    from textarena.wrappers import LLMObservationWrapper
 
-    if name not in ENV_REGISTRY:
-        close = did_you_mean(name, list(ENV_REGISTRY))
-        hint = f"did you mean {close!r}?" if close else "textarena.envs.registration has the names"
-        raise ConfigError(f"textarena has no game {name!r}", hint=hint)
-    spec = ENV_REGISTRY[name]
-    path, _, attribute = spec.entry_point.partition(":")
-    # A conversation holds what was said; TextArena's default observation repeats it every time.
-    wrappers = [each for each in spec.default_wrappers or () if each is not LLMObservationWrapper]
+    spec = _spec(name)
+    path, _, _ = spec.entry_point.partition(":")
+    wrappers = _wrappers(spec)
     has_view = any(issubclass(each, textarena.ObservationWrapper) for each in wrappers)
-
-    def make() -> tuple[Any, Any]:
-        env = bare = kind(**spec.kwargs)
-        for wrapper in wrappers if has_view else ():
-            env = wrapper(env)
-        return env, bare
-
     try:
         with _aside():
-            kind = getattr(importlib.import_module(path), attribute)
+            make = _maker(spec, wrappers if has_view else [])
             _, bare = make()
     except Exception as error:
         raise explained(name, error) from error
@@ -80,6 +66,39 @@ def known(name: str) -> Known:
         shared=vars(sys.modules[_SHARED]),
         move=textarena.ObservationType.PLAYER_ACTION,
     )
+
+
+def _spec(name: str) -> Any:
+    from textarena.envs.registration import ENV_REGISTRY
+
+    if name not in ENV_REGISTRY:
+        close = did_you_mean(name, list(ENV_REGISTRY))
+        hint = f"did you mean {close!r}?" if close else "textarena.envs.registration has the names"
+        raise ConfigError(f"textarena has no game {name!r}", hint=hint)
+    return ENV_REGISTRY[name]
+
+
+def _wrappers(spec: Any) -> list[Any]:
+    """Return those of a game that are needed, innermost first.
+
+    A conversation holds what was said; TextArena's default observation repeats it every time.
+    """
+    from textarena.wrappers import LLMObservationWrapper
+
+    return [each for each in spec.default_wrappers or () if each is not LLMObservationWrapper]
+
+
+def _maker(spec: Any, wrappers: Iterable[Any]) -> Callable[[], tuple[Any, Any]]:
+    path, _, attribute = spec.entry_point.partition(":")
+    kind = getattr(importlib.import_module(path), attribute)
+
+    def make() -> tuple[Any, Any]:
+        env = bare = kind(**spec.kwargs)
+        for wrapper in wrappers:
+            env = wrapper(env)
+        return env, bare
+
+    return make
 
 
 def require() -> None:

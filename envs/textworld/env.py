@@ -229,17 +229,22 @@ def wanted_by(task: Task) -> Recipe | Path:
 
 
 def _matching(pattern: str) -> list[tuple[str, Path]]:
-    """Return (name, path) of the games that fit, sorted; the name leaves out what all share."""
+    """Return (name, path) of the games that fit, sorted; the name leaves out what all share.
+
+    A game is named as it was found, and once where several links lead to it.
+    """
     pattern = os.path.expanduser(pattern)
-    root = Path(os.path.dirname(re.split(r"[*?\[]", pattern)[0])).resolve()
-    fitting = sorted(Path(each).resolve() for each in glob.glob(pattern, recursive=True))
-    paths = [each for each in fitting if is_playable(each) and not _is_left_out(each)]
-    if not paths:
+    root = Path(os.path.dirname(re.split(r"[*?\[]", pattern)[0]))
+    fitting: dict[Path, Path] = {}
+    for each in sorted(map(Path, glob.glob(pattern, recursive=True))):
+        fitting.setdefault(each.resolve(), each.relative_to(root))
+    games = [each for each in fitting if is_playable(each) and not _is_left_out(each)]
+    if not games:
         raise ConfigError(
             f"none of the {len(fitting)} files that fit {pattern!r} is a game with a text",
             hint=f"a pattern is like data/**/*.z8; a game is {KINDS}",
         )
-    return [(f"{root.name}/{each.relative_to(root)}", each) for each in paths]
+    return [(f"{root.resolve().name}/{fitting[each]}", each) for each in games]
 
 
 def _is_left_out(path: Path) -> bool:

@@ -1,12 +1,44 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from agentgym.bench import CASES, Case, bench_env
 from agentgym.bench.measure import Side, steps_per_second
+from agentgym.env import first_tasks
 from agentgym.envs import ENVS
 from agentgym.errors import EnvError, MissingError
 from agentgym.loading import load_env
+
+COUNTING = """
+from collections import Counter
+from typing import ClassVar
+from agentgym import Env, EnvConfig, EnvStep, Message, Reset, Task
+
+COUNTS = Counter()
+
+class Counting(Env):
+    inline = True
+
+    def reset(self, task, *, seed):
+        return Reset((Message("user", "Go."),))
+
+    def step(self, message):
+        return EnvStep((), {"outcome": 1.0}, True)
+
+    def close(self):
+        COUNTS["closed"] += 1
+
+class CountingConfig(EnvConfig):
+    id: ClassVar[str] = "me/Counting-v0"
+
+    def tasks(self, split):
+        yield Task("Go.")
+
+    def build(self, sandboxes=None):
+        COUNTS["built"] += 1
+        return Counting()
+"""
 
 
 @pytest.mark.slow
@@ -35,6 +67,15 @@ def test_an_environment_without_a_framework_of_its_own_is_measured_alone(tmp_pat
         ("agentgym.rollout", 1),
         ("agentgym.rollout", 3),
     ]
+
+
+def test_every_environment_that_is_built_is_closed(tmp_path: Path) -> None:
+    file = tmp_path / "counting.py"
+    file.write_text(COUNTING)
+    config = load_env(str(file), {})
+    bench_env(Case(str(file)), seconds=0, concurrency=[1])
+    counts = sys.modules[config.__module__].COUNTS
+    assert counts["built"] == counts["closed"] > 0
 
 
 @pytest.mark.sandbox
@@ -85,3 +126,17 @@ def test_an_environment_that_fails_is_no_figure(tmp_path: Path) -> None:
     )
     with pytest.raises(EnvError, match=r"me/Broken-v0 cannot be measured: .*division by zero"):
         bench_env(Case(str(file)), seconds=0, concurrency=[])
+
+
+def test_the_moves_of_a_game_of_textarena_are_found_by_a_game_that_is_closed(monkeypatch) -> None:
+    pytest.importorskip("textarena")
+    from agentgym.bench.natives.textarena import _moves
+    from agentgym.envs.textarena import TextArenaConfig
+    from agentgym.envs.textarena.env import TextArenaEnv
+
+    closed: list[TextArenaEnv] = []
+    monkeypatch.setattr(TextArenaEnv, "close", lambda self: closed.append(self))
+    config = TextArenaConfig()
+    (task,) = first_tasks(config, "test", number=1)
+    assert _moves(config, task, [])[0] in (1, 2)
+    assert len(closed) == 1

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import linecache
+import multiprocessing
 import os
 import random
 import re
@@ -18,7 +19,7 @@ import pytest
 
 from agentgym.check import Result, Status, check_env
 from agentgym.check.checks import CHECKS, LEVELS, at_level, named
-from agentgym.env import Env, EnvConfig, EnvStep, Script
+from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.envs.tool_env import ToolEnv
 from agentgym.errors import ConfigError
 from agentgym.tools import Final, tool
@@ -86,6 +87,11 @@ class RiddleConfig(EnvConfig):
         return self.env()
 
 
+class NoExpert(Riddle):
+    def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
+        return Env.expert(self, task, level=level)
+
+
 # --- 9 isolation --------------------------------------------------------------------------
 
 
@@ -109,7 +115,8 @@ class SharedStateConfig(RiddleConfig):
 
 class Blocking(Riddle):
     async def step(self, message: Message) -> EnvStep:
-        time.sleep(0.7)  # noqa: ASYNC251  the line that blocks
+        if not message.tool_calls:
+            time.sleep(0.7)  # noqa: ASYNC251  the line that blocks
         return await super().step(message)
 
 
@@ -120,6 +127,27 @@ class BlockingConfig(RiddleConfig):
 
     def tasks(self, split: str) -> Iterator[Task]:
         yield Task("Find it.", answer=5)
+
+
+class Cheap(NoExpert):
+    """Never waits; its episodes are long, and many of them take their step in one turn."""
+
+    inline: ClassVar[bool] = True
+
+    def reset(self, task: Task, *, seed: int) -> Reset:  # type: ignore[override]
+        return Reset((Message("user", task.prompt),), ())
+
+    def step(self, message: Message) -> EnvStep:  # type: ignore[override]
+        time.sleep(0.03)
+        return EnvStep((Message("user", "go on"),), {OUTCOME: 0.0})
+
+    def state_key(self) -> None:  # type: ignore[override]
+        return None
+
+
+class CheapConfig(BlockingConfig):
+    env = Cheap
+    max_turns: int = 10
 
 
 # --- 11 gold ------------------------------------------------------------------------------
@@ -170,6 +198,21 @@ class EndsTwice(Riddle):
 
 class EndsTwiceConfig(RiddleConfig):
     env = EndsTwice
+
+
+class HangsAfterTheEnd(Riddle):
+    over = False
+
+    async def step(self, message: Message) -> EnvStep:
+        if self.over:
+            await asyncio.sleep(20)
+        step = await super().step(message)
+        self.over = step.terminated
+        return step
+
+
+class HangsAfterTheEndConfig(RiddleConfig):
+    env = HangsAfterTheEnd
 
 
 class TruncatesToNan(Riddle):
@@ -249,6 +292,39 @@ class Hashed(Riddle):
 
 class HashedConfig(RiddleConfig):
     env = Hashed
+
+
+class HangsElsewhere(Riddle):
+    def start(self, task: Task, *, seed: int) -> None:
+        super().start(task, seed=seed)
+        if multiprocessing.parent_process() is not None:
+            time.sleep(20)
+
+
+class HangsElsewhereConfig(RiddleConfig):
+    env = HangsElsewhere
+
+
+class EndsElsewhere(Riddle):
+    def start(self, task: Task, *, seed: int) -> None:
+        super().start(task, seed=seed)
+        if multiprocessing.parent_process() is not None:
+            os._exit(3)
+
+
+class EndsElsewhereConfig(RiddleConfig):
+    env = EndsElsewhere
+
+
+class RaisesElsewhere(Riddle):
+    def start(self, task: Task, *, seed: int) -> None:
+        super().start(task, seed=seed)
+        if multiprocessing.parent_process() is not None:
+            raise KeyError("gone")
+
+
+class RaisesElsewhereConfig(RiddleConfig):
+    env = RaisesElsewhere
 
 
 def _unpicklable() -> type[EnvConfig]:
@@ -379,13 +455,18 @@ class ForgetsInSnapshotConfig(RiddleConfig):
     env = ForgetsInSnapshot
 
 
+class TimesOut(Riddle):
+    async def step(self, message: Message) -> EnvStep:
+        step = await super().step(message)
+        return step._replace(info={"timed_out": True})
+
+
+class TimesOutConfig(RiddleConfig):
+    env = TimesOut
+
+
 class SingleSplitConfig(RiddleConfig):
     splits: ClassVar[tuple[str, ...]] = ("train",)
-
-
-class NoExpert(Riddle):
-    def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:
-        return Env.expert(self, task, level=level)
 
 
 class NoExpertConfig(RiddleConfig):
@@ -404,6 +485,8 @@ BROKEN: list[tuple[str, type[EnvConfig], str]] = [
     ("leaks", LeavesFilesConfig, r"leave behind: .*temporary files"),
     ("spawn", HashedConfig, "plays differently in another process: step 0: state_key"),
     ("spawn", _unpicklable(), "cannot be pickled"),
+    ("spawn", EndsElsewhereConfig, "in another process, Python itself ended with code 3"),
+    ("spawn", RaisesElsewhereConfig, "in another process: KeyError: 'gone'"),
     ("rendering", RewritesConfig, "comes back from its tokens as"),
     ("record", TuplesConfig, "`task` is another after writing"),
     ("gymnasium", NeverTheSameConfig, "check_env: .*non-deterministic"),
@@ -446,16 +529,56 @@ async def test_the_sound_one_passes_everything() -> None:
     assert [str(each) for each in report.results if each.status is not Status.PASSED] == []
 
 
-async def test_code_that_blocks_is_named_by_its_line() -> None:
+async def test_code_that_blocks_is_named_by_its_line_and_for_how_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agentgym.check.isolation._STALL_S", 0.2)
     result = await result_of(BlockingConfig, "isolation")
-    assert re.search(r"held up the event loop for 0\.\d s", result.message), result
+    assert re.search(r"held up the event loop for 0\.[6-9] s", result.message), result
     file, line = str(result.where).rsplit(":", 1)
     assert "the line that blocks" in linecache.getline(file, int(line))
+
+
+async def test_many_cheap_steps_of_many_episodes_are_no_stall(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agentgym.check.isolation._STALL_S", 0.2)
+    result = await result_of(CheapConfig, "isolation")
+    assert result.status is Status.PASSED, result
 
 
 @pytest.mark.parametrize(
     ("check", "config", "text"),
     [
+        ("limits", HangsAfterTheEndConfig, "step after the end took longer than 2 s"),
+        ("spawn", HangsElsewhereConfig, "an episode in another process took longer than 2 s"),
+    ],
+)
+async def test_what_hangs_fails_and_holds_up_nothing(
+    check: str, config: type[EnvConfig], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentgym.check.subject._TIMEOUT_S", 2.0)
+    started = time.monotonic()
+    result = await result_of(config, check)
+    assert time.monotonic() - started < 10
+    assert result.status is Status.FAILED, result
+    assert text in result.message
+    assert multiprocessing.active_children() == []
+
+
+async def test_without_proc_nothing_is_said_about_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentgym.check.speed._STATM", Path("/proc/self/there-is-none"))
+    result = await result_of(RiddleConfig, "speed")
+    assert result.status is Status.NOT_CHECKED
+    assert "no /proc" in result.message
+
+
+@pytest.mark.parametrize(
+    ("check", "config", "text"),
+    [
+        ("repeat", TimesOutConfig, "every episode hit a time limit"),
+        ("isolation", TimesOutConfig, "every episode hit a time limit"),
+        ("spawn", TimesOutConfig, "every episode hit a time limit"),
         ("gold", NoExpertConfig, "declares no expert"),
         ("splits", SingleSplitConfig, "a single split, 'train'"),
     ],

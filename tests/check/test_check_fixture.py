@@ -1,9 +1,11 @@
 """The pytest fixture fails a test with what a person needs to mend the environment."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
+from agentgym.check import fixture
 from agentgym.check.fixture import CheckEnv
 from agentgym.envs.keydoor import KeyDoorConfig
 
@@ -48,6 +50,11 @@ def test_a_failed_check_fails_the_test_with_file_and_hint(tmp_path: Path) -> Non
     assert "broken.py:5: silence scores 1.000 in the mean, more than noop_score" in done.stdout
     assert "hint: pay only for what was achieved" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_the_example_is_python() -> None:
+    assert fixture.__doc__
+    ast.parse(fixture.__doc__.partition("\n\n")[2])
 
 
 def test_a_configuration_may_be_given_as_a_class(check_env: CheckEnv) -> None:

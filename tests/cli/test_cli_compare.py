@@ -9,6 +9,7 @@ from agentgym.config.overlay import render_toml
 from agentgym.config.run import resolve_words
 from agentgym.store.episodes import EpisodeWriter
 from agentgym.store.run import Run
+from agentgym.trainers.evaluate import wilson
 from agentgym.types import Message, Step, Task, Trajectory
 
 KEYDOOR = "agentgym/KeyDoor-v0"
@@ -32,6 +33,7 @@ def record(tmp_path: Path) -> Record:
         keys: Sequence[str] = (),
         curve: Sequence[float] = (),
         members: int = 1,
+        term: str = "style",
     ) -> str:
         text = render_toml(resolve_words([f"env.id={KEYDOOR}", *keys]))
         with Run.create(tmp_path / name, config_text=text, command=["x"], seed=0, env=env) as run:
@@ -51,7 +53,7 @@ def record(tmp_path: Path) -> Record:
                         steps=[
                             Step(
                                 message=Message("assistant", "up"),
-                                reward_terms={"outcome": outcome or 0.0, "style": number / 100},
+                                reward_terms={"outcome": outcome or 0.0, term: number / 100},
                             )
                         ],
                         end="error" if outcome is None else "terminated",
@@ -118,12 +120,24 @@ def test_a_reward_term_is_compared_by_its_name(agentgym, record: Record) -> None
     record("a", [1] * 10)
     record("b", [1] * 12)
     found = agentgym("compare", "a", "b", "--by", "style", "--json").json
-    assert found["differences"]["style"]["a"] == pytest.approx(0.045)
+    assert found["terms"]["style"]["a"] == pytest.approx(0.045)
     assert (found["wins"], found["ties"]) == (0, 10)
     done = agentgym("compare", "a", "b", "--by", "stile")
     assert done.code == 2
     assert "no episode of a has the reward term 'stile'" in done.err
     assert "did you mean 'style'? known: outcome, style" in done.err
+
+
+def test_a_reward_term_named_success_takes_no_place_of_the_rates(agentgym, record: Record) -> None:
+    record("a", [1] * 10, term="success")
+    record("b", [0] * 10, term="success")
+    found = agentgym("compare", "a", "b", "--by", "success", "--json").json
+    assert found["differences"]["success"]["difference"] == -1
+    assert found["terms"]["success"]["a"] == pytest.approx(0.045)
+    assert found["ties"] == 10
+    told = agentgym("compare", "a", "b", "--by", "success").out
+    assert "\nsuccess           1.000 " in told
+    assert "\nsuccess (reward)  0.045 " in told
 
 
 def test_other_tasks_are_compared_unpaired_and_it_is_said(agentgym, record: Record) -> None:
@@ -146,6 +160,11 @@ def test_several_episodes_of_a_task_count_as_one_task(agentgym, record: Record) 
     assert (found["pairs"], found["tasks"]) == (40, [10, 10])
     assert found["p"] == 1.0  # one task of ten went another way: that is chance
     assert found["differences"]["success"]["low"] < 0
+    rate, apart = found["rates"]["b"], wilson([True] + [False] * 9)
+    assert (rate["mean"], rate["n"]) == (0.1, 40)
+    assert (rate["low"], rate["high"]) == pytest.approx((apart.low, apart.high), abs=0.04)
+    told = agentgym("compare", "a", "b").out
+    assert "p 1 (exact, by task)" in told
 
 
 def test_runs_of_different_environments_are_refused(agentgym, record: Record) -> None:
@@ -276,8 +295,19 @@ def test_a_plot_is_drawn_of_curves_and_differences(agentgym, record: Record, tmp
     assert done.code == 0
     assert "drawn in p.png" in done.out
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    again = agentgym("compare", "a", "b", "--plot", "p.png", "--by", "style", "--force")
+    assert again.code == 0
     assert agentgym("compare", "a", "b", "--plot", "p.svg", "--json").code == 0
     assert "<svg" in (tmp_path / "p.svg").read_text()
+
+
+def test_a_plot_overwrites_nothing(agentgym, record: Record, tmp_path) -> None:
+    record("a", [1])
+    (tmp_path / "p.png").write_text("of somebody")
+    done = agentgym("compare", "a", "a", "--plot", "p.png")
+    assert (done.code, done.out) == (2, "")
+    assert "p.png exists already\nhint: choose another name, or give --force" in done.err
+    assert (tmp_path / "p.png").read_text() == "of somebody"
 
 
 def test_a_plot_without_matplotlib_says_what_to_install(process, record: Record) -> None:

@@ -30,6 +30,7 @@ def test_one_environment_is_shown_with_its_keys_and_tools(agentgym) -> None:
     keys = {key["name"]: key for key in code["keys"]}
     assert keys["max_turns"] == {
         "name": "max_turns",
+        "required": False,
         "default": 4,
         "type": "whole number",
         "doc": "Steps after which an episode is truncated.",
@@ -42,6 +43,40 @@ def test_one_environment_is_shown_with_its_keys_and_tools(agentgym) -> None:
     done = agentgym("envs", "agentgym/Calculater-v0")
     assert done.code == 2
     assert "did you mean 'agentgym/Calculator-v0'" in done.err
+
+
+REQUIRED = """
+from collections.abc import Iterator
+from typing import ClassVar
+
+from agentgym import EnvConfig, Task
+
+
+class NeedyConfig(EnvConfig):
+    id: ClassVar[str] = "me/Needy-v0"
+    word: str
+    '''What is said.'''
+
+    def tasks(self, split: str) -> Iterator[Task]:
+        yield Task(self.word)
+"""
+
+
+def test_keys_that_must_be_given_are_shown_so(agentgym, tmp_path: Path) -> None:
+    (tmp_path / "needy.py").write_text(REQUIRED)
+    done = agentgym("envs", "needy.py")
+    assert done.code == 0
+    assert "env.word       text          must be given  What is said." in done.out
+    assert done.err == "tools are not shown: me/Needy-v0: `word` must be given\n"
+    found = agentgym("envs", "needy.py", "--json").json
+    assert {key["name"]: key["required"] for key in found["keys"]} == {
+        "max_turns": False,
+        "word": True,
+    }
+    done = agentgym("bench", "env", "needy.py")
+    assert (done.code, done.out) == (2, "")
+    assert "error: me/Needy-v0: `word` must be given" in done.err
+    assert "hint: name a subclass that has a default for it" in done.err
 
 
 GOOD = """
@@ -85,6 +120,8 @@ def test_plugins_are_found_and_a_broken_one_is_named_and_breaks_no_other(agentgy
     install("plug_other", GOOD.format(id="me/Other-v1"), me__Other="plug_other:tasks")
     install("plug_gone", "", me__Gone="plug_gone:absent")
     install("plug_odd", "", me__Odd="plug_odd")
+    needs = "\ntasks.env_config.packages = ('no_such_package.part',)\n"
+    install("plug_needs", GOOD.format(id="me/Needs-v0") + needs, me__Needs="plug_needs:tasks")
     for package in ("plug_one", "plug_two"):
         install(package, GOOD.format(id="me/Twice-v0"), me__Twice=f"{package}:tasks")
     done = agentgym("envs", "--json")
@@ -92,6 +129,8 @@ def test_plugins_are_found_and_a_broken_one_is_named_and_breaks_no_other(agentgy
     errors = {(each["id"], each["package"]): each["error"] for each in done.json}
     assert errors["me/Good-v0", "plug_good"] is None
     assert errors["me/Loud-v0", "plug_loud"] is None
+    assert errors["me/Needs-v0", "plug_needs"] is None
+    assert "no_such_package.part (missing)" in done.out
     assert "hello" in done.err
     assert errors["agentgym/Code-v0", "agentgym"] is None
     for (name, package), words in {

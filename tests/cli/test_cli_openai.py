@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,10 @@ def test_a_budget_stops_the_run_and_keeps_what_ended(agentgym, tmp_path) -> None
     assert "the run stopped: 105 is spent and openai.max_cost is 100" in done.err
     assert "recorded so far: agentgym show r" in done.err
     assert len(server.asked) == 15
-    assert len(list(read_episodes(tmp_path / "r"))) == 7
+    assert "episodes cut off by that: 1, recorded as errors and in no score" in done.err
+    episodes = list(read_episodes(tmp_path / "r"))
+    assert Counter(each.end for each in episodes) == {"terminated": 7, "error": 1}
+    assert sum(len(each.steps) for each in episodes) == 15
     assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "failed"
 
 

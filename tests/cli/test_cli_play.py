@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agentgym.cli.person import Mistyped, to_arguments
+from agentgym.errors import StoreError
 
 CALC = "agentgym/Calculator-v0"
 
@@ -81,6 +82,27 @@ def test_what_cannot_be_played_leaves_nothing(process, env_file, tmp_path: Path)
     done = process("play", env_file(reset=raising), "-o", "run", input="")
     assert (done.code, done.err) == (2, "error: no\n")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status", "told"),
+    [
+        (StoreError("disk full"), 1, "failed", "the episode is not recorded\nerror: disk full"),
+        (KeyboardInterrupt(), 130, "interrupted", "the episode had not ended and is not recorded"),
+    ],
+)
+def test_only_ctrl_c_is_called_an_interruption(
+    agentgym, monkeypatch, error: BaseException, code: int, status: str, told: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("agentgym.cli.person._ask", lambda prompt: "/quit")
+    monkeypatch.setattr("agentgym.store.episodes.EpisodeWriter.append", fail)
+    done = agentgym("play", CALC, "-o", "run")
+    assert done.code == code
+    assert told in done.err
+    assert agentgym("show", "run", "--json").json["status"] == status
 
 
 def test_many_lines_several_calls_and_a_leading_slash(process) -> None:

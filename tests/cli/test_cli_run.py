@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentgym.errors import StoreError
 from agentgym.store.episodes import EpisodeWriter, read_episodes
 from agentgym.store.notes import NoteWriter
+from agentgym.store.run import Run
 from agentgym.types import Message, Step, Task, ToolCall, Trajectory
 
 KEYDOOR = "agentgym/KeyDoor-v0"
@@ -257,3 +259,41 @@ def test_code_runs_and_replays_in_the_sandbox(agentgym) -> None:
     done = agentgym("run", "agentgym/Code-v0", "-m", "scripted:teacher", "-n", "3", "-o", "r")
     assert done.code == 0
     assert agentgym("replay", "r", "--verify").code == 0
+
+
+@pytest.mark.parametrize("out", [".", "../link"])
+def test_a_folder_that_was_there_stays_and_hides_no_error(
+    agentgym, tmp_path: Path, monkeypatch, out: str
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder)
+    done = agentgym("run", KEYDOOR, "-m", "scripted:nosuch", "-o", out)
+    assert done.code == 2
+    assert "nosuch" in done.err
+    assert "cannot delete" not in done.err
+    assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_deleted_hides_no_error(agentgym, monkeypatch) -> None:
+    def refuse(run: Run) -> None:
+        raise StoreError("cannot delete it")
+
+    monkeypatch.setattr(Run, "discard", refuse)
+    done = agentgym("run", KEYDOOR, "-m", "scripted:nosuch", "-o", "run")
+    assert done.code == 2
+    assert "warning: cannot delete it\nerror: " in done.err
+
+
+def test_show_tells_what_the_answers_of_a_server_took(agentgym, tmp_path: Path) -> None:
+    Run.create(tmp_path / "r", config_text="", command=[], seed=0).close()
+    took = [{"prompt_tokens": 1200.0, "completion_tokens": 30.0, "cost": 0.0015}, {}]
+    steps = [Step(message=Message("assistant", "up"), usage=usage) for usage in took]
+    with EpisodeWriter(tmp_path / "r") as writer:
+        writer.append(Trajectory(id="t.0.0", task=Task("Go."), group_id="t", steps=steps))
+    record = agentgym("show", "r", "t", "--json").json
+    assert [step["usage"] for step in record["steps"]] == took
+    told = agentgym("show", "r", "t").out
+    assert "turn 1  1,200 prompt tokens  30 completion tokens  cost 0.0015\n" in told
+    assert "turn 2\n" in told

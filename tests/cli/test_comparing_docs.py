@@ -2,7 +2,12 @@ import doctest
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+KEYDOOR = "agentgym/KeyDoor-v0"
 PAGE = Path(__file__).parents[2] / "docs" / "comparing.md"
 
 
@@ -29,3 +34,17 @@ def test_the_commands_and_examples_of_the_page_run(agentgym) -> None:
     failed, attempted = doctest.testfile(str(PAGE), module_relative=False)
     assert attempted
     assert not failed
+    agentgym("run", KEYDOOR, "-m", "scripted:random", "-n", "30", "-o", "runs/long", "--clean")
+    found = run_example()
+    assert found["turns"].difference == pytest.approx(np.mean(found["b"] - found["a"]))
+    assert len(found["a"]) == 30
+
+
+def run_example() -> dict[str, Any]:
+    """Return the names that the first example of the page leaves behind."""
+    block = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert block is not None
+    names: dict[str, Any] = {}
+    for each in doctest.DocTestParser().get_examples(block[1]):
+        exec(each.source, names)
+    return names

@@ -141,6 +141,13 @@ def test_a_mistake_names_the_file_and_the_line(write, old: str, new: str, words:
         first_tasks(load_env(write(SHORT.replace(old, new)), {})(), "train", number=9)
 
 
+@pytest.mark.parametrize("name", ["splits", "tiers", "packages"])
+def test_a_text_in_place_of_several_is_refused(name: str):
+    with pytest.raises(ConfigError, match=f"`{name}` of @ag.env is the text 'test'") as error:
+        ag.env("me/Sum-v0", **{name: "test"})
+    assert error.value.hint == f"write {name}=('test',)"
+
+
 def test_the_name_of_the_decorator_survives_imports_of_the_submodule_of_that_name():
     import agentgym.env
 

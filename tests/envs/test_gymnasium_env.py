@@ -209,8 +209,14 @@ def test_the_view_and_the_names_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"actions": ["left", "right"]}, "2 names of actions, but there are 4"),
-        ({"actions": ["a", "A", "b", "c"]}, "4 names of actions, but there are 4: a, A, b, c"),
+        (
+            {"actions": ["left", "right"]},
+            "2 names of actions, 2 of them different, but there are 4",
+        ),
+        (
+            {"actions": ["a", "A", "b", "c"]},
+            "4 names of actions, 3 of them different, but .* 4: a, A, b, c",
+        ),
         ({"view": "grid"}, "needs observations of MiniGrid"),
         ({"env": "CartPole-v1", "view": "ansi"}, "needs an environment with the render mode ansi"),
         ({"env": "Pendulum-v1"}, "actions of Box.* cannot be said in text"),
@@ -291,6 +297,24 @@ def test_texts_are_actions_of_every_space_and_come_back_as_observations(
         assert step.messages[0].content == text.replace(",", " ")
     assert [say(env, text).reward["valid"] for text in bad] == [0.0] * len(bad)
     assert all(say(env, text).reward["valid"] == 1.0 for text in env.actions())
+
+
+@pytest.mark.parametrize(
+    "names", [("left", "LEFT", "right"), ("a", " A "), ("a",), ("a", "b", "c")], ids=str
+)
+def test_every_action_needs_one_name_of_its_own(names: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"names of actions, . of them different") as caught:
+        actions_of(spaces.Discrete(2), names)
+    assert str(caught.value).endswith(f"but there are 2: {', '.join(names)}")
+
+
+def test_many_actions_are_told_by_their_bounds_and_some_of_their_names() -> None:
+    space = spaces.Discrete(100, start=10)
+    assert actions_of(space, None).told == "a number from 10 to 109"
+    named = actions_of(space, [f"go{number}" for number in range(100)])
+    assert named.told.startswith("a number from 10 to 109, or a name such as go0, go1, ")
+    assert named.told.endswith("go7")
+    assert named.parse("go7") == 17
 
 
 def test_few_actions_are_listed_and_many_are_not() -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -245,16 +246,23 @@ async def test_a_long_result_keeps_head_and_tail(url):
     [
         ({}, "needs either a command or a url"),
         ({"command": ["x"], "url": "http://x"}, "needs either a command or a url"),
-        ({"command": "python server.py"}, "is one text, expected a list"),
-        ({"command": ["x"], "only": "add"}, "only='add' is one text"),
-        ({"command": ["x", 3]}, "command holds 3, expected texts"),
-        ({"url": "localhost:80"}, "url='localhost:80'"),
+        ({"command": "python server.py"}, "command is one text, expected a list"),
+        ({"command": ["x"], "only": "add"}, "only is one text"),
+        ({"command": ["x", 3]}, r"command\[1\] is of type int, expected a text"),
+        ({"url": "localhost:80"}, "url is no address of HTTP"),
+        ({"url": "http://[x"}, "url is no address of HTTP"),
         ({"url": "http://x", "env": {"A": "b"}}, "env means nothing beside a url"),
         ({"command": ["x"], "headers": {"A": "b"}}, "headers means nothing beside a command"),
-        ({"command": ["x"], "env": {"A": 1}}, "env holds 1, expected texts"),
-        ({"url": "http://x", "headers": {"A": "Zoë"}}, "a header is not ASCII"),
+        ({"command": ["x"], "env": {"A": 1}}, r"env\['A'\] is of type int, expected a text"),
+        ({"command": ["x"], "env": {1: "A"}}, "env: a name is of type int, expected a text"),
+        ({"url": "http://x", "headers": {"A": "Zoë"}}, r"headers\['A'\] is not ASCII"),
         ({"command": ["x"], "prefix": "a b"}, "prefix='a b'"),
         ({"command": ["x"], "timeout_s": 0}, "timeout_s=0, expected a number above 0"),
+        ({"command": ["x"], "start_timeout_s": True}, "start_timeout_s=True, expected a number"),
+        (
+            {"command": ["x"], "max_output_chars": 1e2},
+            "max_output_chars=100.0, expected a whole number above 0",
+        ),
     ],
 )
 def test_a_wrong_description_is_refused(given, error):
@@ -274,10 +282,42 @@ def test_a_description_travels_by_pickle_and_json():
 
 
 def test_secrets_are_not_shown():
-    server = ag.MCPServer(url="https://me:token@x.org/mcp?key=token", headers={"Auth": "token"})
-    assert server.label == "https://x.org/mcp"
-    assert repr(server) == "MCPServer('https://x.org/mcp')"
-    assert "token" not in repr(ag.MCPServer(command=["x"], env={"KEY": "token"}))
+    url = "https://me:token@x.org:80/token?key=token"
+    server = ag.MCPServer(url=url, headers={"Auth": "token"})
+    assert repr(server) == "MCPServer('https://x.org:80')"
+    server = ag.MCPServer(command=["x", "--api-key", "token"], env={"KEY": "token"})
+    assert repr(server) == "MCPServer('x')"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"url": "x.org?key=token"},
+        {"url": "ws://me:token@x.org"},
+        {"url": "http://me:token@x\u2100.org"},
+        {"command": "x --api-key token"},
+        {"command": ["x", b"token"]},
+        {"command": ["x"], "env": {"KEY": b"token"}},
+        {"url": "http://x.org", "headers": {"Auth": b"token"}},
+        {"url": "http://x.org", "headers": {"Auth": "token Zoë"}},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_secret_is_said_without_it(given):
+    with pytest.raises(ConfigError) as caught:
+        ag.MCPServer(**given)
+    assert "token" not in f"{caught.value} {caught.value.hint}"
+    assert caught.value.__context__ is None
+
+
+def test_a_broken_schema_of_a_server_is_refused():
+    tool = SimpleNamespace(
+        name="go", title=None, description="Go.", input_schema={"required": None}
+    )
+    connection = Connection(ag.MCPServer(command=["x"]))
+    with pytest.raises(ConfigError, match="`go` of MCP server `x` has a broken schema") as caught:
+        connection._tool(None, tool)
+    assert "only=" in str(caught.value.hint)
 
 
 async def test_a_tool_that_is_not_there_is_named_with_the_nearest(url):
@@ -327,7 +367,7 @@ async def test_what_is_no_server_is_a_fault(script, error, capfd):
     limit_s = 1.0 if "did not answer" in error else 30.0
     server = ag.MCPServer(command=["sh", "-c", script], start_timeout_s=limit_s)
     before = held()
-    with pytest.raises(EnvError, match=r"(?s)MCP server `sh -c .*" + error):
+    with pytest.raises(EnvError, match=r"(?s)MCP server `sh` .*" + error):
         await talk(server)
     assert held() == before
     assert capfd.readouterr() == ("", "")

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from itertools import islice
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 pytest.importorskip("reasoning_gym")
 
 from reasoning_gym.factory import DATASETS
+from reasoning_gym.utils import extract_answer
 
 from agentgym.env import first_tasks
 from agentgym.envs.reasoning_gym import ReasoningGymConfig, ReasoningGymEnv
@@ -44,15 +47,23 @@ COMPUTING = {
     "puzzle24",
     "simple_integration",
 }
+COUNTING = {"coin_flip", "rubiks_cube"}
 EVALUATING = {"binary_matrix", "n_queens", "number_sorting", "spiral_matrix", "string_insertion"}
 HOSTILE = [
     "__import__('os').system('touch {file}')",
     "open('{file}', 'w')",
     "[open('{file}', 'w') for _ in '1']",
     "exec(\"open('{file}', 'w')\")",
+    "\u00a0[open('{file}', 'w').close()]",
+    "\x1f[open('{file}', 'w').close()]\u2003",
+    "[open('{file}', 'w').close()]\\\n\n",
     "9**9**9**9",
     "1e999999999",
     "1/3e99999999",
+    "1.e999999999",
+    "1e9_999_999",
+    "-1e-9,999,999",
+    "R999999999",
     "(" * 10_000,
     "[" * 10_000,
     '{"a":' * 3_000,
@@ -129,6 +140,7 @@ def test_no_answer_raises_hangs_or_touches_anything(name: str, tmp_path: Path) -
 def test_the_datasets_that_evaluate_answers_are_known() -> None:
     manners = {name: manner(source_of(name)) for name in EVERY}
     assert {name for name, how in manners.items() if how == "computes"} == COMPUTING
+    assert {name for name, how in manners.items() if how == "counts"} == COUNTING
     assert {name for name, how in manners.items() if how == "evals"} == EVALUATING
 
 
@@ -193,10 +205,38 @@ def test_formulas_are_told_from_programs(text: str, formula: bool) -> None:
         ("[x for x in 'A']", False),
         ("1 + 1", False),
         ("\tprint()", False),
+        ("\u00a0print()", False),
+        ("print()\\\n\n", False),
     ],
 )
 def test_literals_and_words_are_told_from_programs(text: str, harmless: bool) -> None:
     assert is_harmless(text, dataset(source_of("string_insertion"))) is harmless
+
+
+@pytest.mark.parametrize("name", sorted(COMPUTING | COUNTING))
+def test_what_may_take_long_is_scored_off_the_event_loop(name: str) -> None:
+    assert ReasoningGymConfig(dataset=name).build().inline is False
+
+
+def test_a_word_that_looks_like_a_number_counts_where_texts_are_compared() -> None:
+    source = source_of("base_conversion", min_base=15, max_base=16, max_value=10**12)
+    found = (
+        (place, answer)
+        for place in range(500)
+        if re.search(r"\de\d{4}", answer := entry(source, place)["answer"])
+    )
+    place, answer = next(found)
+    assert judge(source, place, answer).score == 1.0
+
+
+def test_moves_of_a_cube_that_would_be_repeated_for_ever_are_given_up() -> None:
+    worker = Worker(limit_s=0.5)
+    try:
+        source = source_of("rubiks_cube")
+        with pytest.raises(TookTooLong):
+            worker.score(source, "R9999999", entry(source, 0))
+    finally:
+        worker.close()
 
 
 def test_a_score_that_takes_too_long_is_given_up_and_the_next_one_works() -> None:
@@ -293,6 +333,19 @@ def test_the_curriculum_makes_it_harder() -> None:
 )
 def test_the_last_answer_in_a_message_counts(text: str, answer: str) -> None:
     assert answer_in(text) == answer
+
+
+@given(st.lists(st.sampled_from(["<answer>", "</answer>", "5", " ", "\n", "a<", "/"])).map("".join))
+def test_the_answer_is_the_one_that_reasoning_gym_finds(text: str) -> None:
+    found = extract_answer(text)
+    assert answer_in(text) == (text.strip() if found is None else found)
+
+
+def test_answers_that_are_never_closed_are_looked_through_at_once() -> None:
+    text = "<answer>" * 100_000
+    began = time.perf_counter()
+    assert answer_in(text) == text
+    assert time.perf_counter() - began < 1.0
 
 
 def test_a_single_try_ends_the_episode() -> None:

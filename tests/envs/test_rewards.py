@@ -162,6 +162,57 @@ async def test_rewards_are_asked_at_a_final_answer_a_final_tool_and_a_truncation
     assert await shop.truncate() == {"bought": 1.0, "thrifty": 0.5, "outcome": 0.75}
 
 
+class Above(ag.ToolEnv):
+    """The mark stands above and below what makes a method static or the class's."""
+
+    @ag.reward(weight=2.0)
+    @staticmethod
+    def fixed(transcript: Transcript, task: Task) -> float:
+        return float(transcript.final_text == task.answer)
+
+    @ag.reward(weight=3.0)
+    @classmethod
+    def common(cls, transcript: Transcript) -> float:
+        return float(cls is Above)
+
+    @staticmethod
+    @ag.reward
+    def below() -> float:
+        return 1.0
+
+
+class Generous(Shop):
+    """A last tool pays by itself, beside the rewards."""
+
+    @ag.tool(inline=True)
+    def leave(self, term: str) -> ag.Final:
+        """Leave.
+
+        Args:
+            term: What is paid.
+        """
+        return ag.Final("bye", {term: 0.5})
+
+
+async def test_a_final_pays_beside_the_rewards_and_not_in_their_place():
+    env = Generous()
+    call = '{"term": "%s"}'
+    await env.reset(TASK, seed=0)
+    step = await env.step(Message("assistant", tool_calls=(ToolCall("leave", call % "tip"),)))
+    assert step.reward.pop("tip") == 0.5
+    assert step.reward == {"tool_valid": 1.0, "bought": 1.0, "thrifty": 1.0, "outcome": 1.0}
+    for taken in ("outcome", "bought", "tool_valid"):
+        await env.reset(TASK, seed=0)
+        with pytest.raises(EnvError, match=rf"tool `leave` returned Final .* '{taken}'") as error:
+            await env.step(Message("assistant", tool_calls=(ToolCall("leave", call % taken),)))
+        assert error.value.hint == "give the term another name, or leave it to the rewards"
+
+
+async def test_static_and_class_methods_are_rewards_in_either_order():
+    terms = await Rewards.of(Above()).grade(said("2"))
+    assert terms == {"fixed": 1.0, "common": 1.0, "below": 1.0, "outcome": 6.0}
+
+
 async def test_a_shut_gate_leaves_the_outcome_at_nothing():
     _, step = await play(Message("assistant", "no, thanks"))
     assert step.reward == {"bought": 0.0, "thrifty": 1.0, "outcome": 0.0}

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -383,6 +384,10 @@ async def test_equal_actions_have_equal_keys() -> None:
     assert key(final("Owl")) != key(final("Swift"))
     broken = ToolCall("search", "{", "a")
     assert key(Message("assistant", tool_calls=(broken,))) != key(call("search", query="mill"))
+    deepest = sys.getrecursionlimit()
+    for k in ("[" * depth + "]" * depth for depth in range(deepest - 200, deepest)):
+        deep = ToolCall("search", f'{{"query": "mill", "k": {k}}}', "a")
+        assert key(Message("assistant", tool_calls=(deep,)))
     assert key(call("search", query=[1])) != key(call("open", doc_id={}))
 
 

@@ -334,6 +334,21 @@ def test_games_can_be_held_out_by_name(files: Path) -> None:
         list(config.tasks("train"))
 
 
+def test_games_behind_links_are_named_as_found_and_there_once(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    for name, target in (("a", "house-2"), ("b", "house-0"), ("c", "house-2")):
+        (folder / name).symlink_to(files / target)
+    monkeypatch.chdir(folder)
+    for pattern in ("*/*.z8", "./**/*.z8", "../linked/*/*.z8", f"{folder}/[a-c]/*.z8"):
+        config = TextWorldConfig(games=pattern)
+        tasks = [task for split in ("train", "test") for task in config.tasks(split)]
+        assert [task.id for task in tasks] == ["linked/a/game.z8", "linked/b/game.z8"]
+        assert tasks[0].payload == {"file": str((files / "house-2" / "game.z8").resolve())}
+
+
 async def test_a_game_without_its_json_is_played_by_its_texts_alone(
     files: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 from hypothesis import given, strategies as st
@@ -57,6 +58,14 @@ def test_any_other_text_is_a_plain_message(text: str) -> None:
 )
 def test_what_is_not_quite_a_call_is_a_plain_message(text: str) -> None:
     assert to_message(text) == Message("assistant", text)
+
+
+def test_arguments_of_any_depth_are_written_and_read_again() -> None:
+    for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
+        arguments = "[" * depth + "]" * depth
+        message = Message("assistant", "so", tool_calls=(ToolCall("run", arguments, "call_0"),))
+        text = to_text(message)
+        assert to_message(text) in (message, Message("assistant", text))
 
 
 def test_the_openai_shape_is_read_and_broken_arguments_are_kept() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from agentgym.envs import ENVS
 from agentgym.envs.keydoor import KeyDoorConfig
 from agentgym.envs.tool_env import ToolEnv
 from agentgym.errors import AgentGymError, ConfigError, EnvError
-from agentgym.gym import registry
+from agentgym.gym import TextEnv, registry
 from agentgym.loading import Plugin, load_env
 from agentgym.tools import tool
 from agentgym.types import Message, Task
@@ -295,6 +296,79 @@ def test_a_fault_of_the_environment_is_an_error_that_names_it() -> None:
     assert Echo.closed == before + 1
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step("again")
+
+
+class Wrong(Echo):
+    """Gives what it was made with."""
+
+    def __init__(self, method: str, given: Any) -> None:
+        self._method, self._given = method, given
+
+    async def reset(self, task: Task, *, seed: int) -> Any:
+        return self._given if self._method == "reset" else await super().reset(task, seed=seed)
+
+    async def step(self, message: Message) -> Any:
+        return self._given if self._method == "step" else await super().step(message)
+
+    async def truncate(self) -> Any:
+        return self._given if self._method == "truncate" else {}
+
+    def state_key(self) -> str:
+        if self._method == "state_key":
+            raise ValueError("no key")
+        return "key"
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "told"),
+    [
+        ("reset", None, "reset of test/Echo-v0 returned NoneType, expected Reset"),
+        ("reset", Reset(None), "gave the messages None, expected a tuple of Message"),
+        ("reset", Reset("text"), "gave the messages 'text', expected a tuple"),
+        ("reset", Reset(("text",)), "gave the message 'text', expected Message"),
+        ("step", ((), 1.0), "step of test/Echo-v0 returned tuple, expected EnvStep"),
+        ("step", EnvStep((), 1.0), "gave the reward 1.0, expected a dict of terms"),
+        ("step", EnvStep((), {"outcome": float("nan")}), "'outcome' = nan, expected a finite"),
+        ("step", EnvStep((), {"outcome": "1"}), "'outcome' = '1', expected a finite number"),
+        ("step", EnvStep(("text",), {}), "gave the message 'text', expected Message"),
+        ("truncate", None, "truncate of test/Echo-v0 gave the reward None"),
+        ("truncate", {"outcome": float("inf")}, "'outcome' = inf, expected a finite number"),
+        ("state_key", None, "reset of test/Echo-v0 raised ValueError: no key"),
+    ],
+)
+def test_what_an_environment_must_not_give_is_its_fault_and_ends_the_episode(
+    method: str, given: Any, told: str
+) -> None:
+    class WrongConfig(EchoConfig):
+        max_turns: int = 1
+
+        def build(self, sandboxes: object = None) -> Wrong:
+            return Wrong(method, given)
+
+    env = TextEnv(config_class=WrongConfig)
+    before = Echo.closed
+    with pytest.raises(EnvError, match=re.escape(told)):
+        env.step(env.reset()[0])
+    assert Echo.closed == before + 1
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step("again")
+
+
+def test_tasks_that_raise_once_are_made_again() -> None:
+    faults = [OSError("busy")]
+
+    class FlakyConfig(EchoConfig):
+        def tasks(self, split: str) -> Iterator[Task]:
+            for number in range(4):
+                if number == 2 and faults:
+                    raise faults.pop()
+                yield Task(str(number), id=str(number))
+
+    env = make(FlakyConfig, split="few")
+    assert [env.reset()[1]["task_id"] for _ in range(2)] == ["0", "1"]
+    with pytest.raises(EnvError, match="OSError: busy"):
+        env.reset()
+    assert [env.reset()[1]["task_id"] for _ in range(3)] == ["2", "3", "0"]
 
 
 def test_an_environment_that_exits_does_not_take_the_loop_along() -> None:

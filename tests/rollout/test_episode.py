@@ -183,7 +183,14 @@ async def test_a_fault_ends_the_episode_and_says_why(text: str, reason: str) -> 
     assert Counter.closed == ["t"]
 
 
-@pytest.mark.parametrize("kind", [KeylessState, KeylessAction, Flat, NoScript])
+async def test_messages_that_are_none_are_a_fault_that_says_what_came() -> None:
+    trajectory = await play("a", kind=Flat)
+    assert trajectory.end == "error"
+    told = "EnvError: reset of test/Counter-v0 gave the messages 7, expected a tuple of Message"
+    assert trajectory.reason == told
+
+
+@pytest.mark.parametrize("kind", [KeylessState, KeylessAction, NoScript])
 async def test_whatever_an_environment_raises_is_a_fault_of_its_episode(kind: type[Env]) -> None:
     Counter.closed.clear()
     policies = scripted_policies("scripted") if kind is NoScript else lambda *_: Saying(["a"])
@@ -204,6 +211,24 @@ async def test_a_policy_that_cannot_close_leaves_no_environment_open() -> None:
     )
     assert trajectory.end == "terminated"
     assert Counter.closed == ["t"]
+
+
+class Exits(Counter):
+    def close(self) -> None:  # type: ignore[override]
+        raise SystemExit(1)
+
+
+async def test_what_exits_ends_its_episode_and_not_the_run() -> None:
+    class Leaves(Saying):
+        async def act(self, messages: Any, tools: Any, *, seed: int) -> Reply:
+            raise SystemExit(3)
+
+    closes = await run_episode(
+        job(), config=CounterConfig(kind=Exits), make_policy=lambda *_: Saying(["a", "b", "c"])
+    )
+    assert closes.end == "terminated"
+    acts = await run_episode(job(), config=CounterConfig(), make_policy=lambda *_: Leaves(["a"]))
+    assert (acts.end, acts.reason) == ("error", "PolicyError: the policy raised SystemExit: 3")
 
 
 async def test_a_slow_generation_is_a_fault() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import httpx
 import pytest
 from chat_server import Answer, Asked, ChatServer, call, is_json, refuses, says
 
@@ -14,7 +15,7 @@ from agentgym.rollout.openai.client import Client
 from agentgym.rollout.openai.pace import Pace, retry_after
 from agentgym.rollout.openai.policy import OpenAIPolicy
 from agentgym.rollout.openai.settings import OpenAIConfig
-from agentgym.rollout.openai.transport import _certificates
+from agentgym.rollout.openai.transport import Transport, _certificates
 from agentgym.rollout.policy import Reply
 from agentgym.types import Message, ToolCall, ToolSpec
 
@@ -167,6 +168,28 @@ async def test_a_server_that_is_not_there_is_noticed_before_anything_is_asked() 
             await client.knock()
     assert raised.value.exit_code == 3
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1]x/v1", "http://xn--/v1", "http://1.2.3.999/v1", "http://a.b/" + "x" * 70_000],
+    ids=["no port", "no name", "no address", "too long"],
+)
+def test_a_url_that_cannot_be_asked_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be asked, expected a URL such as") as raised:
+        Client(OpenAIConfig(model="m", url=url))
+    assert "-m openai:MODEL@URL" in str(raised.value.hint)
+    assert len(str(raised.value)) < 400
+
+
+async def test_no_connection_is_not_called_a_slow_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def exchange(*_: Any, **__: Any) -> None:
+        raise httpx.ConnectTimeout("")
+
+    monkeypatch.setattr(Transport, "_exchange", exchange)
+    async with Client(OpenAIConfig(model="m", url="http://a.b/v1", max_attempts=1)) as client:
+        with pytest.raises(PolicyError, match=r"no connection within 15 s$"):
+            await client.ask({"model": "m", "messages": []})
 
 
 async def test_an_odd_answer_to_the_knock_is_an_answer() -> None:

@@ -151,11 +151,55 @@ async def test_what_is_wrong_with_the_whole_run_is_said_once(status: int) -> Non
     assert len(server.asked) <= 10  # those under way, and some that began meanwhile
 
 
-async def test_a_spent_budget_ends_the_run_and_keeps_what_ended() -> None:
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_a_spent_budget_ends_the_run_and_keeps_every_answer(concurrency: int) -> None:
     found: list[Trajectory] = []
-    with ChatServer(calls_then(says("2"))) as server, pytest.raises(BudgetError):
+    with (
+        ChatServer(calls_then(says("2"))) as server,
+        pytest.raises(BudgetError, match=r"openai\.max_cost is 100") as raised,
+    ):
         await play(
-            server, episodes=20, found=found, concurrency=1, prompt_price=1_000_000, max_cost=100
+            server,
+            episodes=40,
+            found=found,
+            concurrency=concurrency,
+            prompt_price=1_000_000,
+            max_cost=100,
         )
-    assert len(server.asked) == 15  # of 7 each: the first 14 cost 98
-    assert all(each.end == "terminated" for each in found)
+    asked = len(server.asked)
+    assert 15 <= asked < 15 + concurrency  # of 7 each: the first 14 cost 98
+    assert sum(len(each.steps) for each in found) == asked
+    cut = [each for each in found if each.end != "terminated"]
+    assert all(each.end == "error" for each in cut)
+    assert all(each.reason.startswith("BudgetError: the run stopped") for each in cut)
+    assert len(cut) >= 1
+    assert f"; episodes cut off by that: {len(cut)}, recorded" in str(raised.value)
+    assert len({each.id for each in found}) == len(found)
+
+
+async def test_a_server_that_wants_to_be_paid_is_not_asked_again() -> None:
+    found: list[Trajectory] = []
+
+    def answers(asked: Asked, number: int) -> Answer:
+        if number < 3:
+            return says(None, calls=[call("calc", '{"expression": "1 + 1"}', None)])
+        return refuses(402, "no money")
+
+    with ChatServer(answers) as server, pytest.raises(BudgetError, match="wants to be paid"):
+        await play(server, episodes=40, found=found, concurrency=1)
+    assert len(server.asked) == 4
+    assert [len(each.steps) for each in found] == [1, 1, 1]
+
+
+async def test_a_spent_budget_is_not_waited_for_at_the_pace_of_requests() -> None:
+    began = time.monotonic()
+    with ChatServer([says(usage=(100, 0))]) as server, pytest.raises(BudgetError):
+        await play(
+            server,
+            episodes=40,
+            requests_per_minute=60,
+            prompt_price=1_000_000,
+            max_cost=50,
+        )
+    assert len(server.asked) == 1
+    assert time.monotonic() - began < 20

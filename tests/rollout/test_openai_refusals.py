@@ -65,6 +65,47 @@ async def test_a_key_in_an_answer_is_taken_out_of_it() -> None:
     assert reply.message.tool_calls[0].arguments == '{"to": "***"}'
 
 
+SLASHED = "sk-0123/56789+abc=defghij"
+ESCAPES = {
+    "as it is": lambda key: key,
+    "slashes": lambda key: key.replace("/", r"\/"),
+    "code points": lambda key: "".join(rf"\u{ord(each):04X}" for each in key),
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
+async def test_a_key_is_taken_out_of_every_text_of_an_answer_however_json_writes_it(
+    escape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SLASHED)
+    calls = [call("goARGUMENT", '{"to": "ARGUMENT"}', f"id {SLASHED}")]
+    answer = says(f"it is {SLASHED}!", calls=calls)
+    written = answer.body.replace(SLASHED.encode(), escape(SLASHED).encode())
+    argument = json.dumps(escape(SLASHED))[1:-1]  # escaped in the arguments' own JSON
+    answer.body = written.replace(b"ARGUMENT", argument.encode())
+    with ChatServer([answer]) as server:
+        message = (await ask(server)).message
+    assert message.content == "it is ***!"
+    assert message.tool_calls == (ToolCall("go***", '{"to": "***"}', "id ***"),)
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
+async def test_a_key_is_taken_out_of_every_error_however_json_writes_it(
+    escape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SLASHED)
+    for body in (f'{{"error": "{escape(SLASHED)}"}}', f"{{no JSON: {escape(SLASHED)}"):
+        for status in (200, 400):
+            with (
+                ChatServer([Answer(status, body.encode())]) as server,
+                pytest.raises((ConfigError, PolicyError)) as raised,
+            ):
+                await ask(server, max_attempts=1)
+            assert "***" in str(raised.value)
+            assert "56789" not in str(raised.value)
+            assert "0036" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("models", "hint"),
     [
@@ -140,6 +181,58 @@ async def test_a_conversation_that_is_too_long_ends_the_episode(
     assert len([each for each in caplog.records if "too long" in each.message]) == 1
 
 
+NO_ROOM = {
+    "vllm": "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum "
+    "context length is 4096 tokens and your request has 25 input tokens (5000 > 4096 - 25).",
+    "vllm of old": "This model's maximum context length is 4096 tokens. However, you requested "
+    "5025 tokens (25 in the messages, 5000 in the completion).",
+    "sglang": "Requested token count exceeds the model's maximum context length of 4096 tokens. "
+    "You requested a total of 5025 tokens: 25 tokens from the input messages and 5000 tokens",
+    "openai": "max_tokens is too large: 5000. This model supports at most 4096 completion tokens",
+}
+
+
+@pytest.mark.parametrize("text", NO_ROOM.values(), ids=NO_ROOM)
+@pytest.mark.parametrize(
+    ("setting", "settings"),
+    [
+        ("openai.max_tokens", {"max_tokens": 5000}),
+        ("openai.extra.max_completion_tokens", {"extra": {"max_completion_tokens": 5000}}),
+    ],
+)
+async def test_tokens_that_leave_no_room_for_the_first_conversation_are_a_wrong_setting(
+    text: str, setting: str, settings: Any
+) -> None:
+    with ChatServer([refuses(400, text)]) as server, pytest.raises(ConfigError) as raised:
+        await ask(server, **settings)
+    assert f"no room for {setting} = 5000" in str(raised.value)
+    assert f"lower {setting}" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NO_ROOM["vllm"],
+        "This model's maximum context length is 4096 tokens. However, you requested 6000 tokens "
+        "(5000 in the messages, 1000 in the completion).",
+    ],
+    ids=["grown beside its answer", "grown by itself"],
+)
+async def test_a_conversation_that_grew_until_no_answer_fits_ends_the_episode(text: str) -> None:
+    with ChatServer([says(), refuses(400, text)]) as server:
+        async with Client(config(server, max_tokens=1000)) as client:
+            policy = OpenAIPolicy(client)
+            await policy.act(HI, [TOOL], seed=1)
+            with pytest.raises(ContextFull):
+                await policy.act(HI, [TOOL], seed=1)
+
+
+async def test_a_first_conversation_that_is_too_long_by_itself_ends_its_episode() -> None:
+    text = "This model's maximum context length is 4096 tokens. However, your request has 5000 input tokens."
+    with ChatServer([refuses(400, text)]) as server, pytest.raises(ContextFull):
+        await ask(server, max_tokens=1000)
+
+
 async def test_a_conversation_that_the_provider_will_not_have_ends_the_episode() -> None:
     refusal = refuses(400, "triggering our content management policy", code="content_filter")
     with ChatServer([refusal]) as server, pytest.raises(Filtered) as raised:
@@ -195,6 +288,15 @@ async def test_a_server_that_refuses_broken_arguments_gets_none_from_then_on() -
                 assert reply.message.content == "hello"
     sent = [each.messages[1]["tool_calls"][0]["function"]["arguments"] for each in server.asked]
     assert sent == ['{"to": ', "{}", "{}"]
+
+
+async def test_what_passes_is_tried_again_where_arguments_were_mended_too() -> None:
+    conversation = [*HI, Message("assistant", "", (ToolCall("go", "{", "call_0"),))]
+    broken = refuses(400, "Expecting value")
+    with ChatServer([broken, refuses(429, Retry_After="1"), broken, says()]) as server:
+        reply = await ask(server, *conversation)
+    assert reply.usage["retries"] == 1
+    assert server.asked[2].at - server.asked[1].at >= 0.95
 
 
 async def test_a_refusal_that_is_not_of_the_arguments_stays_what_it_is() -> None:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -119,7 +121,17 @@ def test_a_key_is_stripped_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch)
 def test_a_word_that_stands_for_a_key_may_be_said_by_a_model() -> None:
     assert ApiKey("none", variable="K").hide_in_answer(b"none of it") == b"none of it"
     long = ApiKey("sk-0123456789abcdef", variable="K")
-    assert long.hide_in_answer(b"I saw sk-0123456789abcdef") == b"I saw ***"
+    assert long.hide_in_answer(b"I saw sk-0123456789abcdef\xff") == b"I saw ***\xff"
+
+
+@pytest.mark.parametrize("value", ["sk-01234/56789+abc=", "\\" * 40, "a\\b\\\\" * 4])
+def test_a_key_is_found_in_whatever_form_json_gives_it(value: str) -> None:
+    key = ApiKey(value, variable="K")
+    once, twice = json.dumps(value), json.dumps(json.dumps(value))
+    for text in (value, once, twice, once.replace("/", r"\/")):
+        assert value[:4] not in key.hide(text)
+        assert "***" in key.hide(text)
+    assert len(key.hide("\\" * 30_000)) <= 30_000  # and in no time to speak of
 
 
 def test_what_is_not_set_is_not_sent() -> None:

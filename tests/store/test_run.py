@@ -69,6 +69,38 @@ def test_clean_deletes_a_run_and_nothing_else(tmp_path):
     assert (tmp_path / "home" / "thesis.tex").exists()
 
 
+def test_a_folder_behind_a_link_and_the_current_one_are_only_emptied(tmp_path, monkeypatch):
+    for name in ("behind", "here"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "behind")
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "kept").write_text("x")
+    for path in (link, Path()):
+        with Run.create(path, **ARGS) as run:
+            (path / "folder").mkdir()
+            (path / "folder" / "file").write_text("x")
+            (path / "to_kept").symlink_to(tmp_path / "kept")
+        with Run.create(path, **ARGS, clean=True) as run:
+            assert not (path / "folder").exists()
+            run.discard()
+        assert list(path.iterdir()) == []
+    assert (tmp_path / "kept").read_text() == "x"
+    Run.create(link, **ARGS).close()
+
+
+def test_what_cannot_be_deleted_says_why(tmp_path, monkeypatch):
+    def refuse(path):
+        raise OSError("it is a wall")
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with (
+        Run.create(tmp_path / "a", **ARGS) as run,
+        pytest.raises(StoreError, match=r"cannot delete .*a: it is a wall"),
+    ):
+        run.discard()
+
+
 _HOLD = """
     import sys, time
     from agentgym.store.run import Run

@@ -1,6 +1,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -24,6 +25,33 @@ def test_the_bounds_solve_the_score_equation(verdicts):
         if 1e-9 < bound < 1 - 1e-9:
             deviation = math.sqrt(bound * (1 - bound) / rate.n)
             assert abs(rate.mean - bound) == pytest.approx(1.95996 * deviation, rel=1e-4)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=99))
+def test_where_no_task_repeats_it_is_wilsons_interval(verdicts):
+    assert wilson(verdicts, range(len(verdicts))) == pytest.approx(wilson(verdicts))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(2, 8))
+def test_saying_the_same_again_says_nothing_new(verdicts, times):
+    again = [each for each in verdicts for _ in range(times)]
+    tasks = [task for task in range(len(verdicts)) for _ in range(times)]
+    rate = wilson(again, tasks)
+    assert rate.n == times * len(verdicts)
+    assert rate[:3] == pytest.approx(wilson(verdicts)[:3])
+
+
+def test_the_interval_over_tasks_holds_the_truth_as_often_as_it_says():
+    """Tasks are easy or hard: 30 tasks with 4 episodes each, a beta-binomial of mean 1/2."""
+    chance = np.random.default_rng(0)
+    tasks = np.repeat(np.arange(30), 4)
+    hits = {"over tasks": 0, "over episodes": 0}
+    for _ in range(1000):
+        won = chance.random(120) < chance.beta(0.5, 0.5, 30)[tasks]
+        for name, rate in (("over tasks", wilson(won, tasks)), ("over episodes", wilson(won))):
+            hits[name] += rate.low <= 0.5 <= rate.high
+    assert 930 <= hits["over tasks"] <= 975
+    assert hits["over episodes"] < 850
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.integers(1, 8))
@@ -74,6 +102,21 @@ def test_several_samples_give_pass_at_k():
         success=1.0,
     )
     assert found.pass_at == {1: 0.125, 4: 0.5}
+
+
+def test_several_samples_of_a_task_make_no_interval_narrow():
+    found = score(
+        [
+            episode(task, float(task < "c"), member=member, kind="sum")
+            for task in "abcd"
+            for member in range(4)
+        ],
+        success=1.0,
+    )
+    apart = wilson([True, True, False, False])
+    for rate in (found.success, found.kinds["sum"]):
+        assert rate.n == 16
+        assert (rate.low, rate.high) == pytest.approx((apart.low, apart.high))
 
 
 def test_nothing_scored_is_no_division_by_zero():

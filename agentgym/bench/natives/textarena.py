@@ -46,9 +46,12 @@ def _moves(
 ) -> tuple[int, list[str]]:
     """Return how many play, and their moves in order; the log holds none that were refused."""
     env = config.build()
-    env.reset(task, seed=0)
-    for message in messages:
-        env.step(message)
-    if env.game.num_players == 1:
-        return 1, [message.content for message in messages]
-    return 2, [text for sender, text in env.game.state.logs if sender >= 0]
+    try:
+        env.reset(task, seed=0)
+        for message in messages:
+            env.step(message)
+        if env.game.num_players == 1:
+            return 1, [message.content for message in messages]
+        return 2, [text for sender, text in env.game.state.logs if sender >= 0]
+    finally:
+        env.close()

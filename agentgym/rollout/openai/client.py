@@ -8,7 +8,7 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
-from agentgym.errors import AgentGymError, BudgetError, ConfigError, MissingError, PolicyError
+from agentgym.errors import AgentGymError, ConfigError, MissingError, PolicyError
 from agentgym.rollout.openai.answer import Answer, MalformedAnswer, read_answer
 from agentgym.rollout.openai.key import ApiKey
 from agentgym.rollout.openai.pace import Pace, retry_after, wait_before
@@ -21,6 +21,7 @@ from agentgym.rollout.policy import ContextFull
 
 logger = logging.getLogger(__name__)
 
+_MAX_TOKENS = ("max_tokens", "max_completion_tokens")
 _MODELS_SHOWN = 12
 _LOOKING_S = 60.0
 
@@ -123,22 +124,20 @@ class Client:
         if self._mends_arguments:
             request = with_valid_arguments(request) or request
         response = await self._post(request)
+        if self._may_be_of_arguments(response) and (mended := with_valid_arguments(request)):
+            response = await self._post(mended)
+            self._mends_arguments |= response.is_ok
         if response.is_ok:
             return self._read(response, taken_ids)
-        refusal = read_refusal(response.status, response.body, hide=self._key.hide)
-        if refusal.may_be_of_arguments and (mended := with_valid_arguments(request)):
-            again = await self._post(mended)
-            if again.is_ok:
-                self._mends_arguments = True
-                return self._read(again, taken_ids)
+        refusal = self._refusal(response)
+        self._check_room(refusal, request)
         self._judge(refusal, response)
         raise await self._blame(refusal, response)
 
     async def _post(self, request: dict[str, Any]) -> Response:
         """Send a request in its turn."""
         async with self._slots:
-            await self._pace.turn()
-            self.spending.begin()
+            await self._pace.turn(self.spending.begin)
             return await self._transport.post(encode(request))
 
     def _read(self, response: Response, taken_ids: Collection[str]) -> Answer:
@@ -149,13 +148,17 @@ class Client:
         self._has_answered = True
         return answer
 
+    def _refusal(self, response: Response) -> Refusal:
+        return read_refusal(response.status, response.body, hide=self._key.hide)
+
+    def _may_be_of_arguments(self, response: Response) -> bool:
+        return not response.is_ok and self._refusal(response).may_be_of_arguments
+
     def _judge(self, refusal: Refusal, response: Response) -> None:
         """Raise where a refusal is of this conversation, or of this moment."""
         if refusal.is_no_money:
-            raise BudgetError(
-                f"{self.config.url} wants to be paid: {refusal}",
-                hint="what ended before is recorded",
-            )
+            self.spending.refused = f"{self.config.url} wants to be paid: {refusal}"
+            self.spending.check()
         if refusal.is_too_long:
             self._say_once("ends episodes whose conversation is too long", refusal)
             raise ContextFull
@@ -167,6 +170,20 @@ class Client:
             if after_s <= self.config.max_wait_s:
                 self._pace.pause(after_s)
             raise PassingFault(str(refusal), after_s=after_s)
+
+    def _check_room(self, refusal: Refusal, request: dict[str, Any]) -> None:
+        """Raise where the tokens asked for leave no room for the conversation of a first request.
+
+        Once there was an answer they do, and it is the conversation that has grown.
+        """
+        key = next((key for key in _MAX_TOKENS if key in request), None)
+        if key is None or self._has_answered or not refusal.is_of_max_tokens:
+            return
+        setting = f"openai.{key}" if key == "max_tokens" else f"openai.extra.{key}"
+        raise ConfigError(
+            f"{self.config.url} has no room for {setting} = {request[key]}: {refusal}",
+            hint=f"lower {setting} so that the conversation fits beside it",
+        )
 
     def _say_once(self, what: str, refusal: Refusal) -> None:
         if what not in self._said:

@@ -1,4 +1,4 @@
-"""The key of an API: read from the environment, sent in a header, written nowhere."""
+"""The key of an API: read from the environment, sent in a header, kept out of the record."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from typing import Self
 from agentgym.errors import ConfigError
 
 _HIDDEN = "***"
+_MAX_ESCAPES = 4  # backslashes before a character: JSON within JSON, once more in an error
 _SECRET_CHARS = 16  # a shorter one is no secret but a word such as "none", which a model may say
 
 
@@ -15,6 +16,7 @@ class ApiKey:
 
     def __init__(self, value: str, *, variable: str) -> None:
         self._value = value
+        self._written = re.compile(re.sub(r"\\+|[^\\]", _as_written, value))
         self.variable = variable
         """Where it comes from."""
 
@@ -46,11 +48,19 @@ class ApiKey:
         return {"Authorization": f"Bearer {self._value}"} if self._value else {}
 
     def hide(self, text: str) -> str:
-        """Take the key out of a text for people."""
-        return text.replace(self._value, _HIDDEN) if self._value else text
+        """Take the key out of a text for people, also where JSON's escapes stand in it."""
+        return self._written.sub(_HIDDEN, text) if self._value else text
 
     def hide_in_answer(self, body: bytes) -> bytes:
         """Take the key out of an answer, which is recorded."""
         if len(self._value) < _SECRET_CHARS:
             return body
-        return body.replace(self._value.encode(), _HIDDEN.encode())
+        return self.hide(body.decode("latin-1")).encode("latin-1")  # whatever the bytes are
+
+
+def _as_written(part: re.Match[str]) -> str:
+    """Return a pattern of a part of the key as it is, or as JSON within JSON may have it."""
+    text = part[0]
+    if text.startswith("\\"):
+        return rf"\\{{{len(text)},{len(text) * _MAX_ESCAPES}}}"
+    return rf"\\{{0,{_MAX_ESCAPES}}}(?:{re.escape(text)}|u(?i:{ord(text):04x}))"

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -19,12 +20,16 @@ class Pace:
         self._free_at = 0.0
         self._line = asyncio.Lock()
 
-    async def turn(self) -> None:
-        """Wait until the next request may begin; who came first goes first."""
+    async def turn(self, begin: Callable[[], None] = lambda: None) -> None:
+        """Wait until the next request may begin, and call `begin`; who came first goes first.
+
+        Where `begin` raises, no request begins, and the next one need not keep a distance to it.
+        """
         async with self._line:
             # Again and again: a pause may begin while this one waits.
             while (wait_s := self._free_at - time.monotonic()) > 0:  # noqa: ASYNC110
                 await asyncio.sleep(wait_s)
+            begin()
             self._free_at = time.monotonic() + self._gap_s
 
     def pause(self, seconds: float) -> None:

@@ -17,6 +17,12 @@ _TOO_LONG = re.compile(
     r"(prompt|input|request)( is)? too (long|large)|too many (input |prompt )?tokens",
     re.IGNORECASE,
 )
+_LENGTHS = re.compile(
+    r"maximum context length (?:is|of) (?P<context>[0-9]{1,9}) tokens.*?\b(?P<prompt>[0-9]{1,9}) "
+    r"(?:input tokens|tokens from the input|in the messages|in the prompt|of text input)",
+    re.IGNORECASE,
+)
+_MAX_TOKENS = re.compile(r"max_(completion_)?tokens\W+(is )?too (large|high|big)", re.IGNORECASE)
 _FILTERED = re.compile(r"content.?(filter|policy)|responsible.?ai", re.IGNORECASE)
 
 
@@ -47,6 +53,16 @@ class Refusal(NamedTuple):
         """Whether the conversation exceeds the model's context."""
         said = _TOO_LONG.search(f"{self.kind} {self.text}") is not None
         return self.status == 413 or (self.status in (400, 422, 500) and said)
+
+    @property
+    def is_of_max_tokens(self) -> bool:
+        """Whether the conversation alone would fit, but not with as many tokens as are asked for."""
+        if self.status not in (400, 422, 500):
+            return False
+        lengths = _LENGTHS.search(self.text)
+        if lengths:
+            return int(lengths["prompt"]) < int(lengths["context"])
+        return _MAX_TOKENS.search(self.text) is not None
 
     @property
     def is_filtered(self) -> bool:

@@ -24,20 +24,28 @@ class Spending:
     """Answers that ended at a limit on their tokens."""
     has_cost: bool = False
     """Whether any answer had a price."""
+    refused: str = ""
+    """What the server says, where it wants to be paid before it answers again."""
 
     def begin(self) -> None:
         """Let a request begin, and count it.
 
         Raises:
-            BudgetError: `max_cost` is spent.
+            BudgetError: nothing may be spent any more.
         """
+        self.check()
+        self.requests += 1
+
+    def check(self) -> None:
+        """Raise a BudgetError where `max_cost` is spent, or the server wants to be paid."""
+        if self.refused:
+            raise BudgetError(self.refused, hint="what was answered before is recorded")
         limit = self.config.max_cost
         if limit is not None and self.cost >= limit:
             raise BudgetError(
                 f"the run stopped: {self.cost:.4g} is spent and openai.max_cost is {limit:g}",
-                hint="what ended before is recorded; allow more, or run fewer episodes (-n)",
+                hint="what was answered is recorded; allow more, or run fewer episodes (-n)",
             )
-        self.requests += 1
 
     def add(self, usage: Mapping[str, float]) -> dict[str, float]:
         """Count an answer, and return its usage with its cost.

@@ -13,6 +13,7 @@ from agentgym.rollout.openai.answer import whole_characters
 from agentgym.rollout.openai.key import ApiKey
 from agentgym.rollout.openai.settings import OpenAIConfig
 
+_COMPLETIONS = "/chat/completions"
 _MAX_BYTES = 16 << 20  # of one answer; a model writes a few KiB
 _CONNECT_S = 15.0
 _KNOCKS = 3
@@ -48,9 +49,10 @@ class Transport:
         """Open no connection yet.
 
         Raises:
-            ConfigError, MissingError: what the environment says of proxies or certificates cannot
-                be used.
+            ConfigError, MissingError: the URL, or what the environment says of proxies or
+                certificates, cannot be used.
         """
+        _check_url(config.url)
         self._config = config
         self._key = key
         try:
@@ -81,7 +83,9 @@ class Transport:
         """
         limit_s = self._config.timeout_s
         try:
-            return await self._exchange("POST", "/chat/completions", content, timeout_s=limit_s)
+            return await self._exchange("POST", _COMPLETIONS, content, timeout_s=limit_s)
+        except httpx.ConnectTimeout:
+            raise PassingFault(f"no connection within {_CONNECT_S:g} s") from None
         except (TimeoutError, httpx.TimeoutException):
             raise PassingFault(f"no whole answer within openai.timeout_s = {limit_s:g}") from None
         except httpx.HTTPError as error:
@@ -139,6 +143,17 @@ class Transport:
 
     def _words(self, error: Exception) -> str:
         return f"{type(error).__name__}: {self._key.hide(str(error))}".removesuffix(": ")
+
+
+def _check_url(url: str) -> None:
+    """Refuse what looks like a URL and has no host that could be asked."""
+    try:
+        _ = httpx.URL(f"{url}{_COMPLETIONS}").host  # read where it is asked for
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ConfigError(
+            f"{url:.200} cannot be asked, expected a URL such as http://localhost:8000/v1: {error}",
+            hint="mend the URL in -m openai:MODEL@URL",
+        ) from None
 
 
 @functools.cache

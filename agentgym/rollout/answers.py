@@ -1,0 +1,69 @@
+"""What an environment gave, looked at before anything is made of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentgym.env import Env, EnvStep, Reset
+from agentgym.errors import EnvError
+from agentgym.types import Message, digest
+
+
+def checked_reset(given: Any, what: str) -> Reset:
+    """Return what `reset` gave.
+
+    Raises:
+        EnvError: it is no start of an episode.
+    """
+    if not isinstance(given, Reset):
+        raise EnvError(f"{what} returned {type(given).__name__}, expected Reset(messages, tools)")
+    _check_messages(given.messages, what)
+    return given
+
+
+def checked_step(given: Any, what: str) -> EnvStep:
+    """Return what `step` gave.
+
+    Raises:
+        EnvError: it is no answer, or a reward term is no finite number.
+    """
+    if not isinstance(given, EnvStep):
+        raise EnvError(
+            f"{what} returned {type(given).__name__}, expected EnvStep(messages, reward, ...)"
+        )
+    _check_messages(given.messages, what)
+    checked_terms(given.reward, what)
+    return given
+
+
+def checked_terms(given: Any, what: str) -> dict[str, float]:
+    """Return reward terms.
+
+    Raises:
+        EnvError: they are none, or one is no finite number.
+    """
+    if not isinstance(given, Mapping):
+        raise EnvError(
+            f"{what} gave the reward {given!r:.80}, expected a dict of terms",
+            hint='write {"outcome": 1.0}',
+        )
+    for name, value in given.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise EnvError(
+                f"{what} gave the reward term {name!r} = {value!r:.80}, expected a finite number"
+            )
+    return dict(given)
+
+
+def state_key_of(env: Env, observation: Sequence[Message]) -> str:
+    """Return the key of the present state; the last observation where it has none of its own."""
+    key = env.state_key()
+    return digest([message.content for message in observation]) if key is None else key
+
+
+def _check_messages(given: Any, what: str) -> None:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise EnvError(f"{what} gave the messages {given!r:.80}, expected a tuple of Message")
+    for each in given:
+        if not isinstance(each, Message):
+            raise EnvError(f"{what} gave the message {each!r:.80}, expected Message(role, content)")
