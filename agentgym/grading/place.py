@@ -1,0 +1,42 @@
+"""The sandboxes that a check runs in: always new, with nothing but the named files."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+from agentgym.sandbox import Sandbox, Sandboxes
+
+Artefacts = Mapping[str, bytes | None]
+"""Files by their paths under /box; None: there is something, but no file that could be read."""
+
+
+@contextlib.asynccontextmanager
+async def fresh(sandboxes: Sandboxes, artefacts: Artefacts) -> AsyncIterator[Sandbox]:
+    """Hold a sandbox in which nothing ever ran, with these files in it."""
+    async with sandboxes.lease(fresh=True) as sandbox:
+        for path, content in artefacts.items():
+            if content is not None:
+                await sandbox.write_file(path, content)
+        yield sandbox
+
+
+async def collect(
+    sandbox: Sandbox, *paths: str, most_bytes: int = 1 << 20
+) -> dict[str, bytes | None]:
+    """Read named files that an agent left in its own sandbox; what is not there is left out.
+
+    Raises:
+        ValueError: a path is not allowed.
+        SandboxError: the sandbox is gone.
+    """
+    found: dict[str, bytes | None] = {}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = await _read(sandbox, path, most_bytes)
+    return found
+
+
+async def _read(sandbox: Sandbox, path: str, most_bytes: int) -> bytes | None:
+    try:
+        return await sandbox.read_file(path, max_bytes=most_bytes)
+    except ValueError:  # a link, a folder, too large
+        return None
