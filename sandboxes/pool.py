@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Protocol, Self
@@ -17,9 +18,10 @@ from agentgym.sandboxes.box import WorkerSandbox
 logger = logging.getLogger(__name__)
 
 
-class PoolSettings(BaseModel, extra="forbid", frozen=True):
+class PoolSettings(BaseModel, ABC, extra="forbid", frozen=True):
     """What sandboxes of every backend have in common."""
 
+    name: str
     limits: Limits = Limits()
     """What a program may use unless a call says otherwise."""
     cpus: float = Field(default=1.0, gt=0)
@@ -30,6 +32,10 @@ class PoolSettings(BaseModel, extra="forbid", frozen=True):
     """Leases after which a sandbox is replaced even if it is clean."""
     exec_slots: int | None = Field(default=None, ge=1)
     """Programs that run at once; twice the cores by default."""
+
+    @abstractmethod
+    def build(self) -> "Pool":
+        """Make the pool; it starts at the first lease and ends with `close`."""
 
 
 class Backend(Protocol):

@@ -1,4 +1,4 @@
-"""`agentgym bench env`: how many steps a second, beside the environment's own framework."""
+"""`agentgym bench`, and `bench env`: steps a second, beside the environment's own framework."""
 
 import sys
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentgym.cli import bench_sandbox
 from agentgym.cli.options import Json
 from agentgym.cli.output import echo_json, echo_table, note, one_line
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from agentgym.bench import Case, Row
 
 app = typer.Typer(help="Measure how fast things are.", rich_markup_mode=None)
+app.command("sandbox")(bench_sandbox.sandbox)
 
 
 @app.callback()

@@ -1,0 +1,47 @@
+"""The same program as others run it: as a plain process, and by `docker exec`."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from agentgym.bench.sandboxes.measure import Call
+from agentgym.bench.sandboxes.operations import COMMAND, PRINTED
+from agentgym.sandbox import Sandbox
+
+
+def subprocess() -> Call:
+    """Start an interpreter on this machine, as code graders without a sandbox do."""
+
+    async def call() -> None:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await process.communicate()
+        assert printed == PRINTED
+
+    return call
+
+
+class DockerExec:
+    """`docker exec` into containers of ours, over the engine's API and with threads enough."""
+
+    def __init__(self, *, callers: int) -> None:
+        import docker
+
+        self._client = docker.from_env()
+        self._threads = ThreadPoolExecutor(callers)
+
+    def call(self, sandbox: Sandbox) -> Call:
+        """Start an interpreter in the container of a sandbox."""
+        container = self._client.containers.get(sandbox.id)
+
+        async def call() -> None:
+            loop = asyncio.get_running_loop()
+            done = await loop.run_in_executor(self._threads, container.exec_run, list(COMMAND))
+            assert done.output == PRINTED, done
+
+        return call
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self._threads.shutdown()
+        self._client.close()

@@ -1,0 +1,40 @@
+"""Figures of sandboxes: every operation, and programs without one beside them."""
+
+import shutil
+
+import pytest
+
+FIELDS = {
+    *("backend", "operation", "concurrency", "n"),
+    *("p50_ms", "p95_ms", "p99_ms", "per_second", "pss_mb"),
+}
+OPERATIONS = {
+    *("start", "close", "lease", "exec", "python", "session", "fork"),
+    *("snapshot", "restore", "reset", "idle"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.sandbox
+def test_every_operation_of_a_backend_has_a_row(process) -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    done = process("bench", "sandbox", "local", "--seconds", "0.01", "-c", "2", "--json")
+    assert done.code == 0, done.err
+    rows = done.json
+    assert all(set(row) == FIELDS for row in rows)
+    assert {row["operation"] for row in rows if row["backend"] == "local"} == OPERATIONS
+    assert [row["operation"] for row in rows if row["backend"] == "subprocess"] == ["exec"]
+    for row in rows:
+        if row["operation"] == "idle":
+            assert 0.5 < row["pss_mb"] < 50
+        else:
+            assert row["n"] >= 10
+            assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
+
+
+def test_an_unknown_backend_is_named(agentgym) -> None:
+    done = agentgym("bench", "sandbox", "podman")
+    assert done.code == 2
+    assert "there is no sandbox 'podman'" in done.err
+    assert "local, docker" in done.err
