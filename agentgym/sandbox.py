@@ -82,10 +82,12 @@ class SandboxInfo:
 
     backend: str
     enforced: Mapping[str, str] = field(default_factory=dict)
-    """How each limit holds here: `memory`, `pids`, `cpu` -> cgroup2, cgroup1 or rlimit;
+    """How each limit holds here: `memory`, `pids`, `cpu` -> cgroup2, cgroup1, engine or rlimit;
     `seccomp` -> filter; `uid` -> the kernel uid programs run as."""
     protected: str = "none"
     """What keeps programs off the worker: `dumpable`, `two-uid` or `none`."""
+    image: str | None = None
+    """The digest of what it is made from; None: of this machine itself."""
 
 
 class Session(ABC):

@@ -1,8 +1,21 @@
 """Where code written by a model runs. A sandbox is one file here and one member of the union."""
 
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+
+from agentgym.sandboxes.docker import DockerSandboxConfig
 from agentgym.sandboxes.local import LocalSandboxConfig
+from agentgym.sandboxes.pool import PoolSettings
 
-AnySandbox = LocalSandboxConfig
-"""What `[sandbox]` may hold: a union told apart by `name` as soon as there are two."""
+AnySandbox = Annotated[LocalSandboxConfig | DockerSandboxConfig, Field(discriminator="name")]
+"""What `[sandbox]` may hold, told apart by `name`."""
 
-__all__ = ["AnySandbox"]
+BACKENDS: dict[str, Callable[[], PoolSettings]] = {
+    "local": LocalSandboxConfig,
+    "docker": DockerSandboxConfig,
+}
+"""The same by their names, for commands."""
+
+__all__ = ["BACKENDS", "AnySandbox"]

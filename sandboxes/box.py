@@ -28,7 +28,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""All that a program finds in its environment."""
+"""All that a program finds in its environment, unless an image has another PATH."""
 
 _READY_S = 30.0
 _RESET_S = 5.0
@@ -51,6 +51,8 @@ class Machine:
     channel: Channel
     group: Group | None
     """The control group that limits and counts; None: the worker limits memory per process."""
+    environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
+    """Of the programs."""
     gone: asyncio.Future[str]
     """Done with the reason when nothing of it is left."""
     kill: Callable[[], None] = field(repr=False)
@@ -117,7 +119,7 @@ class WorkerSandbox(Sandbox):
         """Run a program; `env` is added to the sandbox's own few variables."""
         if not argv:
             raise ValueError("argv is empty")
-        variables = ENVIRONMENT | dict(env or {})
+        variables = {**self._machine.environment, **(env or {})}
         words = [cwd, str(len(argv)), *argv, *(f"{k}={v}" for k, v in variables.items())]
         if any("\0" in word for word in words):
             raise ValueError("a program's arguments cannot hold a NUL character")

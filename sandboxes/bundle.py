@@ -2,6 +2,7 @@
 
 import marshal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
@@ -14,16 +15,18 @@ _MODULES = (
 """In the order in which they are run: each needs only those before it."""
 
 _BOOT = (
-    "import sys,marshal\n"
+    "import os,sys,marshal\n"
+    "os.environ.clear();os.environ.update({environment!r})\n"
     "for n,c in marshal.loads(sys.stdin.buffer.read({size})):\n"
     " m=sys.modules[n]=type(sys)(n);exec(c,m.__dict__)\n"
     "m.main()"
 )
-_COMPILE = (
+COMPILE = (
     "import sys,marshal\n"
     "modules=[(n,compile(c,n,'exec')) for n,c in marshal.load(sys.stdin.buffer)]\n"
     "sys.stdout.buffer.write(marshal.dumps(modules))"
 )
+"""A program that reads `sources` from stdin and writes them, compiled, to stdout."""
 _READABLE_BY_ALL = 2  # of marshal's formats
 
 
@@ -42,7 +45,7 @@ def compiled(python: str) -> bytes:
     """
     try:
         done = subprocess.run(
-            [python, "-I", "-S", "-c", _COMPILE], input=sources(), env={}, capture_output=True
+            [python, "-I", "-S", "-c", COMPILE], input=sources(), env={}, capture_output=True
         )
     except OSError as error:
         raise SandboxUnavailable(
@@ -54,6 +57,9 @@ def compiled(python: str) -> bytes:
     return done.stdout
 
 
-def boot(size: int) -> str:
-    """Return the program that reads a bundle of `size` bytes from stdin and starts it."""
-    return _BOOT.format(size=size)
+def boot(size: int, environment: Mapping[str, str]) -> str:
+    """Return the program that reads a bundle of `size` bytes from stdin and starts it.
+
+    `environment` is all that programs find in theirs, whatever else an image brings.
+    """
+    return _BOOT.format(size=size, environment={**environment, "PWD": "/box"})

@@ -156,6 +156,52 @@ def detect() -> Cgroups | None:
     return found
 
 
+def of_process(pid: int, name: str) -> Group | None:
+    """Return the group that somebody else made for a process, if we may change its limits.
+
+    `name` is part of the group's own: that a process has this number here need not mean that it
+    is the one that is meant.
+    """
+    try:
+        v1, v2 = _mounts(Path("/proc/self/mountinfo").read_text())
+        places = _places(Path(f"/proc/{pid}/cgroup").read_text())
+    except OSError:
+        return None
+    if v2 and "memory" not in places:
+        group = Group(2, dict.fromkeys(_NEEDED, _below(v2, places.get("", ""))))
+    else:
+        kinds = [kind for kind in (*_NEEDED, "cpuacct") if kind in v1 and kind in places]
+        group = Group(1, {kind: _below(v1[kind], places[kind]) for kind in kinds})
+    return group if _is_open(group, name) else None
+
+
+def tops(*parents: str) -> list[Path]:
+    """Return the folders of these names that stand at the top of a hierarchy."""
+    if not Path("/proc/self/mountinfo").exists():
+        return []
+    v1, v2 = _mounts(Path("/proc/self/mountinfo").read_text())
+    mounts = dict.fromkeys([*v1.values(), *([v2] if v2 else [])])
+    return [path for mount in mounts for name in parents if (path := mount / name).is_dir()]
+
+
+def _places(cgroup: str) -> dict[str, str]:
+    """Return where a process is by controller; "" stands for all of version 2."""
+    rows = (line.split(":", 2) for line in cgroup.splitlines())
+    return {kind: path for _, kinds, path in rows for kind in kinds.split(",")}
+
+
+def _below(mount: Path, place: str) -> Path:
+    return mount / place.lstrip("/")
+
+
+def _is_open(group: Group, name: str) -> bool:
+    """Whether all of it is there under that name, and ours to change."""
+    return all(kind in group.paths for kind in _NEEDED) and all(
+        name in path.name and os.access(path / "cgroup.procs", os.W_OK)
+        for path in group.paths.values()
+    )
+
+
 def _detect_v1(mounts: dict[str, Path]) -> Cgroups | None:
     if not all(kind in mounts for kind in _NEEDED):
         return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
     from agentgym.rollout.openai.spending import Spending
     from agentgym.rollout.policy import MakePolicy
+    from agentgym.sandboxes import AnySandbox
     from agentgym.store.run import Run
     from agentgym.trainers.evaluate import Rate
     from agentgym.types import Trajectory
@@ -53,12 +54,16 @@ def preflight(config: "RunConfig", *, needs_torch: bool) -> None:
     """
     import asyncio
 
-    from agentgym.sandboxes.local import probe
-
     if needs_torch:
         _check_torch()
     if config.env.config.needs_sandbox:
-        asyncio.run(probe(config.sandbox))
+        asyncio.run(_probe(config.sandbox))
+
+
+async def _probe(config: "AnySandbox") -> None:
+    """Run a program in a sandbox: there is no other proof."""
+    async with config.model_copy(update={"spares": 0}).build() as sandboxes:
+        await sandboxes.probe()
 
 
 def _check_torch() -> None:

@@ -106,6 +106,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     model: ModelConfig = ModelConfig()
     engine: AnyEngine = LocalEngineConfig()
     sandbox: AnySandbox = LocalSandboxConfig()
+    """Where programs of a model run."""
     rollout: RolloutConfig = RolloutConfig()
     shaping: AnyShaper = Outcome()
     """How the raw reward terms of steps become their rewards."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle, cgroups
-from agentgym.sandboxes.box import Machine, WorkerSandbox, with_uid
+from agentgym.sandboxes.box import ENVIRONMENT, Machine, WorkerSandbox, with_uid
 from agentgym.sandboxes.channel import SocketChannel
 from agentgym.sandboxes.local import bubblewrap
 from agentgym.sandboxes.local.launcher import INFO_FD, SECCOMP_FD, Launched, Launcher
@@ -115,7 +115,7 @@ class LocalBackend:
         argv = bubblewrap.command(
             bubblewrap.find(),
             # -I would ignore the hash seed as well.
-            [self._config.python, "-s", "-S", "-B", "-c", bundle.boot(len(code))],
+            [self._config.python, "-s", "-S", "-B", "-c", bundle.boot(len(code), ENVIRONMENT)],
             seccomp_fd=SECCOMP_FD,
             info_fd=INFO_FD,
         )

@@ -26,7 +26,7 @@ def test_every_key_and_section_is_documented(env: str | None) -> None:
 @pytest.mark.parametrize("credit", sorted(CREDITS))
 def test_the_keys_and_defaults_are_those_of_a_resolved_configuration(credit: str) -> None:
     resolved = flatten(resolve_words([f"env.id={KEYDOOR}", f"credit.name={credit}"]).config)
-    picked = {"credit.name": credit, "shaping.name": "outcome"}
+    picked = {"credit.name": credit, "shaping.name": "outcome", "sandbox.name": "local"}
     found = {
         entry.key: entry.default
         for entry in all_entries(KEYDOOR)

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from agentgym.sandbox import Limits, Sandbox, Session, Status
 
 pytestmark = pytest.mark.sandbox
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def session(sandbox: Sandbox) -> AsyncIterator[Session]:
     async with await sandbox.session() as session:
         yield session

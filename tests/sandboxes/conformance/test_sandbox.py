@@ -336,18 +336,23 @@ async def test_a_killed_sandbox_is_an_error_and_no_result(sandbox: Sandbox) -> N
 async def test_the_kernel_user_is_the_one_it_tells(sandbox: Sandbox) -> None:
     uid = sandbox.info.enforced["uid"]
     assert uid != "0"
-    assert len(_pids_of_user(uid)) >= 2
+    assert _pids_of_user(uid)
     assert sandbox.info.protected == "dumpable"
     assert sandbox.info.enforced["seccomp"] == "filter"
 
 
 async def test_the_worker_holds_nothing_but_its_channel(sandbox: Sandbox) -> None:
     await sandbox.python("pass")
-    held = sorted(_descriptors(pid) for pid in _pids_of_user(sandbox.info.enforced["uid"]))
-    assert held == [
-        ["anon_inode", "pipe", "socket", "socket"],
-        ["socket", "socket"],
-    ]  # bwrap, worker
+    worker = {"local": ["socket", "socket"], "docker": ["pipe", "pipe"]}[sandbox.info.backend]
+    bwrap = ["anon_inode", "pipe", "socket", "socket"]
+    expected = [bwrap, worker] if sandbox.info.backend == "local" else [worker]
+    async with asyncio.timeout(5):  # it answers before it closes what the program had
+        while _held(sandbox) != expected:  # noqa: ASYNC110  the kernel raises no event of ours
+            await asyncio.sleep(0.01)
+
+
+def _held(sandbox: Sandbox) -> list[list[str]]:
+    return sorted(_descriptors(pid) for pid in _pids_of_user(sandbox.info.enforced["uid"]))
 
 
 async def test_a_reset_leaves_nothing(sandbox: Sandbox) -> None:

@@ -1,0 +1,155 @@
+"""Starts sandboxes in the containers of one engine."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agentgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from agentgym.sandbox import SandboxInfo
+from agentgym.sandboxes import bundle, cgroups
+from agentgym.sandboxes.box import Machine, WorkerSandbox, with_uid
+from agentgym.sandboxes.channel import Channel
+from agentgym.sandboxes.docker.blueprint import Blueprint, draw_up
+from agentgym.sandboxes.docker.container import Container
+from agentgym.sandboxes.docker.fleet import Fleet
+from agentgym.sandboxes.docker.reaper import reap
+
+if TYPE_CHECKING:
+    from agentgym.sandboxes.docker import DockerSandboxConfig
+
+_COMPILE_S = 30.0
+_MOST_CODE = 4 << 20
+
+_compiled: dict[tuple[str | None, str], bytes] = {}
+"""(image, interpreter) -> the worker, compiled by it: the same for every pool of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    fleet: Fleet
+    blueprint: Blueprint
+    code: bytes
+
+
+class DockerBackend:
+    """Hardened containers with our worker as PID 1, reached over their attached stdin and stdout."""
+
+    def __init__(self, config: "DockerSandboxConfig") -> None:
+        self._config = config
+        self.info = SandboxInfo(backend="docker", protected="dumpable")
+        self._opening: asyncio.Task[_Opened] | None = None
+        self._closed = False
+
+    async def start(self, *, exec_slots: asyncio.Semaphore) -> WorkerSandbox:
+        """Start one and wait until it is ready."""
+        opened = await self._open()
+        container = opened.fleet.add()
+        try:
+            channel = await container.launch(opened.blueprint.container(container.uid, opened.code))
+        except BaseException:
+            container.kill()
+            raise
+        sandbox = WorkerSandbox(
+            _machine(container, channel, opened.blueprint),
+            limits=self._config.limits,
+            cpus=self._config.cpus,
+            exec_slots=exec_slots,
+        )
+        try:
+            await channel.send(opened.code)
+            await sandbox.become_ready()
+        except (SandboxDied, OSError) as error:
+            sandbox.destroy()
+            raise opened.blueprint.explain(channel.complaint) from error
+        except BaseException:
+            sandbox.destroy()
+            raise
+        return sandbox
+
+    async def close(self) -> None:
+        """Remove every container that was made here."""
+        self._closed = True
+        opening, self._opening = self._opening, None
+        if opening:
+            with contextlib.suppress(SandboxError):  # whoever asked for it was told
+                await (await opening).fleet.close()
+
+    async def _open(self) -> _Opened:
+        """Return what all of them need; found out once, even if who asked first is cancelled."""
+        if self._closed:
+            raise SandboxUnavailable("these sandboxes are closed")
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._prepare())
+            self._opening.add_done_callback(self._forget_failure)
+        return await asyncio.shield(self._opening)
+
+    def _forget_failure(self, opening: asyncio.Task[_Opened]) -> None:
+        """Try again at the next start: an engine may be there by then."""
+        if opening.cancelled() or opening.exception():
+            self._opening = None
+
+    async def _prepare(self) -> _Opened:
+        run = f"agentgym-{os.getpid()}-{secrets.token_hex(4)}"
+        fleet = Fleet(run)
+        try:
+            engine = await fleet.connect(self._config.base_url)
+            await fleet.ask(reap, engine)
+            blueprint = await fleet.ask(draw_up, engine, self._config, run)
+            fleet.take_uids(few=blueprint.has_few_uids)
+            code = await _compile(fleet, blueprint)
+        except BaseException:
+            await fleet.close()
+            raise
+        self.info = blueprint.info
+        return _Opened(fleet, blueprint, code)
+
+
+async def _compile(fleet: Fleet, blueprint: Blueprint) -> bytes:
+    """Return the worker for the interpreter of the image, compiled by it."""
+    key = blueprint.info.image, blueprint.python
+    if key not in _compiled:
+        container = fleet.add()
+        try:
+            channel = await container.launch(blueprint.compiler(container.uid))
+            async with asyncio.timeout(_COMPILE_S):
+                output = await _converse(channel, bundle.sources())
+        except TimeoutError as error:
+            raise SandboxUnavailable(f"no container answered within {_COMPILE_S:g} s") from error
+        finally:
+            container.kill()
+        _compiled[key] = blueprint.compiled(output, channel.complaint)
+    return _compiled[key]
+
+
+async def _converse(channel: Channel, data: bytes) -> bytes:
+    """Send all of this, and return all that comes."""
+    output = b""
+    try:
+        await channel.send(data)
+        while len(output) < _MOST_CODE and (chunk := await channel.receive()):
+            output += chunk
+    except ConnectionError:  # it ended before it had read all
+        pass
+    finally:
+        channel.close()
+    return output
+
+
+def _machine(container: Container, channel: Channel, blueprint: Blueprint) -> Machine:
+    group = cgroups.of_process(container.pid, container.id) if container.pid else None
+    info = with_uid(blueprint.info, container.uid)
+    if group:
+        held = dict.fromkeys(("memory", "pids", "cpu"), f"cgroup{group.version}")
+        info = replace(info, enforced={**info.enforced, **held})
+    return Machine(
+        name=container.name,
+        info=info,
+        channel=channel,
+        group=group,
+        environment=blueprint.environment,
+        gone=container.gone,
+        kill=container.kill,
+    )

@@ -1,0 +1,57 @@
+"""Removes what processes left that could not clean up: containers, and their control groups."""
+
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from agentgym.sandboxes import cgroups
+from agentgym.sandboxes.docker.engine import Engine
+from agentgym.sandboxes.docker.owner import is_gone
+
+logger = logging.getLogger(__name__)
+
+_CONTAINER_ID = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
+
+
+def reap(engine: Engine) -> int:
+    """Remove containers of ours whose owner is gone or whose deadline passed; return how many.
+
+    Whoever was killed between making a container and starting it left one that nothing ends.
+
+    Raises:
+        SandboxUnavailable: the engine does not answer.
+    """
+    folders = list(_group_folders())
+    containers = engine.list(owner=None)
+    dead = [each for each in containers if _is_dead(each["Labels"])]
+    for each in dead:
+        logger.info("removing container %s, which nobody owns", each["Names"])
+        engine.remove(each["Id"])
+    _remove_groups(folders, {each["Id"] for each in containers})
+    return len(dead)
+
+
+def _is_dead(labels: dict[str, str]) -> bool:
+    deadline = labels.get("agentgym.deadline", "")
+    is_late = deadline.isdigit() and int(deadline) < time.time()
+    return is_late or is_gone(labels["agentgym.owner"])
+
+
+def _group_folders() -> Iterator[Path]:
+    """Groups of containers, whatever engine made them; looked for before the engine is asked."""
+    for parent in cgroups.tops("agentgym", "agentgym.slice"):
+        for path in parent.iterdir():
+            if _CONTAINER_ID.fullmatch(path.name):
+                yield path
+
+
+def _remove_groups(folders: list[Path], known: set[str]) -> None:
+    """An engine that is killed leaves the groups of its containers; those in use stay."""
+    for path in folders:
+        match = _CONTAINER_ID.fullmatch(path.name)
+        if match and match[1] not in known:
+            with contextlib.suppress(OSError):
+                path.rmdir()

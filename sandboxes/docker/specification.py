@@ -1,0 +1,93 @@
+"""What a container is to be, in the words of the engine's API."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentgym.sandbox import Limits
+
+_ROOM_BYTES = 64 << 20
+_SHM_BYTES = 16 << 20
+_MOST_FILES = 16384
+_LOCKED_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Specification:
+    """What the containers of one pool have in common."""
+
+    image: str
+    environment: Mapping[str, str]
+    limits: Limits
+    cpus: float
+    seccomp: str
+    labels: Mapping[str, str]
+    cgroup_parent: str
+    runtime: str | None
+
+    def for_user(self, uid: int, program: list[str]) -> dict[str, Any]:
+        """Return the body of the request for a container that runs a program as this user.
+
+        Its stdin is open for one connection: when that ends, however it does, the worker reads
+        the end of its input and leaves, and the engine removes the container.
+        """
+        return {
+            "Image": self.image,
+            "Entrypoint": program,
+            "Cmd": [],
+            "Env": [f"{name}={value}" for name, value in self.environment.items()],
+            "User": f"{uid}:{uid}",
+            "WorkingDir": "/box",
+            "Hostname": "sandbox",
+            "Labels": dict(self.labels),
+            "Tty": False,
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "Healthcheck": {"Test": ["NONE"]},
+            "NetworkDisabled": True,
+            "HostConfig": self._host(uid),
+        }
+
+    def _host(self, uid: int) -> dict[str, Any]:
+        limits = self.limits
+        host: dict[str, Any] = {
+            "AutoRemove": True,
+            "Init": False,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true", f"seccomp={self.seccomp}"],
+            "ReadonlyRootfs": True,
+            "NetworkMode": "none",
+            "IpcMode": "none",  # /dev/shm is ours: the worker has to be able to wipe it
+            "CgroupnsMode": "private",
+            "CgroupParent": self.cgroup_parent,
+            "Tmpfs": _places(uid),
+            "Memory": limits.memory_bytes,
+            "MemorySwap": limits.memory_bytes,
+            "PidsLimit": limits.pids + 2,
+            "NanoCpus": int(self.cpus * 1e9),
+            "OomScoreAdj": 500,
+            "Ulimits": _ulimits(),
+            "LogConfig": {"Type": "none"},
+            "RestartPolicy": {"Name": "no"},
+        }
+        if self.runtime:
+            host["Runtime"] = self.runtime
+        return host
+
+
+def _places(uid: int) -> dict[str, str]:
+    common = f"rw,nosuid,nodev,exec,nr_inodes={_MOST_FILES},uid={uid},gid={uid}"
+    return {
+        "/box": f"{common},size={_ROOM_BYTES},mode=0700",
+        "/tmp": f"{common},size={_ROOM_BYTES},mode=1777",
+        "/dev/shm": f"{common},size={_SHM_BYTES},mode=1777",
+    }
+
+
+def _ulimits() -> list[dict[str, Any]]:
+    """Limits of the worker as well; open files are not among them, for it holds those of sessions."""
+    hard = {"core": 0, "msgqueue": 0, "memlock": _LOCKED_BYTES}
+    return [{"Name": name, "Soft": value, "Hard": value} for name, value in hard.items()]
