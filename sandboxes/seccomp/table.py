@@ -28,8 +28,14 @@ _SOCKET_FAMILIES = (1, 2, 10, 16)  # UNIX, INET, INET6, NETLINK; no others are w
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _PERSONALITIES = (0, 0x0040000, 0xFFFFFFFF)  # Linux, without randomised addresses, just asking
 
+_SIGNALS_AND_WATCHES = (
+    10,
+    1026,
+)  # F_SETSIG: SIGCONT to who is to stand still; F_NOTIFY: as inotify
+
 CONDITIONS = {
     "clone": Condition(0, "no bit of", (_NAMESPACES,)),
+    "fcntl": Condition(1, "none of", _SIGNALS_AND_WATCHES),
     "ioctl": Condition(1, "none of", _TERMINAL_INPUT),
     "socket": Condition(0, "one of", _SOCKET_FAMILIES),
     "socketpair": Condition(0, "one of", _SOCKET_FAMILIES),
@@ -48,7 +54,7 @@ ALLOWED = {
         pwrite64:18:68 writev:20:66 pwritev:296:70 pwritev2:328:287 lseek:8:62
         truncate:76:45 ftruncate:77:46 fallocate:285:47 fsync:74:82 fdatasync:75:83
         sync_file_range:277:84 fadvise64:221:223 readahead:187:213 sendfile:40:71
-        splice:275:76 tee:276:77 copy_file_range:326:285 fcntl:72:25 flock:73:32 dup:32:23
+        splice:275:76 tee:276:77 copy_file_range:326:285 flock:73:32 dup:32:23
         dup2:33:- dup3:292:24 pipe:22:- pipe2:293:59
     """,
     "names": """
@@ -72,8 +78,6 @@ ALLOWED = {
         epoll_create1:291:20 epoll_ctl:233:21 epoll_wait:232:- epoll_pwait:281:22
         epoll_pwait2:441:441 eventfd:284:- eventfd2:290:19 signalfd:282:- signalfd4:289:74
         timerfd_create:283:85 timerfd_settime:286:86 timerfd_gettime:287:87
-        inotify_init:253:- inotify_init1:294:26 inotify_add_watch:254:27
-        inotify_rm_watch:255:28
     """,
     "sockets": """
         connect:42:203 bind:49:200 listen:50:201 accept:43:202 accept4:288:242 sendto:44:206
@@ -113,8 +117,7 @@ ALLOWED = {
     "time and resources": """
         nanosleep:35:101 clock_nanosleep:230:115 clock_gettime:228:113 clock_getres:229:114
         gettimeofday:96:169 time:201:- times:100:153 alarm:37:- getitimer:36:102
-        setitimer:38:103 timer_create:222:107 timer_settime:223:110 timer_gettime:224:108
-        timer_getoverrun:225:109 timer_delete:226:111 getrlimit:97:163 setrlimit:160:164
+        setitimer:38:103 getrlimit:97:163 setrlimit:160:164
         getrusage:98:165 sysinfo:99:179 getcpu:309:168 sched_yield:24:124
         sched_getaffinity:204:123 sched_getparam:143:121 sched_getscheduler:145:120
         sched_get_priority_max:146:125 sched_get_priority_min:147:126
@@ -145,6 +148,10 @@ REFUSED = {
         set_mempolicy:238:237 get_mempolicy:239:236 migrate_pages:256:238 move_pages:279:239
         set_mempolicy_home_node:450:450
     """,
+    "watching what others do with the files that sandboxes share": """
+        inotify_init:253:- inotify_init1:294:26 inotify_add_watch:254:27
+        inotify_rm_watch:255:28
+    """,
     "objects that outlive their process, and so a reset": """
         shmget:29:194 shmat:30:196 shmctl:31:195 shmdt:67:197 semget:64:190 semop:65:193
         semtimedop:220:192 semctl:66:191 msgget:68:186 msgsnd:69:189 msgrcv:70:188
@@ -170,13 +177,15 @@ ABSENT = """
         _sysctl:156:- create_module:174:- get_kernel_syms:177:- query_module:178:-
         getpmsg:181:- putpmsg:182:- afs_syscall:183:- tuxcall:184:- security:185:-
         vserver:236:- set_thread_area:205:- get_thread_area:211:- epoll_ctl_old:214:-
-        epoll_wait_old:215:-
+        epoll_wait_old:215:- timer_create:222:107 timer_settime:223:110 timer_gettime:224:108
+        timer_getoverrun:225:109 timer_delete:226:111
 """
-"""Answered with ENOSYS: obsolete, of no use here, or (clone3) with flags that lie in memory, out of a
-filter's sight; libc then makes the older call."""
+"""Answered with ENOSYS: obsolete, of no use here, or (clone3, timer_create) with an argument that lies
+in memory, out of a filter's sight: namespaces, or SIGCONT for a session that is to stand still.
+Libraries then make the older call."""
 
 CONDITIONAL = """
-        clone:56:220 ioctl:16:29 socket:41:198 socketpair:53:199 prlimit64:302:261
+        clone:56:220 fcntl:72:25 ioctl:16:29 socket:41:198 socketpair:53:199 prlimit64:302:261
         personality:135:92 memfd_create:319:279
 """
 """Those of `CONDITIONS`, and memory files."""

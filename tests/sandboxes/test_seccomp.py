@@ -101,6 +101,8 @@ def test_arguments_decide_about_some_calls(machine: str) -> None:
     assert verdict(machine, call["ioctl"], 0, 0x5412) == EPERM
     assert verdict(machine, call["ioctl"], 0, 0x541C) == EPERM
     assert verdict(machine, call["ioctl"], 0, 0xF_0000_5412) == EPERM  # the kernel drops the top
+    assert [verdict(machine, call["fcntl"], 0, what) for what in (1, 3, 1031)] == [ALLOW] * 3
+    assert [verdict(machine, call["fcntl"], 0, what) for what in (10, 1026)] == [EPERM] * 2
     for name in ("socket", "socketpair"):
         assert [verdict(machine, call[name], family) for family in (1, 2, 10, 16)] == [ALLOW] * 4
         assert [verdict(machine, call[name], family) for family in (17, 31, 38, 40)] == [EPERM] * 4
