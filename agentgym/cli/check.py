@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agentgym.env import EnvConfig
     from agentgym.errors import SandboxUnavailable
 
-_RESERVED = {"sandbox": "the attack suite of a sandbox backend", "run": "the audit of a run"}
+_RESERVED = {"run": "the audit of a run"}
 _COLOURS = {"passed": "green", "failed": "red", "not_checked": "yellow"}
 
 
@@ -32,7 +32,11 @@ def check(
     ] = "semantic",
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Only this check, by name or number."),
+        typer.Option(
+            "--only",
+            metavar="NAME",
+            help="Only this check, by name or number; of a sandbox, a pattern.",
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="What is not checked is a failure too.")
@@ -44,13 +48,21 @@ def check(
 ) -> None:
     """Check an environment: declarations, behaviour, rewards, tricks.
 
-    Keys are those of the environment, as in env.tier=hard.
+    Keys are those of the environment, as in env.tier=hard. `agentgym check sandbox local` attacks
+    the sandboxes of a backend instead; its keys are as in sandbox.cpus=2.
 
     JSON: {env, ok, passed, failed, not_checked, checks: [{number, name, promise, status, message,
-    where, hint}]}
+    where, hint}]}; of a backend: [{name, backend, status, reason}]
     """
     from agentgym.errors import ConfigError
 
+    if env == "sandbox":
+        from agentgym.cli.check_sandbox import check_sandbox
+
+        if level != "semantic" or template is not None:
+            raise ConfigError("--level and --template have no effect on the check of a sandbox")
+        check_sandbox(overrides or [], only=only, strict=strict, json=json)
+        return
     if env in _RESERVED:
         hint = f"a file or package of this name: agentgym check ./{env}.py"
         raise ConfigError(f"check {env} ({_RESERVED[env]}) is not here yet", hint=hint)

@@ -1,0 +1,169 @@
+"""Programs that say too much, too little, or say it strangely."""
+
+from collections.abc import Callable
+
+from agentgym.check.sandbox.judges import Judge, ends, exits, expect, says, shown
+from agentgym.check.sandbox.program import program
+from agentgym.check.sandbox.row import Row, attack
+from agentgym.check.sandbox.target import Target
+from agentgym.sandbox import ExecResult, Limits, Status
+
+_MOST = 1 << 20
+
+
+def _cut(result: ExecResult) -> str:
+    expect(result.status is Status.OUTPUT_LIMIT, shown(result))
+    kept = len(result.stdout) + len(result.stderr)
+    expect(kept <= 2 * Limits().keep_output_bytes, f"{kept} bytes were kept")
+    total = result.stdout_total + result.stderr_total
+    expect(total < _MOST + (64 << 20), f"{total} bytes were taken of at most {_MOST}")
+    return f"killed after {total >> 10} KiB, {kept >> 10} KiB kept"
+
+
+def _is(check: Callable[[ExecResult], object], what: str) -> Judge:
+    def judge(result: ExecResult) -> str:
+        expect(check(result), f"expected {what}; {shown(result)}")
+        return what
+
+    return judge
+
+
+async def _bytes(target: Target) -> str:
+    odd = bytes(range(256)) * 64 + b"\x1b]0;title\x07\x1b[2J" + b"\xed\xa0\x80\xf4\x90\x80\x80\0"
+    copy = "sys.stdout.buffer.write(sys.stdin.buffer.read())"
+    async with target.sandbox() as sandbox:
+        limits = Limits(keep_output_bytes=1 << 20)
+        result = await sandbox.python(program(copy), stdin=odd, limits=limits)
+        expect(result.stdout == odd, "the bytes are not those that were written")
+        line = await sandbox.python("print('x' * 5_000_000)")
+        expect(line.stdout_total == 5_000_001, f"of 5,000,001 bytes {line.stdout_total} counted")
+        return f"{len(odd)} bytes unchanged, a line of 5 MB cut"
+
+
+async def _core(target: Target) -> str:
+    code = """
+import resource
+try: resource.setrlimit(resource.RLIMIT_CORE, (1 << 40, 1 << 40))
+except (OSError, ValueError): pass
+os.abort()
+"""
+    async with target.sandbox() as sandbox:
+        result = await sandbox.python(program(code))
+        expect(result.status is Status.SIGNALED, shown(result))
+        left = await sandbox.python("import os; print(os.listdir('/box'), os.listdir('/tmp'))")
+        expect(left.stdout == b"[] []\n", f"it left {left.stdout!r}")
+        return "no core file"
+
+
+ROWS = (
+    attack(
+        "output_flood_out",
+        "OUTPUT_LIMIT, and little of it kept",
+        "while True: os.write(1, b'x' * 65536)",
+        _cut,
+        max_output_bytes=_MOST,
+    ),
+    attack(
+        "output_flood_err",
+        "the same on stderr",
+        "while True: os.write(2, b'x' * 65536)",
+        _cut,
+        max_output_bytes=_MOST,
+    ),
+    attack(
+        "output_flood_nul",
+        "the same for bytes of zero, from many processes at once",
+        "os.fork(); os.fork(); os.fork()\nzeros = bytes(1 << 20)\n"
+        "while True: os.write(1, zeros); os.write(2, zeros)",
+        _cut,
+        max_output_bytes=_MOST,
+    ),
+    attack(
+        "output_flood_spliced",
+        "the same where nothing is copied",
+        """
+import mmap
+area = mmap.mmap(-1, 1 << 20)
+class Part(ctypes.Structure): _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+part = Part(ctypes.addressof(ctypes.c_char.from_buffer(area)), 1 << 20)
+while True:
+    if syscall("vmsplice", 1, ctypes.byref(part), 1, 0) == -1: os.write(1, b"x" * 65536)
+""",
+        _cut,
+        max_output_bytes=_MOST,
+    ),
+    attack(
+        "output_pipe_resized",
+        "the same where the pipe is as large as can be",
+        "try: fcntl.fcntl(1, 1031, 1 << 20)\nexcept OSError: pass\n"
+        "while True: os.write(1, b'x' * (1 << 20))",
+        _cut,
+        max_output_bytes=_MOST,
+    ),
+    attack(
+        "output_read_back",
+        "reading its own output harms nobody",
+        """
+fd = os.open("/proc/self/fd/1", os.O_RDONLY | os.O_NONBLOCK)
+os.write(1, b"x" * 1000)
+try:
+    while os.read(fd, 1 << 20): pass
+except BlockingIOError: pass
+os.set_blocking(1, False); fcntl.fcntl(1, 4, os.O_NONBLOCK | 0o20000)
+sys.exit(3)
+""",
+        exits(3),
+    ),
+    attack(
+        "close_stdio",
+        "the exit code is exact with stdio closed",
+        "for fd in (0, 1, 2): os.close(fd)\nos._exit(7)",
+        exits(7),
+    ),
+    attack(
+        "close_all_fds",
+        "the exit code is exact with every descriptor closed",
+        "os.closerange(0, 65536); os._exit(3)",
+        exits(3),
+    ),
+    Row(name="binary_output", must="bytes come unchanged, and are counted", run=_bytes),
+    attack(
+        "exit_256",
+        "0, as POSIX has it: an exit code is no verdict",
+        "sys.exit(256)",
+        exits(0),
+    ),
+    attack("exit_os", "the code of os._exit", "os._exit(255)", exits(255)),
+    attack(
+        "exit_signal",
+        "a signal is told from an exit code of 128 and more",
+        "os.kill(os.getpid(), 9)",
+        _is(lambda result: (result.signal, result.exit_code) == (9, None), "signal 9"),
+    ),
+    attack(
+        "exit_137",
+        "exit code 137 is no want of memory",
+        "os._exit(137)",
+        exits(137),
+    ),
+    attack(
+        "segfault",
+        "SIGNALED",
+        "ctypes.string_at(1)",
+        ends(Status.SIGNALED),
+    ),
+    Row(name="core_file", must="none is written, whatever the limit", run=_core),
+    attack(
+        "replaced_stdout",
+        "the exit code is told though nothing can be flushed",
+        "sys.stdout = sys.stderr = None\nos._exit(5)",
+        exits(5),
+    ),
+    attack(
+        "never_reads_stdin",
+        "the reply does not wait for who reads",
+        "print('done')",
+        says("done"),
+        stdin=b"x" * (1 << 20),
+    ),
+)
