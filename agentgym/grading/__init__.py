@@ -7,6 +7,7 @@ from agentgym.grading.files import Absent, Contains, Equals, Files, Json, Sha256
 from agentgym.grading.grade import Check, grade
 from agentgym.grading.place import collect
 from agentgym.grading.programs import Programs, Run
+from agentgym.grading.suite import Suite
 from agentgym.grading.verdict import Grade, Result, Word
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Result",
     "Run",
     "Sha256",
+    "Suite",
     "Tolerance",
     "Word",
     "collect",

@@ -45,13 +45,17 @@ class Tolerance:
 EXACT = Tolerance()
 
 
-def parse(data: bytes) -> Any:
+def parse(data: bytes, *, objects: bool = False) -> Any:
     """Return what bytes from a sandbox spell, each container as a `Container`.
+
+    Args:
+        data: Anybody's bytes.
+        objects: Let there be objects of a solution in it.
 
     Raises:
         Malformed: they spell no plain data.
     """
-    return decode(data, make=_MAKE)
+    return decode(data, make=_MAKE, build=_maker("o") if objects else None)
 
 
 def frozen(value: object) -> Any:

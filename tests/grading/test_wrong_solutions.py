@@ -3,13 +3,23 @@
 import pytest
 from wrong_solutions import FIFTEEN, MAIN, MORE, RIGHT, WRONG
 
-from agentgym.grading import Calls, Case, Equals, Files, Programs, Run, collect, grade
+from agentgym.grading import Calls, Case, Equals, Files, Programs, Run, Suite, collect, grade
 from agentgym.sandbox import Limits, Sandboxes
 
 pytestmark = pytest.mark.sandbox
 
 LIMITS = Limits(wall_s=2, cpu_s=1, memory_bytes=128 << 20, pids=16, max_output_bytes=1 << 20)
 NUMBERS = (21, -3)
+TESTS = """
+import pytest
+from solution import double
+
+HIDDEN = "HIDDEN-VALUE" * 100
+
+@pytest.mark.parametrize(("x", "expected"), [(21, 42), (-3, -6)])
+def test_double(x, expected):
+    assert double(x) == expected
+"""
 
 
 async def by_calls(sandboxes, source):
@@ -36,8 +46,14 @@ async def by_files(sandboxes, source):
     return await grade(sandboxes, left, [Files(expected={"result.txt": Equals(b"42")})])
 
 
-KINDS = {"calls": by_calls, "programs": by_programs, "files": by_files}
-IN_PROCESS = ("calls",)
+async def by_suite(sandboxes, source):
+    return await grade(
+        sandboxes, {"solution.py": source.encode()}, [Suite(source=TESTS)], limits=LIMITS
+    )
+
+
+KINDS = {"calls": by_calls, "programs": by_programs, "files": by_files, "suite": by_suite}
+IN_PROCESS = ("calls", "suite")
 """Where the solution shares a process with something of ours."""
 
 

@@ -1,0 +1,207 @@
+"""Checks a Python file by a hidden module of tests, which stays in a sandbox of its own.
+
+Two sessions talk by way of this process: the tests in one sandbox, the solution in another. The
+way that would need no session, to run a test again for each call with the answers so far, takes
+quadratic time and tests that do the same each time.
+"""
+
+import secrets
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self
+
+from agentgym.errors import SandboxDied, TaskError
+from agentgym.grading.bundle import bundle
+from agentgym.grading.data import MOST_BYTES, Container, Malformed, parse
+from agentgym.grading.place import Artefacts, fresh
+from agentgym.grading.verdict import Result, Word, clean, explain, word_for
+from agentgym.sandbox import ExecResult, Limits, Sandboxes, Session, Status
+
+_OVERHEAD = 4096
+_MOST_CALLS = 10_000
+_WORDS: Mapping[str, Word] = MappingProxyType(
+    {
+        "passed": Word.PASSED,
+        "wrong": Word.WRONG,
+        "raised": Word.RAISED,
+        "skipped": Word.SKIPPED,
+        "missing": Word.MISSING,
+        "unloadable": Word.LOADING,
+    }
+)
+
+
+class _Ended(Exception):  # noqa: N818
+    """Raised when a test cannot go on, with the verdict."""
+
+    def __init__(self, word: Word, detail: str, *, lost: bool = False) -> None:
+        super().__init__(word, detail)
+        self.word = word
+        self.detail = detail
+        self.lost = lost
+        """With it a sandbox was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Tests in the manner of pytest, each of which must pass.
+
+    A module of functions `test_*` and classes `Test*`, with plain asserts, fixtures,
+    `parametrize`, `raises` and `approx`. What it imports of the solution are stand-ins: calls
+    are carried over as plain data, and objects of the solution stay there. Each test begins with
+    the solution newly loaded; the limits hold for all its calls together.
+    """
+
+    source: str
+    file: str = "solution.py"
+    ask_equality: bool = False
+    """Let `==` of two objects of the solution be answered by the solution: one that says yes to
+    everything then passes where such an answer is all that a test asks for."""
+    name: str = "suite"
+
+    async def run(self, sandboxes: Sandboxes, artefacts: Artefacts, limits: Limits) -> list[Result]:
+        """Return a result for each test that the module declares."""
+        source = artefacts.get(self.file)
+        ids: list[str] = []
+        results: list[Result] = []
+        while not ids or len(results) < len(ids):
+            async with AsyncExitStack() as held:
+                asking = await _session(held, sandboxes, {}, self._tests(), limits)
+                ids = ids or await self._collect(asking, limits)
+                if source is None:
+                    return [Result(self._id(id), Word.MISSING, f"no {self.file}") for id in ids]
+                answering = await _session(held, sandboxes, artefacts, _objects(), limits)
+                lost = False
+                while len(results) < len(ids) and not lost:
+                    id = ids[len(results)]
+                    word, detail, lost = await self._check(asking, answering, id, source, limits)
+                    results.append(Result(self._id(id), word, clean(detail)))
+        return results
+
+    @property
+    def _module(self) -> str:
+        return self.file.rpartition("/")[2].removesuffix(".py")
+
+    def _id(self, id: str) -> str:
+        return f"{self.name}::{id}"
+
+    def _tests(self) -> str:
+        return bundle("plain", "program", "changes", "standins", "testing", "suite") + (
+            f"suite = Suite({self.source.encode()!r}, {self._module!r},"
+            f" most_bytes={MOST_BYTES}, ask_equality={self.ask_equality})\n"
+        )
+
+    async def _collect(self, asking: Session, limits: Limits) -> list[str]:
+        async with _Side(asking, limits) as side:
+            try:
+                said = await side.ask("suite.collect")
+            except _Ended as error:
+                raise TaskError(f"tests cannot be collected: {error.detail}") from error
+        match said:
+            case Container("t", ["collected", Container("l", ids)]) if len(set(ids)) == len(ids):
+                return [str(id) for id in ids]
+            case Container("t", ["refused", str(why)]):
+                raise TaskError(f"tests cannot be graded by: {why}")
+        raise TaskError("tests cannot be collected: two have the same id")
+
+    async def _check(
+        self, asking: Session, answering: Session, id: str, source: bytes, limits: Limits
+    ) -> tuple[Word, str, bool]:
+        async with _Side(asking, limits) as tests, _Side(answering, limits) as solution:
+            try:
+                word, detail = await self._talk(tests, solution, id, source)
+            except _Ended as ended:
+                return ended.word, ended.detail, ended.lost
+            return word, detail, False
+
+    async def _talk(
+        self, asking: "_Side", answering: "_Side", id: str, source: bytes
+    ) -> tuple[Word, str]:
+        loaded = await answering.ask("objects.load", self._module, source)
+        match loaded:
+            case Container("t", ["raised", _, _, str(text), _]):
+                return Word.LOADING, text
+        said = await asking.ask("suite.begin", id)
+        for _ in range(_MOST_CALLS):
+            match said:
+                case Container("t", ["done", str(word), str(detail)]) if word in _WORDS:
+                    return _WORDS[word], detail
+                case Container("t", ["asks", bytes(request)]):
+                    await answering.ask("objects.serve", request)
+                    said = await asking.ask("suite.go_on", answering.heard)
+                case _:
+                    return Word.NO_ANSWER, "the tests broke off"
+        return Word.TIMEOUT, f"more than {_MOST_CALLS} calls"
+
+
+class _Side:
+    """A fork of one of the two sessions, for one test, and what is left of its time."""
+
+    def __init__(self, base: Session, limits: Limits) -> None:
+        self.heard = b""
+        """The last answer, which is plain data whoever gave it."""
+        self._base = base
+        self._limits = _roomy(limits)
+        self._left_s = limits.wall_s
+        self._left_cpu_s = limits.cpu_s
+
+    async def __aenter__(self) -> Self:
+        [self._session] = await self._base.fork()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def ask(self, function: str, *args: object) -> Any:
+        """Call a function and return what it said.
+
+        Raises:
+            _Ended: it said nothing that can be understood.
+        """
+        mark = secrets.token_bytes(16)
+        words = ", ".join(map(repr, (mark, *args)))
+        limits = self._limits.model_copy(
+            update={"wall_s": max(self._left_s, 0.001), "cpu_s": max(self._left_cpu_s, 0.001)}
+        )
+        ended = await self._session.python(f"{function}({words})\n", limits=limits)
+        self._left_s -= ended.wall_s
+        self._left_cpu_s -= ended.cpu_s
+        if ended.status is not Status.EXITED or ended.session_ended:
+            raise _ended(ended, word_for(ended))
+        if not ended.stdout.startswith(mark):
+            raise _ended(ended, Word.NO_ANSWER)
+        self.heard = ended.stdout[len(mark) :]
+        try:
+            return parse(self.heard, objects=True)
+        except Malformed as error:
+            raise _ended(ended, Word.NO_ANSWER) from error
+
+
+def _objects() -> str:
+    return bundle("plain", "program", "changes", "objects") + (
+        f"objects = Objects(most_bytes={MOST_BYTES})\n"
+    )
+
+
+async def _session(
+    held: AsyncExitStack, sandboxes: Sandboxes, artefacts: Artefacts, code: str, limits: Limits
+) -> Session:
+    """Open a session in a new sandbox, with what tests or solutions run in and nothing of them."""
+    sandbox = await held.enter_async_context(fresh(sandboxes, artefacts))
+    session = await held.enter_async_context(await sandbox.session(limits=_roomy(limits)))
+    ended = await session.python(code, limits=_roomy(Limits()))
+    if ended.exit_code != 0 or ended.session_ended:
+        raise SandboxDied(f"a session does not begin: {explain(ended)}")
+    return session
+
+
+def _ended(ended: ExecResult, word: Word) -> _Ended:
+    return _Ended(word, explain(ended), lost=ended.sandbox_lost)
+
+
+def _roomy(limits: Limits) -> Limits:
+    """Return limits under which an answer fits."""
+    room = 2 * MOST_BYTES + _OVERHEAD
+    return limits.model_copy(update={"keep_output_bytes": room, "max_output_bytes": room})
