@@ -51,11 +51,15 @@ ROWS = (
         "proc_sys_write",
         "the kernel cannot be configured",
         """
+def write_back(path):
+    value = open(path, "rb").read()
+    os.write(os.open(path, os.O_WRONLY), value)
 for path in ("sys/kernel/core_pattern", "sysrq-trigger", "sys/vm/overcommit_memory", "irq",
     "sys/vm/drop_caches", "sys/kernel/hostname", "sys/user/max_user_namespaces", "bus", "acpi",
-    "sys/kernel/ns_last_pid", "sys/net/ipv4/ip_forward", "self/uid_map", "self/gid_map",
-    "self/setgroups", "self/attr/current", "sys/fs/pipe-max-size", "mtrr", "scsi/scsi"):
+    "sys/kernel/ns_last_pid", "sys/net/ipv4/ip_forward", "sys/fs/pipe-max-size", "mtrr"):
     attempt(path, os.open, "/proc/" + path, os.O_WRONLY)
+for name in ("uid_map", "gid_map", "setgroups", "projid_map", "attr/current", "attr/exec"):
+    attempt(name, write_back, "/proc/self/" + name)
 """,
     ),
     attack(
@@ -95,11 +99,11 @@ for name in os.listdir("/proc/self/ns"):
         "namespace_parents",
         "no way from a namespace to the one above it",
         """
-for name in ("user", "pid"):
+for name in os.listdir("/proc/self/ns"):
     fd = os.open("/proc/self/ns/" + name, 0)
-    for request in (0xb701, 0xb702): attempt((name, request), fcntl.ioctl, fd, request)
-fd = os.open("/proc/self/ns/net", 0)
-attempt("owner", lambda: call("setns", fcntl.ioctl(fd, 0xb701), 0))
+    if name in ("user", "pid"): attempt(name, fcntl.ioctl, fd, 0xb702)  # NS_GET_PARENT
+    try: call("setns", fcntl.ioctl(fd, 0xb701), 0)  # NS_GET_USERNS: our own, or refused
+    except OSError as error: print("refused", name, error)
 """,
     ),
     attack(
@@ -185,6 +189,7 @@ for kind, device in ((0o60600, (8, 0)), (0o20600, (1, 1)), (0o20600, (10, 200)))
         "the other numbers of this architecture are refused",
         "got = libc.syscall(ctypes.c_long(0x40000000 + CALLS['getpid']))\n"
         "print('BREACH' if got > 0 else 'refused', got)",
+        _killed_or_refused,
     ),
     attack(
         "notified_calls",
