@@ -11,18 +11,18 @@ import pytest
 
 @pytest.mark.sandbox
 def test_rows_are_printed_as_json_with_their_status(agentgym) -> None:
-    done = agentgym("check", "sandbox", "local", "sandbox.cpus=2", "--only", "exit_?*", "--json")
+    done = agentgym("check", "sandbox", "local", "sandbox.cpus=2", "--only", "close_*", "--json")
     assert done.code == 0, done.err
-    assert len(done.json) > 3
+    assert len(done.json) == 2
     assert all(set(row) == {"name", "backend", "status", "reason"} for row in done.json)
     assert {(row["backend"], row["status"]) for row in done.json} == {("local", "contained")}
 
 
 @pytest.mark.sandbox
 def test_rows_are_printed_for_people(agentgym) -> None:
-    done = agentgym("check", "sandbox", "local", "--only", "exit_256")
+    done = agentgym("check", "sandbox", "local", "--only", "close_stdio")
     assert done.out.splitlines() == [
-        "contained      exit_256  exit code 0",
+        "contained      close_stdio  exit code 7",
         "local: 1 row: 1 contained",
     ]
 
@@ -30,9 +30,9 @@ def test_rows_are_printed_for_people(agentgym) -> None:
 @pytest.mark.sandbox
 def test_a_row_that_fails_is_an_exit_code(agentgym, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agentgym.check.sandbox.row.program", lambda code: "exit(9)")
-    done = agentgym("check", "sandbox", "local", "--only", "exit_256")
+    done = agentgym("check", "sandbox", "local", "--only", "close_stdio")
     assert done.code == 1
-    assert done.out.startswith("failed         exit_256  expected exit code 0")
+    assert done.out.startswith("failed         close_stdio  expected exit code 7")
 
 
 @pytest.mark.parametrize(

@@ -128,25 +128,6 @@ sys.exit(3)
     ),
     Row(name="binary_output", must="bytes come unchanged, and are counted", run=_bytes),
     attack(
-        "exit_256",
-        "0, as POSIX has it: an exit code is no verdict",
-        "sys.exit(256)",
-        exits(0),
-    ),
-    attack("exit_os", "the code of os._exit", "os._exit(255)", exits(255)),
-    attack(
-        "exit_signal",
-        "a signal is told from an exit code of 128 and more",
-        "os.kill(os.getpid(), 9)",
-        _is(lambda result: (result.signal, result.exit_code) == (9, None), "signal 9"),
-    ),
-    attack(
-        "exit_137",
-        "exit code 137 is no want of memory",
-        "os._exit(137)",
-        exits(137),
-    ),
-    attack(
         "segfault",
         "SIGNALED",
         "ctypes.string_at(1)",

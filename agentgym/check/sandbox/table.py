@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 from agentgym.check.sandbox import (
     archives,
+    contract,
     files,
     kernel,
     lifecycle,
@@ -21,6 +22,7 @@ from agentgym.errors import ConfigError
 from agentgym.loading import did_you_mean
 
 ROWS: tuple[Row, ...] = (
+    *contract.ROWS,
     *processes.ROWS,
     *memory.ROWS,
     *output.ROWS,
