@@ -1,9 +1,11 @@
 """One running sandbox: programs, files and sessions by way of its worker."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -14,6 +16,7 @@ from agentgym.sandboxes.cgroups import Group
 from agentgym.sandboxes.channel import Channel
 from agentgym.sandboxes.inside import wire
 from agentgym.sandboxes.line import Line, Reply, encoded
+from agentgym.sandboxes.metrics import Timing
 from agentgym.sandboxes.session import WorkerSession
 
 ENVIRONMENT = {
@@ -77,6 +80,9 @@ class WorkerSandbox(Sandbox):
         self.num_calls = 0
         self.num_leases = 0
         """Kept by the pool."""
+        self.born = self.last_call = time.monotonic()
+        self.timing = Timing()
+        """Of calls; a pool puts its own here."""
         self.gone = machine.gone
         """Done when nothing of it is left."""
         self._machine = machine
@@ -202,6 +208,14 @@ class WorkerSandbox(Sandbox):
             self.destroy()
         return not self.lost
 
+    async def answers(self) -> bool:
+        """Whether it still does; else it is destroyed."""
+        calls = self.num_calls
+        with contextlib.suppress(SandboxDied, SandboxProtocolError):
+            await self.ask(wire.END, b"", Limits(wall_s=_RESET_S))
+        self.num_calls = calls  # nobody's program
+        return not self.lost
+
     async def ask(
         self, operation: bytes, subject: bytes, limits: Limits, *, session: int = 0
     ) -> Reply:
@@ -272,9 +286,19 @@ class WorkerSandbox(Sandbox):
         self, operation: bytes, subject: bytes, content: bytes, limits: Limits, *, session: int
     ) -> Reply:
         self.num_calls += 1
-        return await self._line.call(
-            operation, subject, content, limits, session=session, count_memory=self._group is None
-        )
+        began = time.monotonic()
+        try:
+            return await self._line.call(
+                operation,
+                subject,
+                content,
+                limits,
+                session=session,
+                count_memory=self._group is None,
+            )
+        finally:
+            self.last_call = time.monotonic()
+            self.timing.add(self.last_call - began)
 
     def _prepare(self, limits: Limits) -> _Counters:
         """Set the limits that hold for the whole tree; the worker is in it."""

@@ -64,6 +64,7 @@ class LocalBackend:
         try:
             await sandbox.become_ready()
         except SandboxDied as error:
+            sandbox.destroy()
             await asyncio.wait([launched.gone], timeout=_CLOSE_S)
             raise bubblewrap.explain(_complaint(launched)) from error
         except BaseException:
