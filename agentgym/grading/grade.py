@@ -41,7 +41,7 @@ async def grade(
     Raises:
         SandboxError: the machinery failed; that is no verdict.
         TaskError: a check is wrong, whatever the work is.
-        ValueError: there are no checks, or two have the same ids.
+        ValueError: there are no checks, two have the same ids, or a path is not allowed.
     """
     if not checks:
         raise ValueError("no checks: nothing would be checked")

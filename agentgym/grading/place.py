@@ -25,7 +25,6 @@ async def collect(
     """Read named files that an agent left in its own sandbox; what is not there is left out.
 
     Raises:
-        ValueError: a path is not allowed.
         SandboxError: the sandbox is gone.
     """
     found: dict[str, bytes | None] = {}
@@ -38,5 +37,5 @@ async def collect(
 async def _read(sandbox: Sandbox, path: str, most_bytes: int) -> bytes | None:
     try:
         return await sandbox.read_file(path, max_bytes=most_bytes)
-    except ValueError:  # a link, a folder, too large
+    except ValueError:  # a link, a folder, too large, not a path in it
         return None

@@ -94,11 +94,11 @@ class Suite:
         )
 
     async def _collect(self, asking: Session, limits: Limits) -> list[str]:
-        async with _Side(asking, limits) as side:
-            try:
+        try:
+            async with _Side(asking, limits) as side:
                 said = await side.ask("suite.collect")
-            except _Ended as error:
-                raise TaskError(f"tests cannot be collected: {error.detail}") from error
+        except _Ended as error:
+            raise TaskError(f"tests cannot be collected: {error.detail}") from error
         match said:
             case Container("t", ["collected", Container("l", ids)]) if len(set(ids)) == len(ids):
                 return [str(id) for id in ids]
@@ -109,12 +109,12 @@ class Suite:
     async def _check(
         self, asking: Session, answering: Session, id: str, source: bytes, limits: Limits
     ) -> tuple[Word, str, bool]:
-        async with _Side(asking, limits) as tests, _Side(answering, limits) as solution:
-            try:
+        try:
+            async with _Side(asking, limits) as tests, _Side(answering, limits) as solution:
                 word, detail = await self._talk(tests, solution, id, source)
-            except _Ended as ended:
-                return ended.word, ended.detail, ended.lost
-            return word, detail, False
+        except _Ended as ended:
+            return ended.word, ended.detail, ended.lost
+        return word, detail, False
 
     async def _talk(
         self, asking: "_Side", answering: "_Side", id: str, source: bytes
@@ -148,7 +148,10 @@ class _Side:
         self._left_cpu_s = limits.cpu_s
 
     async def __aenter__(self) -> Self:
-        [self._session] = await self._base.fork()
+        try:
+            [self._session] = await self._base.fork()
+        except ValueError as error:  # what it was forked from is within reach of its programs
+            raise _Ended(Word.KILLED, f"no session: {error}", lost=True) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -330,7 +330,7 @@ async def test_fixtures_parameters_and_classes_are_those_of_pytest(sandboxes: Sa
     assert verdict.passed, {id: each.detail for id, each in verdict.results.items()}
     assert list(verdict.results) == [
         "s::test_fixtures",
-        *[f"s::test_product[{places}]" for places in ("0-0", "0-1", "1-0", "1-1")],
+        *[f"s::test_product[{places}]" for places in ("0-0", "1-0", "0-1", "1-1")],
         "s::test_a_class_as_a_value[0]",
         "s::test_wrapped",
         "s::TestClass::test_a[0]",
@@ -400,6 +400,29 @@ async def test_a_solution_that_cannot_be_used_passes_nothing(
     limits = Limits(wall_s=1, cpu_s=1)
     verdict = await graded(sandboxes, tests, solution=solution, limits=limits)
     assert [each.word for each in verdict.results.values()] == [word]
+
+
+ALONE = """
+import os, signal
+def double(x):
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) not in (1, os.getpid()):
+            os.kill(int(name), signal.SIGKILL)
+    return 2 * x
+"""
+
+
+async def test_a_solution_that_ends_what_it_runs_in_fails_and_spoils_no_grade(
+    sandboxes: Sandboxes,
+) -> None:
+    tests = "from solution import double\n"
+    tests += "".join(f"def test_{at}(): assert double(1) == 2\n" for at in range(3))
+    verdict = await graded(sandboxes, tests, solution=ALONE)
+    assert [each.word for each in verdict.results.values()] == [
+        Word.PASSED,
+        Word.KILLED,
+        Word.PASSED,
+    ]
 
 
 async def test_without_its_file_every_test_is_missing(sandboxes: Sandboxes) -> None:
