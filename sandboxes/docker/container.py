@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import time
 from concurrent.futures import Executor
 from typing import Any
 
 from agentgym.errors import SandboxUnavailable
+from agentgym.sandboxes import cgroups
 from agentgym.sandboxes.docker.attach import AttachedChannel
 from agentgym.sandboxes.docker.engine import Engine, EngineTimeout
 
@@ -63,6 +66,8 @@ class Container:
         """Leave it to the reaper of a later start."""
         if self._removal:
             self._removal.cancel()
+        if not self.gone.done():
+            self.gone.set_result("it is left to the reaper")
 
     def _launch(self, specification: dict[str, Any]) -> None:
         """Runs in a thread, to its end even if nobody waits for it any more."""
@@ -82,20 +87,39 @@ class Container:
             raise
 
     async def _remove(self) -> None:
+        """Try until it is gone, however long the engine is away."""
         if self._launching:
             await asyncio.wait([self._launching])
-            self._launching.cancelled() or self._launching.exception()  # somebody was told
+            if not self._launching.cancelled():
+                self._launching.exception()  # known to whoever launched it
         if self._socket:
             self._socket.close()
         until = time.monotonic() + (_LATE_S if self._may_come_late else 0)
         pause_s = _FIRST_PAUSE_S
-        while not await self._try_to_remove() or time.monotonic() < until:
+        while not await self._try_to_remove(until):
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         self.gone.set_result("it was removed")
 
-    async def _try_to_remove(self) -> bool:
-        with contextlib.suppress(SandboxUnavailable):  # it may be back when this is tried again
-            return await self._loop.run_in_executor(self._threads, self._engine.remove, self.name)
-        logger.warning("container %s cannot be removed yet", self.name)
-        return False
+    async def _try_to_remove(self, until: float) -> bool:
+        """Return whether it is gone; one that is not there may come to be `until` then."""
+        try:
+            found = await self._loop.run_in_executor(self._threads, self._engine.remove, self.name)
+        except SandboxUnavailable as error:
+            logger.warning("container %s cannot be removed yet: %s", self.name, error)
+            self._kill_worker()
+            return False
+        return found == "removed" or (found == "absent" and time.monotonic() >= until)
+
+    def _kill_worker(self) -> None:
+        """End it without its engine, which may be away for long, where it runs on this machine.
+
+        The control group is asked for after the process is held: it proves which one it is.
+        """
+        with contextlib.suppress(OSError):
+            worker = os.pidfd_open(self.pid)
+            try:
+                if cgroups.of_process(self.pid, self.id):
+                    signal.pidfd_send_signal(worker, signal.SIGKILL)
+            finally:
+                os.close(worker)

@@ -1,12 +1,11 @@
 """A Docker engine by way of its SDK, which blocks: its failures become ours, with the mend."""
 
 import contextlib
-import errno
 import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Literal, Self
 
 from agentgym.errors import SandboxUnavailable
 
@@ -33,7 +32,7 @@ _COMPLAINTS = (
         "choose an image with Python 3.9 or later, and name it by `sandbox.python`",
     ),
     (
-        "runtime name",
+        "unknown runtime",
         "the Docker engine does not know this runtime",
         "install it, and name it in /etc/docker/daemon.json",
     ),
@@ -134,19 +133,19 @@ class Engine:
         )
         return found
 
-    def remove(self, name: str) -> bool:
-        """Kill and remove a container, and say whether it is gone."""
+    def remove(self, name: str) -> Literal["removed", "absent", "busy"]:
+        """Kill and remove a container; `busy`: the engine is removing it already."""
         errors = _sdk().errors
         with self._explained():
             try:
                 self._client.remove_container(name, force=True, v=True)
             except errors.NotFound:
-                return True
+                return "absent"
             except errors.APIError as error:
-                if error.status_code != 409:  # being removed already
+                if error.status_code != 409:
                     raise
-                return False
-        return True
+                return "busy"
+        return "removed"
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -169,6 +168,7 @@ class Engine:
 
         docker = _sdk()
         try:
+            _knock(self.url)
             yield
         except docker.errors.ImageNotFound as error:
             raise SandboxUnavailable(
@@ -187,7 +187,7 @@ class Engine:
                 return SandboxUnavailable(f"{reason} ({said})", hint=hint)
         return SandboxUnavailable(f"the Docker engine refused: {said}", hint="docker info")
 
-    def _unreachable(self, error: BaseException) -> SandboxUnavailable:
+    def _unreachable(self, error: Exception) -> SandboxUnavailable:
         import requests
 
         if isinstance(error, requests.Timeout):
@@ -195,7 +195,7 @@ class Engine:
                 f"the Docker engine at {self.url} did not answer within {_TIMEOUT_S:g} s",
                 hint="docker info; systemctl restart docker",
             )
-        if _is_caused_by(error, errno.EACCES):
+        if isinstance(error, PermissionError):
             return SandboxUnavailable(
                 f"the Docker engine at {self.url} is not ours to use: permission denied",
                 hint="run as root, or usermod -aG docker $USER, which makes root of that user",
@@ -219,16 +219,9 @@ def _sdk() -> Any:
     return docker
 
 
-def _is_caused_by(error: BaseException | None, number: int) -> bool:
-    """Look through the chain of causes, and into the arguments, where the SDK keeps them."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        each = waiting.pop()
-        if not isinstance(each, BaseException) or id(each) in seen:
-            continue
-        seen.add(id(each))
-        if isinstance(each, OSError) and each.errno == number:
-            return True
-        waiting += [each.__cause__, each.__context__, *each.args]
-    return False
+def _knock(url: str) -> None:
+    """Connect once: the SDK neither tells why it could not, nor closes what it opened."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as attempt:
+            attempt.settimeout(_TIMEOUT_S)
+            attempt.connect(url.removeprefix("unix://"))
