@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from agentgym.check.sandbox import (
     archives,
     contract,
+    engines,
     files,
     kernel,
     lifecycle,
@@ -34,6 +35,7 @@ ROWS: tuple[Row, ...] = (
     *outside.ROWS,
     *sessions.ROWS,
     *lifecycle.ROWS,
+    *engines.ROWS,
 )
 
 
