@@ -20,7 +20,7 @@ from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandboxes, Session, Status
 
 _OVERHEAD = 4096
-_MOST_CALLS = 10_000
+_LEAST_S = 0.001  # that a call counts for, so that their number is bounded
 _WORDS: Mapping[str, Word] = MappingProxyType(
     {
         "passed": Word.PASSED,
@@ -124,7 +124,7 @@ class Suite:
             case Container("t", ["raised", _, _, str(text), _]):
                 return Word.LOADING, text
         said = await asking.ask("suite.begin", id)
-        for _ in range(_MOST_CALLS):
+        while True:
             match said:
                 case Container("t", ["done", str(word), str(detail)]) if word in _WORDS:
                     return _WORDS[word], detail
@@ -133,7 +133,6 @@ class Suite:
                     said = await asking.ask("suite.go_on", answering.heard)
                 case _:
                     return Word.NO_ANSWER, "the tests broke off"
-        return Word.TIMEOUT, f"more than {_MOST_CALLS} calls"
 
 
 class _Side:
@@ -163,13 +162,13 @@ class _Side:
         Raises:
             _Ended: it said nothing that can be understood.
         """
+        if self._left_s <= 0 or self._left_cpu_s <= 0:
+            raise _Ended(Word.TIMEOUT, "all calls together took too long")
         mark = secrets.token_bytes(16)
         words = ", ".join(map(repr, (mark, *args)))
-        limits = self._limits.model_copy(
-            update={"wall_s": max(self._left_s, 0.001), "cpu_s": max(self._left_cpu_s, 0.001)}
-        )
+        limits = self._limits.model_copy(update={"wall_s": self._left_s, "cpu_s": self._left_cpu_s})
         ended = await self._session.python(f"{function}({words})\n", limits=limits)
-        self._left_s -= ended.wall_s
+        self._left_s -= max(ended.wall_s, _LEAST_S)
         self._left_cpu_s -= ended.cpu_s
         if ended.status is not Status.EXITED or ended.session_ended:
             raise _ended(ended, word_for(ended))

@@ -210,14 +210,16 @@ async def graded(sandboxes, tests, *, solution=SOLUTION, limits=None, **options)
 
 
 def one_test(body):
-    return f"{IMPORTS}\ndef test():\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    return f"{IMPORTS}\ndef test():\n{indented(body)}"
+
+
+def indented(body):
+    return "".join(f"    {line}\n" for line in body.splitlines())
 
 
 async def test_tests_see_the_solution_as_if_it_were_there(sandboxes: Sandboxes) -> None:
-    tests = "\n".join(
-        one_test(body).replace("def test()", f"def test_{at}()")
-        for at, body in enumerate(PASSING.values())
-    )
+    bodies = [indented(body) for body in PASSING.values()]
+    tests = IMPORTS + "".join(f"def test_{at}():\n{body}" for at, body in enumerate(bodies))
     verdict = await graded(sandboxes, tests)
     assert len(verdict.results) == len(PASSING)
     details = dict(zip(PASSING, (each.detail for each in verdict.results.values()), strict=True))
@@ -249,7 +251,7 @@ async def test_tests_see_the_solution_as_if_it_were_there(sandboxes: Sandboxes) 
     ],
 )
 async def test_what_does_not_pass_has_its_word(sandboxes: Sandboxes, body: str, word: Word) -> None:
-    limits = Limits(wall_s=1, cpu_s=1)
+    limits = Limits(wall_s=0.5, cpu_s=1)
     verdict = await graded(sandboxes, one_test(body), limits=limits)
     assert [each.word for each in verdict.results.values()] == [word], verdict.results["s::test"]
 

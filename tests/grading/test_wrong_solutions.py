@@ -8,7 +8,7 @@ from agentgym.sandbox import Limits, Sandboxes
 
 pytestmark = pytest.mark.sandbox
 
-LIMITS = Limits(wall_s=2, cpu_s=1, memory_bytes=128 << 20, pids=16, max_output_bytes=1 << 20)
+LIMITS = Limits(wall_s=1, cpu_s=1, memory_bytes=128 << 20, pids=16, max_output_bytes=1 << 20)
 NUMBERS = (21, -3)
 TESTS = """
 import pytest
