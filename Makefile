@@ -45,6 +45,7 @@ test-fast: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not sandbox and not soak and not gpu"
 
 test: check
+	@sh .ci/engine
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
 
 soak: install

@@ -44,6 +44,10 @@ class EngineTimeout(SandboxUnavailable):
     """Raised when the engine took too long: what was asked for may yet happen."""
 
 
+class NoSuchImage(SandboxUnavailable):
+    """Raised when the engine has no image of a name."""
+
+
 class Engine:
     """One engine; every call may take long, and can be made from several threads."""
 
@@ -69,12 +73,13 @@ class Engine:
         """Return what it knows of an image.
 
         Raises:
-            SandboxUnavailable: it has none of this name.
+            NoSuchImage: it has none of this name.
         """
         return dict(self._call(self._client.inspect_image, name))
 
     def import_image(self, archive: BinaryIO, name: str) -> str:
-        """Make an image of a root file system, and return its digest."""
+        """Make an image of a root file system in the place of one of this name; return its digest."""
+        before = self._image_id(name)
         repository, _, tag = name.partition(":")
         said = self._call(
             self._client.import_image, archive, repository=repository, tag=tag or "latest"
@@ -82,7 +87,16 @@ class Engine:
         last = json.loads(said.strip().splitlines()[-1])
         if "error" in last:
             raise self._unavailable(last["error"])
+        if before and not self.image(before)["RepoTags"]:
+            with contextlib.suppress(SandboxUnavailable):  # containers still use it
+                self._call(self._client.remove_image, before)
         return str(last["status"])
+
+    def _image_id(self, name: str) -> str | None:
+        try:
+            return str(self.image(name)["Id"])
+        except NoSuchImage:
+            return None
 
     def create(self, name: str, specification: Mapping[str, Any]) -> None:
         """Make a container, not started; its name is chosen by us, to be found whatever happens.
@@ -171,9 +185,9 @@ class Engine:
             _knock(self.url)
             yield
         except docker.errors.ImageNotFound as error:
-            raise SandboxUnavailable(
+            raise NoSuchImage(
                 f"the Docker engine has no such image: {error.explanation}",
-                hint="python -m agentgym.sandboxes.docker.images makes agentgym/python here; "
+                hint="python -m agentgym.sandboxes.docker makes agentgym/python here; "
                 "docker pull or docker import brings others",
             ) from error
         except docker.errors.APIError as error:

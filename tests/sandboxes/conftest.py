@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.errors import AgentGymError, SandboxUnavailable
+from agentgym.errors import AgentGymError
 from agentgym.sandbox import Sandbox
 from agentgym.sandboxes.docker import DockerSandboxConfig
-from agentgym.sandboxes.docker.engine import Engine
+from agentgym.sandboxes.docker.engine import Engine, NoSuchImage
 from agentgym.sandboxes.docker.images import build
 from agentgym.sandboxes.local import LocalSandboxConfig
 from agentgym.sandboxes.pool import Pool
@@ -43,7 +43,7 @@ def _make_image(engine: Engine) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             engine.image(TEST_IMAGE)
-        except SandboxUnavailable:
+        except NoSuchImage:
             build(engine, TEST_IMAGE)
 
 
