@@ -362,7 +362,7 @@ async def test_details_are_cut_and_hold_nothing_a_terminal_obeys(sandboxes: Sand
 @pytest.mark.parametrize("name", ["searches for the tests", "reads its memory for the tests"])
 async def test_the_searches_would_find_tests_that_were_there(sandboxes, name) -> None:
     """Otherwise that they find none in the table of wrong solutions would mean nothing."""
-    from wrong_solutions import WRONG
+    from agentgym.check.sandbox.solutions import WRONG
 
     async with sandboxes.lease() as place:
         await place.write_file("tests.py", b"HIDDEN-VALUE" * 100)

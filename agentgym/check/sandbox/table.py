@@ -8,6 +8,7 @@ from agentgym.check.sandbox import (
     contract,
     engines,
     files,
+    grader,
     kernel,
     lifecycle,
     memory,
@@ -34,6 +35,7 @@ ROWS: tuple[Row, ...] = (
     *network.ROWS,
     *outside.ROWS,
     *sessions.ROWS,
+    *grader.ROWS,
     *lifecycle.ROWS,
     *engines.ROWS,
 )
