@@ -55,13 +55,17 @@ def differences(before: Host, after: Host) -> list[str]:
 
 
 def processes_of(uid: str) -> list[int]:
-    """Return the processes that run as a user, by all of its ids."""
+    """Return the processes that run as a user, by all of its ids, the oldest first.
+
+    Whoever kills them in this order kills a worker before it can tell how its program ended.
+    """
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
             if f"\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n" in status.read_text():
-                found.append(int(status.parent.name))
-    return found
+                stat = (status.parent / "stat").read_text()
+                found.append((int(stat.rpartition(")")[2].split()[19]), int(status.parent.name)))
+    return [pid for _, pid in sorted(found)]
 
 
 def lives(pid: int) -> bool:
