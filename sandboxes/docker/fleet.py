@@ -31,6 +31,7 @@ class Fleet:
         self._uids: list[int] = []
         self._lock: socket.socket | None = None
         self._containers: set[Container] = set()
+        self._closed = False
 
     async def ask(self, function: Callable[..., T], *arguments: object) -> T:
         """Call something that waits for the engine, in a thread."""
@@ -59,9 +60,10 @@ class Fleet:
         """Return a container that does not exist yet, with a user that no other one has.
 
         Raises:
-            SandboxUnavailable: there are too many.
+            SandboxUnavailable: there are too many, or there will be no more.
         """
-        assert self._engine is not None
+        if self._engine is None or self._closed:
+            raise SandboxUnavailable("these sandboxes are closed")
         if not self._uids:
             raise SandboxUnavailable(
                 f"{len(self._containers)} sandboxes are held already",
@@ -75,6 +77,7 @@ class Fleet:
 
     async def close(self) -> None:
         """Remove all of them, as far as the engine still answers."""
+        self._closed = True
         for container in self._containers:
             container.kill()
         if self._containers:

@@ -13,6 +13,7 @@ from agentgym.sandboxes.docker.owner import is_gone
 
 logger = logging.getLogger(__name__)
 
+_MOVING_IN_S = 10.0
 _CONTAINER_ID = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 
 
@@ -49,9 +50,13 @@ def _group_folders() -> Iterator[Path]:
 
 
 def _remove_groups(folders: list[Path], known: set[str]) -> None:
-    """An engine that is killed leaves the groups of its containers; those in use stay."""
+    """An engine that is killed leaves the groups of its containers; those in use stay.
+
+    A young one may be another engine's, of a container that has not moved in yet.
+    """
     for path in folders:
         match = _CONTAINER_ID.fullmatch(path.name)
         if match and match[1] not in known:
             with contextlib.suppress(OSError):
-                path.rmdir()
+                if path.stat().st_mtime < time.time() - _MOVING_IN_S:
+                    path.rmdir()

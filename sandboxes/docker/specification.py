@@ -1,5 +1,6 @@
 """What a container is to be, in the words of the engine's API."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ _ROOM_BYTES = 64 << 20
 _SHM_BYTES = 16 << 20
 _MOST_FILES = 16384
 _LOCKED_BYTES = 65536
+_MAX_AGE_S = 24 * 3600  # many times what a pool keeps one for; then anybody may remove it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Specification:
             "User": f"{uid}:{uid}",
             "WorkingDir": "/box",
             "Hostname": "sandbox",
-            "Labels": dict(self.labels),
+            "Labels": {**self.labels, "agentgym.deadline": f"{time.time() + _MAX_AGE_S:.0f}"},
             "Tty": False,
             "OpenStdin": True,
             "StdinOnce": True,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agentgym.check.report import NotChecked
+from agentgym.check.sandbox.host import processes_of
 from agentgym.check.sandbox.own_engine import IMAGE, OwnEngine
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandboxes.docker import DockerSandboxConfig, engine as engine_module
@@ -110,11 +111,11 @@ async def test_programs_end_with_an_engine_that_is_killed(
             running = asyncio.create_task(sandbox.python("import time; time.sleep(60)"))
             await asyncio.sleep(0.1)
             uid = sandbox.info.enforced["uid"]
-            assert len(_processes_of(uid)) == 2
+            assert len(processes_of(uid)) == 2
             await asyncio.to_thread(own.end, signal.SIGKILL)
             with pytest.raises(SandboxDied):
                 await running
-            await _until(lambda: not _processes_of(uid), 2)
+            await _until(lambda: not processes_of(uid), 2)
         await asyncio.to_thread(own.start)
 
 
@@ -125,17 +126,6 @@ def _signal(own: OwnEngine, number: signal.Signals) -> None:
 
 def _names(engine: Engine) -> list[str]:
     return [name.removeprefix("/") for each in engine.list(owner=None) for name in each["Names"]]
-
-
-def _processes_of(uid: str) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/status"):
-        try:
-            if f"\nUid:\t{uid}\t" in path.read_text():
-                found.append(path.parent.name)
-        except OSError:  # it ended meanwhile
-            continue
-    return found
 
 
 async def _until(condition: Callable[[], bool], timeout_s: float = 15) -> None:
