@@ -18,11 +18,12 @@ from agentgym.grading.data import (
     show,
 )
 from agentgym.grading.inside.plain import encode
-from agentgym.grading.place import Artefacts, fresh
+from agentgym.grading.place import Artefacts, fresh, roomy
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes, Status
 
-_OVERHEAD = 4096  # of an answer, beside its value
+_ROOM = 64 << 10  # of an answer beside what is expected: wrong values of some size can be shown
+_MARK_BYTES = 16
 
 
 class _Unset:
@@ -50,16 +51,20 @@ class Case:
     """What the positional arguments must be afterwards."""
 
     def __post_init__(self) -> None:
-        is_told = (self.returns is not UNSET) or self.leaves is not None
+        is_told = (self.returns is not UNSET) or bool(self.leaves)
         if is_told == (self.raises is not None):
             raise ValueError(f"{self!r}: expected `returns` or `leaves`, or else `raises`")
         self.inputs()
-        frozen(None if self.returns is UNSET else self.returns)
-        frozen(self.leaves and list(self.leaves))
+        self.room()
 
     def inputs(self) -> bytes:
         """Return the arguments as bytes."""
         return encode((tuple(self.args), dict(self.kwargs)), most_bytes=MOST_BYTES)
+
+    def room(self) -> int:
+        """Return how long an answer may be; equal values are equally long."""
+        value = None if self.returns is UNSET else self.returns
+        return _ROOM + len(encode((value, list(self.leaves or [])), most_bytes=MOST_BYTES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +107,17 @@ class Calls:
     async def _check(
         self, sandbox: Sandbox, id: str, case: Case, source: bytes, limits: Limits
     ) -> tuple[Result, bool]:
-        mark = secrets.token_bytes(16)
+        mark = secrets.token_bytes(_MARK_BYTES)
         module = self.file.rpartition("/")[2].removesuffix(".py")
         call = (
             f"answer({mark!r}, name={module!r}, source={source!r}, function={self.function!r},"
-            f" inputs={case.inputs()!r}, most_bytes={2 * MOST_BYTES},"
+            f" inputs={case.inputs()!r}, most_bytes={case.room()},"
             f" tell_args={case.leaves is not None})\n"
         )
-        room = 2 * MOST_BYTES + _OVERHEAD
+        room = _MARK_BYTES + case.room()
         ended = await sandbox.python(
             bundle("plain", "program", "call") + call,
-            limits=limits.model_copy(update={"keep_output_bytes": room, "max_output_bytes": room}),
+            limits=roomy(limits, room),
         )
         word, detail = self._judge(case, ended, mark)
         return Result(id, word, clean(detail)), ended.sandbox_lost

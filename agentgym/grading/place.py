@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 
-from agentgym.sandbox import Sandbox, Sandboxes
+from agentgym.sandbox import Limits, Sandbox, Sandboxes
 
 Artefacts = Mapping[str, bytes | None]
 """Files by their paths under /box; None: there is something, but no file that could be read."""
@@ -17,6 +17,12 @@ async def fresh(sandboxes: Sandboxes, artefacts: Artefacts) -> AsyncIterator[San
             if content is not None:
                 await sandbox.write_file(path, content)
         yield sandbox
+
+
+def roomy(limits: Limits, room: int) -> Limits:
+    """Return limits under which an answer of so many bytes comes back whole."""
+    most = max(limits.max_output_bytes, room)
+    return limits.model_copy(update={"keep_output_bytes": room, "max_output_bytes": most})
 
 
 async def collect(

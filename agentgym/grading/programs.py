@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from agentgym.grading.comparing import Comparison, is_empty, same_output
 from agentgym.grading.data import Tolerance, show
-from agentgym.grading.place import Artefacts, fresh
+from agentgym.grading.place import Artefacts, fresh, roomy
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes, Status
 
@@ -71,7 +71,7 @@ class Programs:
         return await sandbox.exec(
             [*self.argv, *case.argv],
             stdin=_bytes(case.stdin),
-            limits=limits.model_copy(update={"keep_output_bytes": 2 * room}),
+            limits=roomy(limits, 2 * room),
         )
 
     def _judge(self, case: Run, ended: ExecResult) -> tuple[Word, str]:

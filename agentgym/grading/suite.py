@@ -15,11 +15,14 @@ from typing import Any, Self
 from agentgym.errors import SandboxDied, TaskError
 from agentgym.grading.bundle import bundle
 from agentgym.grading.data import MOST_BYTES, Container, Malformed, parse
-from agentgym.grading.place import Artefacts, fresh
+from agentgym.grading.place import Artefacts, fresh, roomy
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandboxes, Session, Status
 
-_OVERHEAD = 4096
+_ROOM = 2 * MOST_BYTES + 4096  # of an answer
+_TESTS = ("plain", "program", "changes", "standins", "testing", "running", "suite")
+_SOLUTION = ("plain", "program", "changes", "objects")
+"""What runs beside each, in an order in which every module needs only those before it."""
 _LEAST_S = 0.001  # that a call counts for, so that their number is bounded
 _WORDS: Mapping[str, Word] = MappingProxyType(
     {
@@ -88,7 +91,7 @@ class Suite:
         return f"{self.name}::{id}"
 
     def _tests(self) -> str:
-        return bundle("plain", "program", "changes", "standins", "testing", "suite") + (
+        return bundle(*_TESTS) + (
             f"suite = Suite({self.source.encode()!r}, {self._module!r},"
             f" most_bytes={MOST_BYTES}, ask_equality={self.ask_equality})\n"
         )
@@ -96,7 +99,7 @@ class Suite:
     async def _collect(self, asking: Session, limits: Limits) -> list[str]:
         try:
             async with _Side(asking, limits) as side:
-                said = await side.ask("suite.collect")
+                said = _heard(await side.ask("suite.collect"))
         except _Ended as error:
             raise TaskError(f"tests cannot be collected: {error.detail}") from error
         match said:
@@ -119,18 +122,19 @@ class Suite:
     async def _talk(
         self, asking: "_Side", answering: "_Side", id: str, source: bytes
     ) -> tuple[Word, str]:
-        loaded = await answering.ask("objects.load", self._module, source)
+        loaded = _heard(await answering.ask("objects.load", self._module, source))
         match loaded:
             case Container("t", ["raised", _, _, str(text), _]):
                 return Word.LOADING, text
         said = await asking.ask("suite.begin", id)
         while True:
-            match said:
+            match _heard(said):
                 case Container("t", ["done", str(word), str(detail)]) if word in _WORDS:
                     return _WORDS[word], detail
                 case Container("t", ["asks", bytes(request)]):
-                    await answering.ask("objects.serve", request)
-                    said = await asking.ask("suite.go_on", answering.heard)
+                    # What the solution says is read where the tests run: there is a limit to that.
+                    reply = await answering.ask("objects.serve", request)
+                    said = await asking.ask("suite.go_on", reply)
                 case _:
                     return Word.NO_ANSWER, "the tests broke off"
 
@@ -139,10 +143,8 @@ class _Side:
     """A fork of one of the two sessions, for one test, and what is left of its time."""
 
     def __init__(self, base: Session, limits: Limits) -> None:
-        self.heard = b""
-        """The last answer, which is plain data whoever gave it."""
         self._base = base
-        self._limits = _roomy(limits)
+        self._limits = roomy(limits, _ROOM)
         self._left_s = limits.wall_s
         self._left_cpu_s = limits.cpu_s
 
@@ -156,11 +158,11 @@ class _Side:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def ask(self, function: str, *args: object) -> Any:
+    async def ask(self, function: str, *args: object) -> bytes:
         """Call a function and return what it said.
 
         Raises:
-            _Ended: it said nothing that can be understood.
+            _Ended: it said nothing.
         """
         if self._left_s <= 0 or self._left_cpu_s <= 0:
             raise _Ended(Word.TIMEOUT, "all calls together took too long")
@@ -174,17 +176,18 @@ class _Side:
             raise _ended(ended, word_for(ended))
         if not ended.stdout.startswith(mark):
             raise _ended(ended, Word.NO_ANSWER)
-        self.heard = ended.stdout[len(mark) :]
-        try:
-            return parse(self.heard, objects=True)
-        except Malformed as error:
-            raise _ended(ended, Word.NO_ANSWER) from error
+        return ended.stdout[len(mark) :]
+
+
+def _heard(said: bytes) -> Any:
+    try:
+        return parse(said, objects=True)
+    except Malformed as error:
+        raise _Ended(Word.NO_ANSWER, str(error)) from error
 
 
 def _objects() -> str:
-    return bundle("plain", "program", "changes", "objects") + (
-        f"objects = Objects(most_bytes={MOST_BYTES})\n"
-    )
+    return bundle(*_SOLUTION) + (f"objects = Objects(most_bytes={MOST_BYTES})\n")
 
 
 async def _session(
@@ -192,8 +195,8 @@ async def _session(
 ) -> Session:
     """Open a session in a new sandbox, with what tests or solutions run in and nothing of them."""
     sandbox = await held.enter_async_context(fresh(sandboxes, artefacts))
-    session = await held.enter_async_context(await sandbox.session(limits=_roomy(limits)))
-    ended = await session.python(code, limits=_roomy(Limits()))
+    session = await held.enter_async_context(await sandbox.session(limits=roomy(limits, _ROOM)))
+    ended = await session.python(code, limits=roomy(Limits(), _ROOM))
     if ended.exit_code != 0 or ended.session_ended:
         raise SandboxDied(f"a session does not begin: {explain(ended)}")
     return session
@@ -201,9 +204,3 @@ async def _session(
 
 def _ended(ended: ExecResult, word: Word) -> _Ended:
     return _Ended(word, explain(ended), lost=ended.sandbox_lost)
-
-
-def _roomy(limits: Limits) -> Limits:
-    """Return limits under which an answer fits."""
-    room = 2 * MOST_BYTES + _OVERHEAD
-    return limits.model_copy(update={"keep_output_bytes": room, "max_output_bytes": room})

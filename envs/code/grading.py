@@ -5,7 +5,7 @@ process for each; only the very bytes that a right value gives count, after a ma
 in every process. To forge such an answer a program would have to know the value.
 
 `agentgym.grading` has the same rules for any plain data; this is its special case for integers,
-twice as fast for each input, with the closed vocabulary that models of this environment know.
+faster for each input, with the closed vocabulary that models of this environment know.
 """
 
 import re

@@ -369,3 +369,25 @@ async def test_the_searches_would_find_tests_that_were_there(sandboxes, name) ->
         code = f"hidden = 'HIDDEN-VALUE' * 100\n{WRONG[name]}\nprint(double(21))"
         result = await place.python(code)
     assert result.stdout == b"42\n", result
+
+
+@sandbox
+async def test_what_a_program_prints_is_no_answer_and_no_fault(sandboxes: Sandboxes) -> None:
+    source = b"""
+import sys
+def give(x):
+    print("42" * 40_000)
+    print("42" * 40_000, file=sys.stderr)
+    return x
+"""
+    tests = "from solution import give\ndef test():\n    print(1)\n    assert give(1) == 1"
+    checks = [Calls(function="give", cases=[Case(args=[1], returns=1)]), Suite(source=tests)]
+    verdict = await grade(sandboxes, {"solution.py": source}, checks)
+    assert verdict.passed, verdict.results
+
+
+@sandbox
+async def test_a_value_of_any_size_that_is_allowed_can_be_expected(sandboxes: Sandboxes) -> None:
+    text = "x" * 1_000_000
+    check = Calls(function="give", cases=[Case(args=[text], returns=text)])
+    assert (await grade(sandboxes, {"solution.py": FUNCTIONS}, [check])).passed

@@ -10,8 +10,9 @@ import sys
 
 from agentgym.grading.inside.plain import encode
 from agentgym.grading.inside.program import send, take_output
+from agentgym.grading.inside.running import run, tests_of
 from agentgym.grading.inside.standins import Line, connect
-from agentgym.grading.inside.testing import Refused, Skipped, install, run, tests_of
+from agentgym.grading.inside.testing import Refused, Skipped, install
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
