@@ -62,7 +62,7 @@ class Cgroups:
     def reap(self) -> int:
         """Remove the groups of owners that are gone, and return how many there were."""
         left = {path for root in self.folders for path in root.iterdir() if path.is_dir()}
-        dead = [path for path in left if _is_abandoned(path.name)]
+        dead = [path for path in left if is_abandoned(path.name)]
         for path in dead:
             with contextlib.suppress(OSError):  # another process was faster, or it is not empty
                 path.rmdir()
@@ -272,7 +272,7 @@ def _own_group(cgroup: str) -> str:
     return match[1].removesuffix(f"/{_LEAF}") if match else ""
 
 
-def _is_abandoned(name: str) -> bool:
+def is_abandoned(name: str) -> bool:
     match = re.match(r"(\d+)-(\d+)\.", name)
     return match is not None and _start_time(int(match[1])) != int(match[2])
 
