@@ -87,7 +87,7 @@ class SandboxInfo:
     protected: str = "none"
     """What keeps programs off the worker: `dumpable`, `two-uid` or `none`."""
     image: str | None = None
-    """The digest of what it is made from; None: of this machine itself."""
+    """What it is made from, as name@digest; None: of this machine itself."""
 
 
 class Session(ABC):
@@ -246,7 +246,10 @@ class Sandbox(ABC):
 class Sandboxes(Protocol):
     """Where environments get their sandboxes from."""
 
-    info: SandboxInfo
+    @property
+    def info(self) -> SandboxInfo:
+        """What its sandboxes are."""
+        ...
 
     def lease(self, *, fresh: bool = False) -> AbstractAsyncContextManager[Sandbox]:
         """Hold a clean sandbox for a while; `fresh` forbids one that ran anything before.

@@ -21,12 +21,15 @@ _BOOT = (
     " m=sys.modules[n]=type(sys)(n);exec(c,m.__dict__)\n"
     "m.main()"
 )
+_DONE = b"\ncompiled"
 COMPILE = (
     "import sys,marshal\n"
     "modules=[(n,compile(c,n,'exec')) for n,c in marshal.load(sys.stdin.buffer)]\n"
-    "sys.stdout.buffer.write(marshal.dumps(modules))"
+    f"sys.stdout.buffer.write(marshal.dumps(modules)+{_DONE!r})"
 )
 """A program that reads `sources` from stdin and writes them, compiled, to stdout."""
+MOST_COMPILED = 4 << 20
+"""No more than this is read of what it writes."""
 _READABLE_BY_ALL = 2  # of marshal's formats
 
 
@@ -54,7 +57,12 @@ def compiled(python: str) -> bytes:
         ) from error
     if done.returncode:
         raise SandboxUnavailable(f"{python} cannot compile the worker: {done.stderr.decode()}")
-    return done.stdout
+    return finished(done.stdout) or b""
+
+
+def finished(output: bytes) -> bytes | None:
+    """Return the code in what `COMPILE` wrote; None: it did not get to its end."""
+    return output.removesuffix(_DONE) if output.endswith(_DONE) else None
 
 
 def boot(size: int, environment: Mapping[str, str]) -> str:

@@ -61,3 +61,17 @@ class SocketChannel:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+async def converse(channel: Channel, data: bytes, *, max_bytes: int) -> bytes:
+    """Send all of this, return all that comes, and close."""
+    output = b""
+    try:
+        await channel.send(data)
+        while len(output) < max_bytes and (chunk := await channel.receive()):
+            output += chunk
+    except ConnectionError:  # it ended before it had read all
+        pass
+    finally:
+        channel.close()
+    return output

@@ -74,7 +74,6 @@ class Pool:
 
     def __init__(self, settings: PoolSettings, backend: Backend) -> None:
         cores = os.cpu_count() or 1
-        self.info = backend.info
         self.metrics = SandboxMetrics()
         self._settings = settings
         self._backend = backend
@@ -87,6 +86,11 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._num_starting = 0
         self._closed = False
+
+    @property
+    def info(self) -> SandboxInfo:
+        """What its sandboxes are; the image is known once one was asked for."""
+        return self._backend.info
 
     @contextlib.asynccontextmanager
     async def lease(self, *, fresh: bool = False) -> AsyncIterator[Sandbox]:

@@ -11,7 +11,7 @@ from agentgym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle, cgroups
 from agentgym.sandboxes.box import Machine, WorkerSandbox, with_uid
-from agentgym.sandboxes.channel import Channel
+from agentgym.sandboxes.channel import Channel, converse
 from agentgym.sandboxes.docker.blueprint import Blueprint, draw_up
 from agentgym.sandboxes.docker.container import Container
 from agentgym.sandboxes.docker.fleet import Fleet
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from agentgym.sandboxes.docker import DockerSandboxConfig
 
 _COMPILE_S = 30.0
-_MOST_CODE = 4 << 20
 
 _compiled: dict[tuple[str | None, str], bytes] = {}
 """(image, interpreter) -> the worker, compiled by it: the same for every pool of this process."""
@@ -115,27 +114,13 @@ async def _compile(fleet: Fleet, blueprint: Blueprint) -> bytes:
         try:
             channel = await container.launch(blueprint.compiler(container.uid))
             async with asyncio.timeout(_COMPILE_S):
-                output = await _converse(channel, bundle.sources())
+                output = await converse(channel, bundle.sources(), max_bytes=bundle.MOST_COMPILED)
         except TimeoutError as error:
             raise SandboxUnavailable(f"no container answered within {_COMPILE_S:g} s") from error
         finally:
             container.kill()
         _compiled[key] = blueprint.compiled(output, channel.complaint)
     return _compiled[key]
-
-
-async def _converse(channel: Channel, data: bytes) -> bytes:
-    """Send all of this, and return all that comes."""
-    output = b""
-    try:
-        await channel.send(data)
-        while len(output) < _MOST_CODE and (chunk := await channel.receive()):
-            output += chunk
-    except ConnectionError:  # it ended before it had read all
-        pass
-    finally:
-        channel.close()
-    return output
 
 
 def _machine(container: Container, channel: Channel, blueprint: Blueprint) -> Machine:

@@ -10,6 +10,7 @@ from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle
 from agentgym.sandboxes.box import ENVIRONMENT
 from agentgym.sandboxes.docker.engine import Engine
+from agentgym.sandboxes.docker.images import digest
 from agentgym.sandboxes.docker.owner import owner
 from agentgym.sandboxes.docker.specification import Specification
 from agentgym.sandboxes.seccomp.profile import build_profile
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_AGE_S = 24 * 3600
 _NEWER_NAMES = {"arm64": "aarch64", "amd64": "x86_64"}
-_DONE = b"\ncompiled"
-_COMPILE = f"import _ctypes,_socket\n{bundle.COMPILE}\nsys.stdout.buffer.write({_DONE!r})"
+_COMPILE = f"import _ctypes,_socket\n{bundle.COMPILE}"
 _PARENTS = {"systemd": "agentgym.slice"}  # by the engine's driver of control groups
 
 
@@ -51,9 +51,10 @@ class Blueprint:
         Raises:
             SandboxUnavailable: the image has no Python that is fit for it.
         """
-        if not output.endswith(_DONE):
+        code = bundle.finished(output)
+        if code is None:
             raise self.explain(complaint)
-        return output.removesuffix(_DONE)
+        return code
 
     def explain(self, complaint: bytes) -> SandboxUnavailable:
         """Turn what the interpreter said before it ended into the reason and the mend."""
@@ -100,7 +101,7 @@ def draw_up(engine: Engine, config: "DockerSandboxConfig", run: str) -> Blueprin
     return Blueprint(
         specification=specification,
         environment=environment,
-        info=_info(host, image["Id"]),
+        info=_info(host, f"{config.image}@{digest(image)}"),
         python=config.python,
         has_few_uids="name=rootless" in security or "name=userns" in security,
     )

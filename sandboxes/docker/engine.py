@@ -187,7 +187,7 @@ class Engine:
         except docker.errors.ImageNotFound as error:
             raise NoSuchImage(
                 f"the Docker engine has no such image: {error.explanation}",
-                hint="python -m agentgym.sandboxes.docker makes agentgym/python here; "
+                hint="agentgym sandbox build --docker makes agentgym/python here; "
                 "docker pull or docker import brings others",
             ) from error
         except docker.errors.APIError as error:

@@ -13,6 +13,8 @@ class LocalSandboxConfig(PoolSettings):
     name: Literal["local"] = "local"
     python: str = "/usr/bin/python3"
     """The interpreter inside; it must be one of the distribution, below /usr."""
+    image: str | None = None
+    """What `agentgym sandbox build` made, by its name: python, shell, data; None: this machine."""
     require_cgroups: bool = False
     """Refuse to run where limits hold only per process."""
 

@@ -5,14 +5,15 @@ import itertools
 import logging
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
-from agentgym.sandboxes import bundle, cgroups
+from agentgym.sandboxes import bundle, cgroups, images
 from agentgym.sandboxes.box import ENVIRONMENT, Machine, WorkerSandbox, with_uid
-from agentgym.sandboxes.channel import SocketChannel
+from agentgym.sandboxes.channel import SocketChannel, converse
 from agentgym.sandboxes.local import bubblewrap
 from agentgym.sandboxes.local.launcher import INFO_FD, SECCOMP_FD, Launched, Launcher
 from agentgym.sandboxes.seccomp import bpf
@@ -23,8 +24,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CLOSE_S = 5.0
+_COMPILE_S = 30.0
 
 _ids = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What every process of this backend is started with."""
+
+    bwrap: str
+    root: Path
+    seccomp: bytes
+
+    def command(self, *program: str) -> list[str]:
+        """Return the command that runs a program in a new sandbox."""
+        return bubblewrap.command(
+            self.bwrap, list(program), root=self.root, seccomp_fd=SECCOMP_FD, info_fd=INFO_FD
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,7 @@ class LocalBackend:
         self.info = _info(self._cgroups)
         self._opening = asyncio.Lock()
         self._launcher: Launcher | None = None
+        self._plan: _Plan | None = None
         self._blueprint: _Blueprint | None = None
         self._closed = False
 
@@ -97,31 +115,65 @@ class LocalBackend:
         async with self._opening:
             if self._closed:
                 raise SandboxUnavailable("these sandboxes are closed")
-            if self._blueprint is None:
-                self._blueprint = await asyncio.to_thread(self._draw_up)
+            if self._plan is None:
+                self._plan = await asyncio.to_thread(self._make_plan)
             if self._launcher and not self._launcher.alive:
                 await self._launcher.close()
                 self._launcher = None
             if self._launcher is None:
                 self._launcher = Launcher(self._cgroups)
+            if self._blueprint is None:
+                self._blueprint = await self._draw_up(self._plan, self._launcher)
             return self._launcher, self._blueprint
 
-    def _draw_up(self) -> _Blueprint:
-        """Find the programs, and compile the worker with the interpreter that will run it."""
+    def _make_plan(self) -> _Plan:
+        """Find the programs, and the image."""
         if self._config.require_cgroups and self._cgroups is None:
             raise SandboxUnavailable(
                 "no control groups can be made here", hint="run as root, or in a delegated scope"
             )
-        code = bundle.compiled(self._config.python)
-        argv = bubblewrap.command(
-            bubblewrap.find(),
-            # -I would ignore the hash seed as well.
-            [self._config.python, "-s", "-S", "-B", "-c", bundle.boot(len(code), ENVIRONMENT)],
-            seccomp_fd=SECCOMP_FD,
-            info_fd=INFO_FD,
-        )
+        root = Path("/")
+        if self._config.image:
+            image = images.find(self._config.image)
+            root = image.root
+            self.info = replace(self.info, image=str(image))
         program = bpf.build_filter(platform.machine(), allow_memfd=self._cgroups is not None)
-        return _Blueprint(argv, code, program)
+        return _Plan(bubblewrap.find(), root, program)
+
+    async def _draw_up(self, plan: _Plan, launcher: Launcher) -> _Blueprint:
+        """Compile the worker with the interpreter that will run it."""
+        python = self._config.python
+        if self._config.image:
+            code = await _compile_inside(plan, launcher, python)
+        else:
+            code = await asyncio.to_thread(bundle.compiled, python)
+        # -I would ignore the hash seed as well.
+        boot = bundle.boot(len(code), ENVIRONMENT)
+        return _Blueprint(plan.command(python, "-s", "-S", "-B", "-c", boot), code, plan.seccomp)
+
+
+async def _compile_inside(plan: _Plan, launcher: Launcher, python: str) -> bytes:
+    """Return the worker compiled by the interpreter of an image, which runs only in there."""
+    launched = launcher.launch(
+        plan.command(python, "-I", "-S", "-c", bundle.COMPILE),
+        stdin=bundle.sources(),
+        seccomp=plan.seccomp,
+        slot=launcher.take_slot(),
+    )
+    try:
+        async with asyncio.timeout(_COMPILE_S):
+            channel = SocketChannel(launched.channel)
+            output = await converse(channel, b"", max_bytes=bundle.MOST_COMPILED)
+            await asyncio.shield(launched.gone)
+        code = bundle.finished(output)
+        if code is None:
+            raise bubblewrap.explain(_complaint(launched))
+    except TimeoutError as error:
+        raise SandboxUnavailable(f"no sandbox answered within {_COMPILE_S:g} s") from error
+    finally:
+        launched.kill()
+        os.close(launched.stderr)
+    return code
 
 
 def _complaint(launched: Launched) -> str:

@@ -25,6 +25,12 @@ _COMPLAINTS = (
         f"start the container with `{_CONTAINER}`",
     ),
     (
+        "can't find source path",
+        "the image lies where the user of sandboxes may not look",
+        "build it elsewhere: XDG_CACHE_HOME=/var/cache agentgym sandbox build --local",
+    ),
+    ("execvp", "there is no such Python in the sandbox", "apt-get install python3"),
+    (
         "seccomp",
         "the kernel refuses seccomp filters",
         "run on a kernel with CONFIG_SECCOMP_FILTER",
@@ -58,13 +64,16 @@ def find() -> str:
     return path
 
 
-def command(bwrap: str, program: list[str], *, seccomp_fd: int, info_fd: int) -> list[str]:
+def command(
+    bwrap: str, program: list[str], *, root: Path, seccomp_fd: int, info_fd: int
+) -> list[str]:
     """Return the command that runs `program` as PID 1 of a new sandbox.
 
+    `root` is the tree whose /usr is seen inside: an image, or / for the host's. Nothing of it is
+    writable, and nothing else of it is there, nor what was installed beside the distribution.
     The caller must not be root: root in a user namespace is still root to the kernel, and writes
-    to /proc/sys. Nothing of the host is writable inside, and of its files only /usr is there,
-    without what was installed beside the distribution. Every tmpfs has a size or is read-only,
-    for the default is half of the machine's memory.
+    to /proc/sys. Every tmpfs has a size or is read-only, for the default is half of the machine's
+    memory.
     """
     arguments = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     arguments += ["--unshare-uts", "--unshare-cgroup-try", "--disable-userns"]
@@ -73,8 +82,8 @@ def command(bwrap: str, program: list[str], *, seccomp_fd: int, info_fd: int) ->
     arguments += ["--uid", _PROGRAM_ID, "--gid", _PROGRAM_ID]
     for name, value in ENVIRONMENT.items():
         arguments += ["--setenv", name, value]
-    arguments += ["--ro-bind", "/usr", "/usr", *_links()]
-    for path in _masked():
+    arguments += ["--ro-bind", str(root / "usr"), "/usr", *_links(root)]
+    for path in _masked(root):
         arguments += ["--tmpfs", path, "--remount-ro", path]
     arguments += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     arguments += [*_tmpfs("/dev/shm", _SHM_BYTES, "1777"), "--remount-ro", "/dev"]
@@ -101,23 +110,24 @@ def _tmpfs(path: str, size: str, mode: str) -> list[str]:
     return ["--size", size, "--perms", mode, "--tmpfs", path]
 
 
-def _links() -> Iterator[str]:
-    """The names beside /usr, as links where the host has links, else as folders."""
+def _links(root: Path) -> Iterator[str]:
+    """The names beside /usr, as links where the tree has links, else as folders."""
     for name in ("lib", "lib64", "bin"):
-        path = f"/{name}"
-        if os.path.islink(path):
-            yield from ("--symlink", os.readlink(path), path)
-        elif os.path.isdir(path):
-            yield from ("--ro-bind", path, path)
+        path = root / name
+        if path.is_symlink():
+            yield from ("--symlink", os.readlink(path), f"/{name}")
+        elif path.is_dir():
+            yield from ("--ro-bind", str(path), f"/{name}")
 
 
-def _masked() -> list[str]:
+def _masked(root: Path) -> list[str]:
     """Folders of /usr that hide what root installed: graders and hidden tests may be there."""
     ours = [str(Path(__file__).resolve().parents[2]), sys.prefix]
     installed = [path for path in ours if path.startswith("/usr/") and path != "/usr"]
     masked: list[str] = []
     for path in (*_MASKED, *installed):
-        if os.path.isdir(path) and not any(path.startswith(f"{above}/") for above in masked):
+        is_there = (root / path.lstrip("/")).is_dir()
+        if is_there and not any(path.startswith(f"{above}/") for above in masked):
             masked.append(path)
     return list(dict.fromkeys(masked))
 
