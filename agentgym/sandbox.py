@@ -259,6 +259,10 @@ class Sandboxes(Protocol):
         """
         ...
 
+    def scalars(self) -> dict[str, float]:
+        """Return what was counted so far, by names that begin with `sandbox/`."""
+        ...
+
     async def close(self) -> None:
         """Destroy all of them. Idempotent."""
         ...

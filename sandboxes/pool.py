@@ -124,6 +124,10 @@ class Pool:
                 raise SandboxUnavailable(f"the sandbox runs no program: {result}")
             return sandbox.info
 
+    def scalars(self) -> dict[str, float]:
+        """Return the metrics by name."""
+        return {f"sandbox/{name}": value for name, value in self.metrics.scalars().items()}
+
     async def close(self) -> None:
         """End the backend, and with it every sandbox."""
         self._closed = True

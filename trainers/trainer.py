@@ -255,6 +255,7 @@ class Trainer:
             **updated.metrics,
             **schedules,
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
+            **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),
         }
         self._metrics.log(self.step, scalars)

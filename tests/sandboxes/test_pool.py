@@ -229,6 +229,7 @@ async def test_what_was_done_is_counted(backend: Fake) -> None:
     assert scalars["replaced"] == 2
     assert scalars["execs"] == 6
     assert 0 < scalars["start_s"] <= scalars["start_max_s"] < 1
+    assert pool.scalars() == {f"sandbox/{name}": value for name, value in scalars.items()}
 
 
 @pytest.mark.parametrize("seed", range(4))

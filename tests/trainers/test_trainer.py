@@ -48,11 +48,16 @@ async def run_training(root, config, **callbacks):
 
 
 async def test_a_run_leaves_everything_in_its_directory(tmp_path):
+    class Counting:
+        def scalars(self):
+            return {"sandbox/waits": 3}
+
     steps, phases = [], []
     config = make_config(eval={"every": 2, "episodes": 5, "greedy": True})
     run = await run_training(
         tmp_path / "run",
         config,
+        sandboxes=Counting(),
         on_step=lambda *args: steps.append(args),
         on_phase=lambda *args: phases.append(args),
     )
@@ -63,6 +68,7 @@ async def test_a_run_leaves_everything_in_its_directory(tmp_path):
         steps[0][2]
     )
     assert steps[0][2]["drift"] == 0
+    assert steps[0][2]["sandbox/waits"] == 3
     assert steps[0][2]["logprob_gap"] < 1e-4
     assert [name for name, done, total in phases if done == total] == [
         "teach",
