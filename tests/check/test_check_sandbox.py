@@ -3,7 +3,9 @@
 import pytest
 
 from agentgym.check.report import Failed
-from agentgym.check.sandbox import Finding, SandboxReport, Status, judges
+from agentgym.check.sandbox import Finding, SandboxReport, Status, grader, judges
+from agentgym.check.sandbox.grader import KINDS
+from agentgym.check.sandbox.solutions import FIFTEEN, MORE
 from agentgym.check.sandbox.table import ROWS, matching, short
 from agentgym.errors import ConfigError
 from agentgym.sandbox import ExecResult, Status as Became
@@ -18,6 +20,12 @@ def test_a_lost_sandbox_came_through_nothing() -> None:
 def test_names_are_unique_and_say_what_must_happen() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert all(row.name.isidentifier() and row.must for row in ROWS)
+
+
+def test_fifteen_wrong_solutions_are_graded_by_every_kind() -> None:
+    assert len(FIFTEEN) == 15
+    assert len(KINDS) == 4
+    assert len(grader.ROWS) == len(FIFTEEN) + len(MORE) + 1
 
 
 def test_rows_are_chosen_by_pattern() -> None:
