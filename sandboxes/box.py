@@ -53,7 +53,9 @@ class Machine:
     info: SandboxInfo
     channel: Channel
     group: Group | None
-    """The control group that limits and counts; None: the worker limits memory per process."""
+    """The control group that limits and counts; None: it is out of reach."""
+    held: Limits | None = None
+    """What somebody else holds for all of it, whatever a call asks for; None: nobody does."""
     environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
     """Of the programs."""
     gone: asyncio.Future[str]
@@ -294,15 +296,22 @@ class WorkerSandbox(Sandbox):
                 content,
                 limits,
                 session=session,
-                count_memory=self._group is None,
+                count_memory=self._only_processes_are_limited(limits),
             )
         finally:
             self.last_call = time.monotonic()
             self.timing.add(self.last_call - began)
 
+    def _only_processes_are_limited(self, limits: Limits) -> bool:
+        """Whether nobody keeps the whole of it to this much memory."""
+        if self._group and self._group.is_ours:
+            return False
+        held = self._machine.held
+        return held is None or limits.memory_bytes < held.memory_bytes
+
     def _prepare(self, limits: Limits) -> _Counters:
         """Set the limits that hold for the whole tree; the worker is in it."""
-        if self._group and limits != self._applied:
+        if self._group and self._group.is_ours and limits != self._applied:
             try:
                 self._group.limit(
                     memory_bytes=limits.memory_bytes, pids=limits.pids + 2, cpus=self._cpus

@@ -75,6 +75,8 @@ class Group:
 
     version: Literal[1, 2]
     paths: dict[str, Path]
+    is_ours: bool = True
+    """Its limits can be changed; else only its counters be read."""
 
     @property
     def folders(self) -> list[Path]:
@@ -157,7 +159,7 @@ def detect() -> Cgroups | None:
 
 
 def of_process(pid: int, name: str) -> Group | None:
-    """Return the group that somebody else made for a process, if we may change its limits.
+    """Return the group that somebody else made for a process on this machine.
 
     `name` is part of the group's own: that a process has this number here need not mean that it
     is the one that is meant.
@@ -172,7 +174,11 @@ def of_process(pid: int, name: str) -> Group | None:
     else:
         kinds = [kind for kind in (*_NEEDED, "cpuacct") if kind in v1 and kind in places]
         group = Group(1, {kind: _below(v1[kind], places[kind]) for kind in kinds})
-    return group if _is_open(group, name) else None
+    if not all(kind in group.paths and name in group.paths[kind].name for kind in _NEEDED):
+        return None
+    files = [path / "cgroup.procs" for path in group.folders]
+    group.is_ours = all(os.access(file, os.W_OK) for file in files)
+    return group if all(file.exists() for file in files) else None
 
 
 def tops(*parents: str) -> list[Path]:
@@ -192,14 +198,6 @@ def _places(cgroup: str) -> dict[str, str]:
 
 def _below(mount: Path, place: str) -> Path:
     return mount / place.lstrip("/")
-
-
-def _is_open(group: Group, name: str) -> bool:
-    """Whether all of it is there under that name, and ours to change."""
-    return all(kind in group.paths for kind in _NEEDED) and all(
-        name in path.name and os.access(path / "cgroup.procs", os.W_OK)
-        for path in group.paths.values()
-    )
 
 
 def _detect_v1(mounts: dict[str, Path]) -> Cgroups | None:

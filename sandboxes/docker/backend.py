@@ -126,7 +126,7 @@ async def _compile(fleet: Fleet, blueprint: Blueprint) -> bytes:
 def _machine(container: Container, channel: Channel, blueprint: Blueprint) -> Machine:
     group = cgroups.of_process(container.pid, container.id) if container.pid else None
     info = with_uid(blueprint.info, container.uid)
-    if group:
+    if group and group.is_ours:
         held = dict.fromkeys(("memory", "pids", "cpu"), f"cgroup{group.version}")
         info = replace(info, enforced={**info.enforced, **held})
     return Machine(
@@ -134,6 +134,7 @@ def _machine(container: Container, channel: Channel, blueprint: Blueprint) -> Ma
         info=info,
         channel=channel,
         group=group,
+        held=blueprint.held,
         environment=blueprint.environment,
         gone=container.gone,
         kill=container.kill,

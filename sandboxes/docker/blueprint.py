@@ -1,12 +1,11 @@
 """What the containers of one pool have in common: made of the configuration, engine and image."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import SandboxUnavailable
-from agentgym.sandbox import SandboxInfo
+from agentgym.sandbox import Limits, SandboxInfo
 from agentgym.sandboxes import bundle
 from agentgym.sandboxes.box import ENVIRONMENT
 from agentgym.sandboxes.docker.engine import Engine
@@ -18,7 +17,6 @@ from agentgym.sandboxes.seccomp.profile import build_profile
 if TYPE_CHECKING:
     from agentgym.sandboxes.docker import DockerSandboxConfig
 
-_MAX_AGE_S = 24 * 3600
 _NEWER_NAMES = {"arm64": "aarch64", "amd64": "x86_64"}
 _COMPILE = f"import _ctypes,_socket\n{bundle.COMPILE}"
 _PARENTS = {"systemd": "agentgym.slice"}  # by the engine's driver of control groups
@@ -32,6 +30,8 @@ class Blueprint:
     environment: Mapping[str, str]
     info: SandboxInfo
     python: str
+    held: Limits | None
+    """What the engine holds for a container; None where it cannot limit memory."""
     has_few_uids: bool
     """The engine is in a user namespace, which has 65536."""
 
@@ -103,16 +103,13 @@ def draw_up(engine: Engine, config: "DockerSandboxConfig", run: str) -> Blueprin
         environment=environment,
         info=_info(host, f"{config.image}@{digest(image)}"),
         python=config.python,
+        held=config.limits if host.get("MemoryLimit") else None,
         has_few_uids="name=rootless" in security or "name=userns" in security,
     )
 
 
 def _labels(run: str) -> dict[str, str]:
-    return {
-        "agentgym.run": run,
-        "agentgym.owner": owner(),
-        "agentgym.deadline": str(int(time.time()) + _MAX_AGE_S),
-    }
+    return {"agentgym.run": run, "agentgym.owner": owner()}
 
 
 def _info(host: Mapping[str, Any], image: str) -> SandboxInfo:

@@ -1,8 +1,9 @@
 """Reading of the kernel's tables, and the files of version 2, which not every machine has."""
 
+import os
 from pathlib import Path
 
-from agentgym.sandboxes.cgroups import Group, _detect_v2, _mounts, _own_group
+from agentgym.sandboxes.cgroups import Group, _detect_v2, _mounts, _own_group, of_process
 
 MOUNTS = """\
 25 1 0:23 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -46,3 +47,9 @@ def test_the_files_of_version_2(tmp_path: Path) -> None:
     (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
     assert (group.oom_kills(), group.cpu_s()) == (2, 2.5)
     assert group.join_files == [str(tmp_path / "cgroup.procs")]
+
+
+def test_the_group_of_a_process_is_told_by_its_name(tmp_path: Path) -> None:
+    """A process that merely has the number of one behind a remote engine is in another group."""
+    assert of_process(os.getpid(), "0123456789abcdef" * 4) is None
+    assert of_process(2**22 + 1, "") is None

@@ -154,6 +154,52 @@ except OSError: print(made)
     assert await unreachable.reset()
 
 
+COUNTED = """
+import asyncio, json, sys
+from agentgym.sandbox import Limits
+from agentgym.sandboxes.docker import DockerSandboxConfig
+async def main():
+    limits = Limits(memory_bytes=128 << 20)
+    config = DockerSandboxConfig(spares=0, image=sys.argv[1], limits=limits)
+    async with config.build() as sandboxes, sandboxes.lease() as sandbox:
+        bomb = await sandbox.python("x = b'x' * (1 << 28)")
+        small = await sandbox.python("x = b'x' * (1 << 26)", limits=Limits(memory_bytes=1 << 25))
+        burn = await sandbox.python("while True: pass", limits=Limits(cpu_s=0.3, wall_s=1))
+        print(json.dumps([sandbox.info.enforced["memory"], bomb.status, bomb.oom_kills,
+                          small.stderr.decode().split()[-1], burn.status]))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+def test_an_ordinary_user_of_the_engine_counts_what_it_cannot_limit(
+    docker_settings: DockerSandboxConfig,
+) -> None:
+    python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    socket = Path("/var/run/docker.sock")
+    if not Path(python).exists() or not socket.exists():
+        pytest.skip(f"needs {python} and {socket}")
+    group = str(socket.stat().st_gid)
+    if group == "0":
+        pytest.skip("the engine's socket belongs to root alone")
+    paths = [str(Path(__file__).parents[2]), *(p for p in sys.path if p.endswith("site-packages"))]
+    done = subprocess.run(
+        [
+            *("setpriv", "--reuid", "12345", "--regid", group, "--clear-groups"),
+            *(python, "-c", COUNTED, docker_settings.image),
+        ],
+        env={"PYTHONPATH": ":".join(paths), "PATH": "/usr/bin:/bin", "HOME": "/nowhere"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "No module named" in done.stderr or "Permission denied: '/" in done.stderr:
+        pytest.skip(f"an ordinary user cannot read this installation: {done.stderr[-200:]!r}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["engine", "oom", 1, "MemoryError", "cpu_limit"]
+
+
 # --- ends ---------------------------------------------------------------------------------------
 
 
