@@ -67,7 +67,8 @@ class Blueprint:
             )
         return SandboxUnavailable(
             f"no worker started in image {image}: {said}",
-            hint="choose an image with CPython 3.9 or later, and name it by `sandbox.python`",
+            hint="choose an image with CPython 3.9 or later, named by `sandbox.python`, "
+            "and see whether the engine is well: docker info",
         )
 
 

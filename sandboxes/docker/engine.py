@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal, Self
 from agentgym.errors import SandboxUnavailable
 
 _TIMEOUT_S = 30.0
+_IMPORT_S = 600.0
 _ANY_VERSION = "1.41"  # asked without it
 _ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
 
@@ -81,9 +82,14 @@ class Engine:
         """Make an image of a root file system in the place of one of this name; return its digest."""
         before = self._image_id(name)
         repository, _, tag = name.partition(":")
-        said = self._call(
-            self._client.import_image, archive, repository=repository, tag=tag or "latest"
-        )
+        version = self._client.api_version
+        with (
+            self._explained(),
+            contextlib.closing(
+                _sdk().APIClient(self.url, version=version, timeout=_IMPORT_S)
+            ) as client,
+        ):
+            said = client.import_image(archive, repository=repository, tag=tag or "latest")
         last = json.loads(said.strip().splitlines()[-1])
         if "error" in last:
             raise self._unavailable(last["error"])
