@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,15 +59,6 @@ class Cgroups:
             self.version - 1
         ]
         _write(self.roots["cpu"] / file, min(unit * 2 * (os.cpu_count() or 1), most))
-
-    def reap(self) -> int:
-        """Remove the groups of owners that are gone, and return how many there were."""
-        left = {path for root in self.folders for path in root.iterdir() if path.is_dir()}
-        dead = [path for path in left if is_abandoned(path.name)]
-        for path in dead:
-            with contextlib.suppress(OSError):  # another process was faster, or it is not empty
-                path.rmdir()
-        return len(dead)
 
 
 @dataclass(slots=True)
@@ -153,9 +145,20 @@ def detect() -> Cgroups | None:
     own = _own_group(Path("/proc/self/cgroup").read_text())
     found = (_detect_v2(v2, v2 / own) if v2 else None) or _detect_v1(v1)
     if found:
-        found.reap()
+        reap(found.folders)
         found.weigh()
     return found
+
+
+def reap(folders: Iterable[Path]) -> list[str]:
+    """Remove the groups of owners that are gone from folders of groups; return their names."""
+    removed = set()
+    for path in [path for folder in folders for path in folder.iterdir()]:
+        if path.is_dir() and is_abandoned(path.name):
+            with contextlib.suppress(OSError):  # another process was faster, or it is not empty
+                path.rmdir()
+                removed.add(path.name)
+    return sorted(removed)
 
 
 def of_process(pid: int, name: str) -> Group | None:
@@ -182,11 +185,12 @@ def of_process(pid: int, name: str) -> Group | None:
 
 
 def tops(*parents: str) -> list[Path]:
-    """Return the folders of these names that stand at the top of a hierarchy."""
+    """Return the folders of these names at the top of a hierarchy, or in what is delegated to us."""
     if not Path("/proc/self/mountinfo").exists():
         return []
     v1, v2 = _mounts(Path("/proc/self/mountinfo").read_text())
-    mounts = dict.fromkeys([*v1.values(), *([v2] if v2 else [])])
+    own = _own_group(Path("/proc/self/cgroup").read_text())
+    mounts = dict.fromkeys([*v1.values(), *([v2, v2 / own] if v2 else [])])
     return [path for mount in mounts for name in parents if (path := mount / name).is_dir()]
 
 
@@ -271,6 +275,7 @@ def _own_group(cgroup: str) -> str:
 
 
 def is_abandoned(name: str) -> bool:
+    """Whether a name begins with that of a process, and a dot, and the process is gone."""
     match = re.match(r"(\d+)-(\d+)\.", name)
     return match is not None and _start_time(int(match[1])) != int(match[2])
 

@@ -24,6 +24,7 @@ from agentgym.cli import (
     replay,
     resume,
     run,
+    sandbox,
     show,
     train,
 )
@@ -72,6 +73,7 @@ app.command(
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
+app.add_typer(sandbox.app, name="sandbox")
 
 
 @app.callback(invoke_without_command=True)

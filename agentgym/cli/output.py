@@ -15,6 +15,7 @@ import typer
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 R = TypeVar("R")
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _BARS = "▁▂▃▄▅▆▇█"
@@ -93,6 +94,15 @@ def one_line(text: str, limit: int | None = None) -> str:
     """Make text harmless and fit for a cell."""
     flat = safe(" ".join(text.split()))
     return flat if limit is None or len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def short_digest(text: str) -> str:
+    """Shorten a digest in text to what can still be told apart.
+
+    >>> short_digest("python@sha256:9181bdce756cc34e65ab7c6f611264d4a56e95e98bf2b01e48cb5c16435dd397")
+    'python@sha256:9181bdce756c'
+    """
+    return _DIGEST.sub(r"\1", text)
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from agentgym.sandboxes import cgroups
 from agentgym.sandboxes.docker.engine import Engine
@@ -17,8 +18,8 @@ _MOVING_IN_S = 10.0
 _CONTAINER_ID = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 
 
-def reap(engine: Engine) -> int:
-    """Remove containers of ours whose owner is gone or whose deadline passed; return how many.
+def reap(engine: Engine) -> list[str]:
+    """Remove containers of ours whose owner is gone or whose deadline passed; return their names.
 
     Whoever was killed between making a container and starting it left one that nothing ends.
 
@@ -29,10 +30,14 @@ def reap(engine: Engine) -> int:
     containers = engine.list(owner=None)
     dead = [each for each in containers if _is_dead(each["Labels"])]
     for each in dead:
-        logger.info("removing container %s, which nobody owns", each["Names"])
+        logger.info("removing container %s, which nobody owns", _name(each))
         engine.remove(each["Id"])
     _remove_groups(folders, {each["Id"] for each in containers})
-    return len(dead)
+    return [_name(each) for each in dead]
+
+
+def _name(container: dict[str, Any]) -> str:
+    return str((container["Names"] or [container["Id"]])[0]).lstrip("/")
 
 
 def _is_dead(labels: dict[str, str]) -> bool:

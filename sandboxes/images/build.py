@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -38,10 +37,8 @@ def make(recipe: Recipe, *, wheels: Path | None = None) -> Image:
         MissingError: this is no Debian, a package or wheel is missing, or the disk is full.
         ConfigError: a wheel would replace a file.
     """
-    with _explained():
-        shelf.shelf().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=shelf.shelf()) as folder:
-            return shelf.find(_make(recipe, wheels=wheels, folder=Path(folder)))
+    with _explained(), shelf.workplace() as folder:
+        return shelf.find(_make(recipe, wheels=wheels, folder=folder))
 
 
 def _make(recipe: Recipe, *, wheels: Path | None, folder: Path) -> str:

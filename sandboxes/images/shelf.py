@@ -5,14 +5,20 @@
 <shelf>/<name>          a link to the key
 """
 
+import contextlib
 import os
 import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
+from agentgym.sandboxes.cgroups import is_abandoned, owner_name
 
 _ROOT, _DIGEST = "root", "digest"
+_NEW = ".new-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,23 @@ def find_all() -> list[Image]:
     """Return every image that has a name."""
     links = [path for path in shelf().glob("[!.]*") if path.is_symlink() and path.exists()]
     return [find(path.name) for path in sorted(links)]
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """Give a folder beside the images, until the block ends."""
+    shelf().mkdir(parents=True, exist_ok=True)
+    prefix = f"{_NEW}{owner_name(os.getpid())}."
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=shelf()) as folder:
+        yield Path(folder)
+
+
+def reap() -> list[str]:
+    """Remove what killed processes began to build; return the names of the folders."""
+    left = [path for path in shelf().glob(f"{_NEW}*") if is_abandoned(path.name.removeprefix(_NEW))]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path.name for path in left if not path.exists()]
 
 
 def is_made(key: str) -> bool:

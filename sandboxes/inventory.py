@@ -1,0 +1,143 @@
+"""The sandboxes there are on this machine, whoever made them, as the kernel and an engine tell."""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agentgym.sandboxes import cgroups, images
+from agentgym.sandboxes.docker.engine import Engine, NoSuchImage
+from agentgym.sandboxes.docker.images import digest
+from agentgym.sandboxes.docker.owner import is_gone
+
+_GROUP = re.compile(r"(\d+)-\d+\.\d+")
+_MEMORY = ("memory.current", "memory.usage_in_bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One sandbox, or what is left of one."""
+
+    name: str
+    backend: str
+    owner: int | None
+    """The process that has it; None: unknown."""
+    owner_lives: bool
+    age_s: float | None
+    image: str | None
+    """As name@digest; None: this machine itself."""
+    memory_bytes: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its fields."""
+        return asdict(self)
+
+
+def local() -> list[Held]:
+    """Return local sandboxes by their control groups; where there are none, they are not seen."""
+    folders = cgroups.tops("agentgym")
+    names = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
+    return [found for name in sorted(names) if (found := _local(name, folders))]
+
+
+def docker(engine: Engine) -> list[Held]:
+    """Return the containers of ours that an engine has.
+
+    Raises:
+        SandboxUnavailable: it does not answer.
+    """
+    known: dict[str, str] = {}
+    return [_container(each, engine, known) for each in engine.list(owner=None)]
+
+
+def _local(name: str, folders: list[Path]) -> Held | None:
+    """Return what a group holds; None: it is no sandbox's, or one waits for the next there."""
+    match = _GROUP.fullmatch(name)
+    pids = sorted({pid for folder in folders for pid in _pids(folder / name)})
+    is_abandoned = cgroups.is_abandoned(name)
+    if not match or not (pids or is_abandoned):
+        return None
+    return Held(
+        name=name,
+        backend="local",
+        owner=int(match[1]) if is_abandoned else _parent(int(match[1])),
+        owner_lives=not is_abandoned,
+        age_s=_age_s(pids[0]) if pids else None,
+        image=_image_of(pids[-1]) if pids else None,
+        memory_bytes=next(_memory(folder / name for folder in folders), None),
+    )
+
+
+def _container(found: Mapping[str, Any], engine: Engine, known: dict[str, str]) -> Held:
+    labels = found["Labels"]
+    pid = re.search(r":(\d+)-\d+$", labels["agentgym.owner"])
+    state = (engine.inspect(found["Id"]) or {}).get("State", {})
+    group = cgroups.of_process(state["Pid"], found["Id"]) if state.get("Pid") else None
+    image = found["ImageID"]
+    if image not in known:
+        known[image] = _named(image, engine)
+    return Held(
+        name=found["Names"][0].lstrip("/") if found["Names"] else found["Id"],
+        backend="docker",
+        owner=int(pid[1]) if pid else None,
+        owner_lives=not is_gone(labels["agentgym.owner"]),
+        age_s=max(0.0, time.time() - found["Created"]),
+        image=known[image],
+        memory_bytes=next(_memory(group.folders), None) if group else None,
+    )
+
+
+def _named(image: str, engine: Engine) -> str:
+    with contextlib.suppress(NoSuchImage):
+        found = engine.image(image)
+        names = found["RepoTags"] or ["<none>"]
+        return f"{names[0]}@{digest(found)}"
+    return image
+
+
+def _image_of(pid: int) -> str | None:
+    """Return the image whose /usr a process sees; None: the host's, or it may not be asked."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
+            source, place = line.split()[3:5]
+            if place == "/usr":
+                roots = {str(image.root / "usr"): str(image) for image in images.find_all()}
+                return next((roots[root] for root in roots if root.endswith(source)), None)
+    return None
+
+
+def _pids(group: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        yield from map(int, (group / "cgroup.procs").read_text().split())
+
+
+def _memory(groups: Iterable[Path]) -> Iterator[int]:
+    for group in groups:
+        for name in _MEMORY:
+            with contextlib.suppress(OSError):
+                yield int((group / name).read_text())
+
+
+def _parent(pid: int) -> int | None:
+    """Return the process that a spawner serves."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def _age_s(pid: int) -> float | None:
+    fields = _stat(pid)
+    if not fields:
+        return None
+    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third on; none where the process is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []
