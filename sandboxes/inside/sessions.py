@@ -210,6 +210,7 @@ class Sessions:
         deadline = time.monotonic() + request.wall_s
         _ask_to_fork(session.control, theirs)
         verdict = watch.run(deadline)
+        watch.close()
         for ends in all_ends:
             ends.close_theirs()
         is_done = verdict == EXITED and len(said) >= DONE.size

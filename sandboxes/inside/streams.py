@@ -154,9 +154,10 @@ class Watch:
                     return verdict
 
     def close(self) -> None:
-        """Stop feeding."""
+        """Stop feeding, and let go of what refers back: nobody collects cycles here."""
         for fd in self._owned:
             os.close(fd)
+        self._handlers.clear()
 
 
 def ended() -> int:

@@ -283,3 +283,23 @@ async def test_more_copies_than_processes_are_refused_and_leave_none(sandbox: Sa
 async def test_fewer_than_one_copy_is_an_error(session: Session, k: int) -> None:
     with pytest.raises(ValueError, match="cannot be made"):
         await session.fork(k)
+
+
+async def test_the_worker_does_not_grow(sandbox: Sandbox) -> None:
+    async def worker_kb() -> int:
+        result = await sandbox.python("print(open('/proc/1/status').read())")
+        return int(result.stdout.split(b"RssAnon:")[1].split()[0])
+
+    async def use() -> None:
+        await sandbox.python("print('x' * 100_000)", stdin=b"y" * 100_000)
+        async with await sandbox.session() as session:
+            await session.python("print('x' * 100_000)")
+            for copy in await session.fork(2):
+                await copy.close()
+
+    for _ in range(20):
+        await use()
+    before = await worker_kb()
+    for _ in range(100):
+        await use()
+    assert await worker_kb() - before < 500
