@@ -49,6 +49,7 @@ test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
 
 soak: install
+	@sh .ci/engine
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
 
 clean:
