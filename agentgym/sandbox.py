@@ -89,6 +89,11 @@ class SandboxInfo:
     image: str | None = None
     """What it is made from, as name@digest; None: of this machine itself."""
 
+    def to_json(self) -> dict[str, object]:
+        """Return what all sandboxes of a run have in common."""
+        enforced = {name: how for name, how in self.enforced.items() if name != "uid"}
+        return {"backend": self.backend, "image": self.image, "enforced": enforced}
+
 
 class Session(ABC):
     """One Python process whose variables live across calls, as in a notebook.

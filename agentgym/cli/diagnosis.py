@@ -14,7 +14,8 @@ from agentgym.errors import AgentGymError
 
 _CORE = ("numpy", "pydantic", "rich", "tomlkit", "typer", "docstring-parser", "backports.zstd")
 _TRAIN = ("torch", "transformers", "jinja2", "tensorboard")
-_MIN_FREE = 2 << 30
+MIN_FREE = 2 << 30
+"""Bytes; with less, a disk is as good as full."""
 _SYSCTLS: dict[str, Callable[[str], bool]] = {
     "/proc/sys/user/max_user_namespaces": lambda value: int(value) > 0,
     "/proc/sys/kernel/unprivileged_userns_clone": lambda value: int(value) == 1,
@@ -33,12 +34,15 @@ class Finding(NamedTuple):
 
 def diagnose() -> list[Finding]:
     """Examine this machine; takes about a second."""
+    from agentgym.cli.engine_diagnosis import diagnose_engine
+
     return [
         _python(),
         *_packages(_CORE, needed=True),
         *_packages(_TRAIN, needed=False),
         *diagnose_kernel(),
         *_sandbox(),
+        *diagnose_engine(),
         _accelerator(),
         *_disks(),
     ]
@@ -134,5 +138,5 @@ def _disks() -> Iterator[Finding]:
             yield Finding(name, "warning", f"{path}: {error.strerror}")
             continue
         detail = f"{free / 2**30:.1f} GiB free at {path}"
-        mend = None if free >= _MIN_FREE else "free some space, or run elsewhere"
+        mend = None if free >= MIN_FREE else "free some space, or run elsewhere"
         yield Finding(name, "ok" if mend is None else "warning", detail, mend)

@@ -58,9 +58,9 @@ def play(
     resolved = resolve(RunConfig, overrides=[*words, *(overrides or ())])
     config = resolved.config
     chosen = _find(config.env.config, split or config.env.config.splits[0], task)
-    preflight(config, needs_torch=False)
+    sandbox = preflight(config, needs_torch=False)
     with create_run(resolved, clean=clean) as run:
-        run.update(kind="play")
+        run.update(kind="play", sandbox=sandbox)
         try:
             found = asyncio.run(_play(config, chosen, root=run.root))
         except (ConfigError, MissingError):

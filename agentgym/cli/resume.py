@@ -56,8 +56,9 @@ def resume(
         note(f"all {before.step} steps are done; for more: agentgym resume {run} train.steps=...")
         report_training(config, before, json=json)
         return
-    preflight(config, needs_torch=True)
+    sandbox = preflight(config, needs_torch=True)
     with Run.resume(run) as found:
+        found.update(sandbox=sandbox)
         if overrides:
             _rewrite(found, resolved)
         run_training(config, found, json=json)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
     from agentgym.rollout.openai.spending import Spending
     from agentgym.rollout.policy import MakePolicy
+    from agentgym.sandbox import SandboxInfo
     from agentgym.sandboxes import AnySandbox
     from agentgym.store.run import Run
     from agentgym.trainers.evaluate import Rate
@@ -45,8 +46,8 @@ def model_folder(ref: str) -> Path:
     return path.resolve()
 
 
-def preflight(config: "RunConfig", *, needs_torch: bool) -> None:
-    """Refuse what cannot run here, before a run directory is made.
+def preflight(config: "RunConfig", *, needs_torch: bool) -> dict[str, object] | None:
+    """Refuse what cannot run here, before a run directory is made; return what sandboxes are.
 
     Raises:
         SandboxUnavailable: the environment needs a sandbox, and none can be started.
@@ -56,14 +57,15 @@ def preflight(config: "RunConfig", *, needs_torch: bool) -> None:
 
     if needs_torch:
         _check_torch()
-    if config.env.config.needs_sandbox:
-        asyncio.run(_probe(config.sandbox))
+    if not config.env.config.needs_sandbox:
+        return None
+    return asyncio.run(_probe(config.sandbox)).to_json()
 
 
-async def _probe(config: "AnySandbox") -> None:
+async def _probe(config: "AnySandbox") -> "SandboxInfo":
     """Run a program in a sandbox: there is no other proof."""
     async with config.model_copy(update={"spares": 0}).build() as sandboxes:
-        await sandboxes.probe()
+        return await sandboxes.probe()
 
 
 def _check_torch() -> None:
@@ -89,12 +91,12 @@ def score_and_report(
 
     config = resolved.config
     kind = kind_of(model)
-    preflight(config, needs_torch=kind == "local")
+    sandbox = preflight(config, needs_torch=kind == "local")
     if kind == "openai":
         asyncio.run(knock(config.openai))
         model = f"openai:{config.openai.model}@{config.openai.url}"
     with create_run(resolved, clean=clean) as run:
-        run.update(kind="score", policy=model)
+        run.update(kind="score", policy=model, sandbox=sandbox)
         try:
             report = run_aside(_score(config, model=model, root=run.root, show=not json))
         except KeyboardInterrupt:

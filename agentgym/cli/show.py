@@ -15,6 +15,7 @@ from agentgym.cli.output import (
     echo_table,
     one_line,
     paint,
+    safe,
     short_path,
     sparkline,
 )
@@ -83,6 +84,8 @@ def _show_run(run: "Run", *, last: int, end: str | None, json: bool) -> None:
     echo(paint(f"{run.root}  {run.status}", "bold"))
     echo(f"{info.get('env')}  seed {info['seed']}  step {run.step}  since {info['created']}")
     echo(one_line(" ".join(info["command"])))
+    if info.get("sandbox"):
+        echo(_sandbox(info["sandbox"]))
     for name, values in metrics.items():
         echo(f"{name:<16} {sparkline(_scaled(values))}  {values[0]:.3g} to {values[-1]:.3g}")
     listed = "  ".join(f"{name} {count}" for name, count in ends.most_common())
@@ -94,6 +97,11 @@ def _show_run(run: "Run", *, last: int, end: str | None, json: bool) -> None:
             [_row(head) for head in chosen],
         )
         echo(paint(f"\none of them: agentgym show {run.root} {chosen[-1].id}", "dim"))
+
+
+def _sandbox(info: Mapping[str, Any]) -> str:
+    limits = ", ".join(f"{name} {how}" for name, how in sorted(info["enforced"].items()))
+    return safe(f"sandbox {info['backend']}  {info['image'] or 'of that machine'}  {limits}")
 
 
 def _metrics(run: "Run") -> dict[str, list[float]]:

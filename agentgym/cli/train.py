@@ -39,7 +39,7 @@ def train(
     from agentgym.cli.scoring import create_run, preflight
     from agentgym.cli.training import run_training
 
-    preflight(config, needs_torch=True)
+    sandbox = preflight(config, needs_torch=True)
     with create_run(resolved, clean=clean) as run:
-        run.update(kind="train")
+        run.update(kind="train", sandbox=sandbox)
         run_training(config, run, json=json)

@@ -1,9 +1,11 @@
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from agentgym.cli import diagnosis
+from agentgym.cli import diagnosis, engine_diagnosis
+from agentgym.cli.engine_diagnosis import diagnose_engine
 
 
 def test_what_is_missing_is_named_with_its_mend(process, tmp_path: Path) -> None:
@@ -36,6 +38,52 @@ def test_a_machine_that_can_run_sandboxes_is_told_how_limits_hold(agentgym) -> N
     assert done.code == 0
     assert "runs programs" in done.out
     assert "seccomp filter" in done.out
+
+
+@pytest.mark.sandbox
+def test_an_engine_is_described(agentgym) -> None:
+    found = {each["name"]: each for each in agentgym("doctor", "--json").json}
+    if found["docker engine"]["detail"].startswith("no "):
+        pytest.skip(found["docker engine"]["detail"])
+    assert found["docker engine"]["status"] == "ok", found["docker engine"]
+    assert "cgroup v" in found["docker engine"]["detail"]
+    assert "seccomp" in found["docker engine"]["detail"]
+    assert "docker images" in found
+    assert "GiB free" in found["docker disk"]["detail"]
+
+
+def test_an_engine_that_is_away_or_dead_is_told_with_its_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    (absent,) = diagnose_engine()
+    with socket.socket(socket.AF_UNIX) as left:  # as a killed engine leaves it
+        left.bind(str(path))
+    (dead,) = diagnose_engine()
+    for found, reason in ((absent, "No such file"), (dead, "Connection refused")):
+        assert (found.name, found.status) == ("docker engine", "warning")
+        assert reason in found.detail
+        assert "systemctl start docker" in (found.mend or "")
+
+
+def test_an_engine_that_cannot_limit_or_filter_is_told() -> None:
+    whole = {"ServerVersion": "1", "CgroupDriver": "systemd", "CgroupVersion": "2"}
+    whole |= {"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}
+    whole |= dict.fromkeys(("MemoryLimit", "PidsLimit", "CpuCfsQuota"), True)
+    found = engine_diagnosis._engine("unix:///x", whole)
+    assert found.status == "ok"
+    assert found.detail == "1 at unix:///x, cgroup v2 by systemd, seccomp, rootless"
+    assert "memory" in engine_diagnosis._engine("", whole | {"MemoryLimit": False}).detail
+    assert engine_diagnosis._engine("", whole | {"MemoryLimit": False}).status == "warning"
+    assert "seccomp" in (engine_diagnosis._engine("", whole | {"SecurityOptions": None}).mend or "")
+
+
+def test_a_full_disk_of_an_engine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(engine_diagnosis, "MIN_FREE", 1 << 60)
+    (full,) = engine_diagnosis._disk({"DockerRootDir": str(tmp_path)})
+    assert (full.status, "docker system prune" in (full.mend or "")) == ("warning", True)
+    assert list(engine_diagnosis._disk({"DockerRootDir": "/of/another/machine"})) == []
 
 
 def test_forbidden_namespaces_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -158,6 +158,18 @@ def test_a_container_is_seen_and_removed_with_its_owner(agentgym, host) -> None:
         _until(lambda: engine.inspect(held["name"]) is None)
 
 
+def test_a_run_records_the_image_and_shows_it(agentgym) -> None:
+    (built,) = agentgym("sandbox", "build", "--local", "--json").json
+    words = ["agentgym/Code-v0", "-m", "scripted:teacher", "-n", "2", "sandbox.image=python"]
+    done = agentgym("run", *words, "-o", "r")
+    assert done.code == 0, done.err
+    recorded = agentgym("show", "r", "--json").json["info"]["sandbox"]
+    assert (recorded["backend"], recorded["image"]) == ("local", f"python@{built['digest']}")
+    assert "uid" not in recorded["enforced"]
+    assert f"sandbox local  python@{built['digest']}" in agentgym("show", "r").out
+    assert agentgym("replay", "r", "--verify").code == 0
+
+
 def test_what_a_killed_build_left_is_removed(agentgym, cache: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "agentgym", "sandbox", "build", "shell", "--local"],
