@@ -41,16 +41,21 @@ def sandbox(
             "-c", "--concurrency", min=1, max=256, help="Callers; 1, 8 and 32 by default."
         ),
     ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help="One that `agentgym sandbox build` made: python, shell, data."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Time every operation of sandboxes, and count their memory when idle.
 
     Backends take turns in one run, beside a plain `python3 -c` and `docker exec` of the same.
-    start: from nothing to the first reply; lease: the same, where the pool has some ready.
+    start: from nothing to the first reply; lease: the same, where the pool has some ready. fork
+    copies a session that has numpy loaded where the image has it: --image data.
 
     JSON: [{backend, operation, concurrency, n, p50_ms, p95_ms, p99_ms, per_second, pss_mb}]
     """
-    configs = _configs(backends)
+    configs = [_of_image(config, image) for config in _configs(backends)]
     if not backends:
         configs = run_aside(_that_work(configs))
     with Screen(sys.stderr, show=is_terminal()) as screen:
@@ -91,6 +96,14 @@ def _configs(names: list[str] | None) -> "list[PoolSettings]":
             f"there is no sandbox {unknown[0]!r}", hint=f"known: {', '.join(BACKENDS)}"
         )
     return [BACKENDS[name]() for name in names or BACKENDS]
+
+
+def _of_image(config: "PoolSettings", image: str | None) -> "PoolSettings":
+    from agentgym.sandboxes.docker.images import tag
+
+    if image is None:
+        return config
+    return config.model_copy(update={"image": tag(image) if config.name == "docker" else image})
 
 
 async def _that_work(configs: "Sequence[PoolSettings]") -> "list[PoolSettings]":

@@ -33,6 +33,16 @@ def test_every_operation_of_a_backend_has_a_row(process) -> None:
             assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
 
 
+def test_an_image_that_was_not_built_is_named(agentgym, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    done = agentgym("bench", "sandbox", "local", "--image", "data", "--seconds", "0")
+    assert done.code == 3
+    assert "there is no image 'data'" in done.err
+    assert "agentgym sandbox build" in done.err
+
+
 def test_an_unknown_backend_is_named(agentgym) -> None:
     done = agentgym("bench", "sandbox", "podman")
     assert done.code == 2

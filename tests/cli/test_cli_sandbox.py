@@ -170,13 +170,14 @@ def test_a_run_records_the_image_and_shows_it(agentgym) -> None:
     assert agentgym("replay", "r", "--verify").code == 0
 
 
-def test_what_a_killed_build_left_is_removed(agentgym, cache: Path) -> None:
+def test_what_a_killed_build_left_is_removed(agentgym, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     process = subprocess.Popen(
-        [sys.executable, "-m", "agentgym", "sandbox", "build", "shell", "--local"],
+        [sys.executable, "-m", "agentgym", "sandbox", "build", "--local"],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    shelf = cache / "agentgym/images"
+    shelf = tmp_path / "agentgym/images"
     _until(lambda: list(shelf.glob(".new-*/image/root/usr/bin/*")))
     process.kill()
     process.wait()
