@@ -217,8 +217,11 @@ class Pool:
         sandbox.timing = self.metrics.exec
         self._living.add(sandbox)
         sandbox.gone.add_done_callback(lambda _: self._forget(sandbox))
-        self._spares.append(sandbox)
-        self._serve()
+        if self._first() is None and len(self._spares) >= self._settings.spares:
+            sandbox.destroy()  # whoever it was for gave up
+        else:
+            self._spares.append(sandbox)
+            self._serve()
 
     def _forget(self, sandbox: WorkerSandbox) -> None:
         self._living.discard(sandbox)

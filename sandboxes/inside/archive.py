@@ -80,10 +80,11 @@ def _put_header(name: bytes, found: os.stat_result, *, is_folder: bool) -> None:
     if len(name) > 100:
         _put(_header(b"././@LongLink", 0, len(name) + 1, 0, _LONG_NAME))
         _put(_padded(name + b"\0"))
-    size = 0 if is_folder else found.st_size
+    # A folder's time tells when it was unpacked; equal boxes have equal archives.
+    size, mtime = (0, 0) if is_folder else (found.st_size, int(found.st_mtime))
     mode = stat.S_IMODE(found.st_mode) & 0o777
     kind = _FOLDER if is_folder else _FILE
-    _put(_header(name[:100], mode, size, int(found.st_mtime), kind))
+    _put(_header(name[:100], mode, size, mtime, kind))
 
 
 def _header(name: bytes, mode: int, size: int, mtime: int, kind: bytes) -> bytes:

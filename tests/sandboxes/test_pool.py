@@ -148,6 +148,17 @@ async def test_one_who_stops_waiting_costs_nothing(backend: Fake) -> None:
     assert len(backend.started) == 1
 
 
+async def test_a_start_that_nobody_waits_for_any_more_is_undone(backend: Fake) -> None:
+    async with pool_of(backend) as pool:
+        waiting = asyncio.create_task(pool.lease().__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await idle(pool)
+        await asyncio.sleep(0.01)
+        assert len(backend.started) == 1
+        assert not pool._living
+
+
 async def test_a_fresh_one_takes_the_room_of_a_used_one(backend: Fake) -> None:
     async with pool_of(backend, max_size=1) as pool:
         async with pool.lease() as used:
