@@ -102,11 +102,10 @@ def _named(image: str, engine: Engine) -> str:
 def _image_of(pid: int) -> str | None:
     """Return the image whose /usr a process sees; None: the host's, or it may not be asked."""
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
-            source, place = line.split()[3:5]
-            if place == "/usr":
-                roots = {str(image.root / "usr"): str(image) for image in images.find_all()}
-                return next((roots[root] for root in roots if root.endswith(source)), None)
+        seen = os.stat(f"/proc/{pid}/root/usr")
+        for image in images.find_all():
+            if os.path.samestat(seen, (image.root / "usr").stat()):
+                return str(image)
     return None
 
 

@@ -55,6 +55,7 @@ def _make(recipe: Recipe, *, wheels: Path | None, folder: Path) -> str:
     tree.add_links(recipe.links, root)
     tree.add_wheels(found, root)
     tree.compile_all(root)
+    tree.open_to_all(root)
     with open(os.devnull, "wb") as nowhere:
         shelf.put(image, key, write_archive(root, nowhere))
     return key

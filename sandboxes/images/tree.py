@@ -12,6 +12,7 @@ from agentgym.errors import ConfigError
 
 _LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _PYTHON = "usr/bin/python3"
+_NOT_COMPILED, _NOT_WRITTEN = "*** Error compiling", "[Errno "
 
 
 def copy_places(places: Iterable[str], root: Path) -> None:
@@ -29,7 +30,7 @@ def copy_places(places: Iterable[str], root: Path) -> None:
             target.symlink_to(os.readlink(place))
         elif stat.S_ISREG(mode):
             shutil.copyfile(place, target)
-            target.chmod(mode & 0o755)
+            target.chmod(mode & 0o755 | 0o600)
 
 
 def add_links(links: Mapping[str, str], root: Path) -> None:
@@ -77,10 +78,22 @@ def compile_all(root: Path) -> None:
     compiled depends on the content alone: checked against no time, and with one hash seed.
     """
     folder = root / "usr/lib" / f"python{python_version(root)}"
-    argv = [f"/{_PYTHON}", "-s", "-S", "-m", "compileall", "-qq", "-s", str(root), "-p", "/"]
+    argv = [f"/{_PYTHON}", "-s", "-S", "-m", "compileall", "-q", "-s", str(root), "-p", "/"]
     argv += ["--invalidation-mode", "unchecked-hash", str(folder)]
+    done = subprocess.run(
+        argv, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
     # A file that is no Python of this version, such as a template, is left as it is.
-    subprocess.run(argv, env={"PYTHONHASHSEED": "0"}, capture_output=True, check=False)
+    if done.returncode and (_NOT_WRITTEN in said or _NOT_COMPILED not in said):
+        raise OSError(f"compileall: {said.strip().splitlines()[-1]}")
+
+
+def open_to_all(root: Path) -> None:
+    """Let every user read the tree, whatever our umask: sandboxes run as users of their own."""
+    for path in (root, *root.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o111 else 0o644)
 
 
 def _placed(name: str) -> str | None:

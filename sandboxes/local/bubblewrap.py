@@ -27,7 +27,7 @@ _COMPLAINTS = (
     (
         "can't find source path",
         "the image lies where the user of sandboxes may not look",
-        "build it elsewhere: XDG_CACHE_HOME=/var/cache agentgym sandbox build --local",
+        "let others enter its folders (chmod o+x), or build it in such: XDG_CACHE_HOME=/var/cache",
     ),
     ("execvp", "there is no such Python in the sandbox", "apt-get install python3"),
     (

@@ -108,6 +108,8 @@ def test_without_an_engine_the_rest_is_listed(agentgym, monkeypatch) -> None:
 def test_a_local_sandbox_is_seen_and_what_is_left_of_it_removed(agentgym, host) -> None:
     """Host and spawner are killed; something else keeps the group from being removed at once."""
     (built,) = agentgym("sandbox", "build", "--local", "--json").json
+    plain = host("local", "")
+    assert _only(agentgym("sandbox", "ls", "--json").json, owner=plain.pid)["image"] is None
     process = host("local", "python")
     held = _only(agentgym("sandbox", "ls", "--json").json, owner=process.pid)
     assert (held["backend"], held["owner_lives"]) == ("local", True)

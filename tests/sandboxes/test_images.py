@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -54,6 +55,40 @@ def test_the_same_ingredients_give_the_same_archive(
     second = images.make(MINIMAL)
     assert first.root != second.root
     assert first.digest == second.digest
+
+
+def test_every_user_may_read_it_whatever_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        made = images.make(MINIMAL)
+    finally:
+        os.umask(before)
+    there = [path for path in made.root.rglob("*") if not path.is_symlink()]
+    assert {path.stat().st_mode & 0o777 for path in there if path.is_dir()} == {0o755}
+    assert {path.stat().st_mode & 0o777 for path in there if path.is_file()} == {0o755, 0o644}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount a small disk")
+@pytest.mark.parametrize(("copied", "compiled"), [(0.5, 0), (1, 0.5)])
+def test_a_full_disk_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: float, compiled: float
+) -> None:
+    files = [path for path in images.make(MINIMAL).root.rglob("*") if not path.is_dir()]
+    pages = {path: -(-path.lstat().st_size // 4096) for path in files}
+    cached = sum(pages[path] for path in files if path.suffix == ".pyc")
+    size = 4096 * int(copied * (sum(pages.values()) - cached) + compiled * cached)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", tmp_path], check=True)
+    try:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        with pytest.raises(MissingError, match="No space left on device") as caught:
+            images.make(MINIMAL)
+        assert "make room" in (caught.value.hint or "")
+        assert list((tmp_path / "agentgym/images").iterdir()) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_what_was_made_is_not_made_again(image: Image) -> None:
