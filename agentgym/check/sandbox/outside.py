@@ -97,10 +97,11 @@ print("searched", count)
 """
         limits = Limits(wall_s=_WALK_S, cpu_s=_WALK_S)
         async with target.sandbox() as sandbox:
+            await sandbox.write_file("/tmp/mine", secret.encode())  # to be found, or it is blind
             result = await sandbox.python(program(code), limits=limits)
-    expect(b"BREACH" not in result.stdout, shown(result))
-    expect(result.exit_code == 0, shown(result))
-    return result.stdout.decode("utf-8", "replace").strip()
+    found = result.stdout.decode("utf-8", "replace").strip().splitlines()
+    expect(found[:-1] == ["BREACH /tmp/mine"], shown(result))
+    return found[-1]
 
 
 async def _other_sandboxes(target: Target) -> str:

@@ -45,8 +45,12 @@ async def _memory(target: Target) -> str:
             await session.python(b"held = '%s'; held" % marks[2])
         await sandbox.restore(await sandbox.snapshot())
         expect(await sandbox.reset(), "it is not clean after a reset")
-        result = await sandbox.python(_SCAN.format(pattern=pattern), limits=Limits(wall_s=20.0))
-        return says("scanned")(result)
+        scan, limits = _SCAN.format(pattern=pattern), Limits(wall_s=20.0)
+        seen = says("scanned")(await sandbox.python(scan, limits=limits))
+        held = f"held = bytes.fromhex({marks[0].hex()!r})\n"
+        control = await sandbox.python(held + scan, limits=limits)
+        expect(b"BREACH" in control.stdout, "the search is blind: it does not find its own mark")
+        return seen
 
 
 async def _own_wreck(target: Target) -> str:
