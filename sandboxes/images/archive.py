@@ -46,4 +46,5 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = "root"
+    entry.mode = 0o755 if entry.mode & 0o111 else 0o644
     return entry

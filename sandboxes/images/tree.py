@@ -86,7 +86,8 @@ def compile_all(root: Path) -> None:
     said = done.stdout + done.stderr
     # A file that is no Python of this version, such as a template, is left as it is.
     if done.returncode and (_NOT_WRITTEN in said or _NOT_COMPILED not in said):
-        raise OSError(f"compileall: {said.strip().splitlines()[-1]}")
+        why = said.strip() or f"it ended with {done.returncode}"
+        raise OSError(f"compileall: {why.splitlines()[-1]}")
 
 
 def open_to_all(root: Path) -> None:
