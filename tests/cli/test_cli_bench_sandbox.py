@@ -29,7 +29,7 @@ def test_every_operation_of_a_backend_has_a_row(process) -> None:
         if row["operation"] == "idle":
             assert 0.5 < row["pss_mb"] < 50
         else:
-            assert row["n"] >= 10
+            assert row["n"] >= 4  # rounds, at least
             assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
 
 
