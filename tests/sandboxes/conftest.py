@@ -2,6 +2,7 @@
 
 import fcntl
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,7 +35,19 @@ def docker_settings() -> DockerSandboxConfig:
             _make_image(engine)
     except AgentGymError as error:
         pytest.skip(f"{error} (hint: {error.hint})")
+    _check_engine()
     return DockerSandboxConfig(spares=0, image=TEST_IMAGE)
+
+
+def _check_engine() -> None:
+    """Skip where an engine answers and can run no container at all, not even without us."""
+    words = ["docker", "run", "--rm", "--network", "none", TEST_IMAGE, "true"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"docker run: {error}")
+    if done.returncode:
+        pytest.skip(f"this engine runs no container: {done.stderr.strip()}")
 
 
 def _make_image(engine: Engine) -> None:
