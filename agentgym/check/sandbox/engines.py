@@ -23,6 +23,7 @@ from agentgym.sandboxes.docker.owner import owner
 
 _FOREVER = "import time; time.sleep(60)"
 _BACK_S = 20.0
+_API_VERSION = "1.41"
 _LONG = Limits(wall_s=60.0)  # an engine that is told to end waits ten seconds for containers
 
 
@@ -36,7 +37,8 @@ def _tell(engine: Engine, what: str, name: str) -> None:
     """Do something to a container that its pool knows nothing of."""
     from docker import DockerClient
 
-    with contextlib.closing(DockerClient(engine.url)) as client:
+    # With a version of its own choice it would leave a connection open.
+    with contextlib.closing(DockerClient(engine.url, version=_API_VERSION)) as client:
         options = {"force": True} if what == "remove" else {}
         getattr(client.containers.get(name), what)(**options)
 
