@@ -37,6 +37,7 @@ _READY_S = 30.0
 _RESET_S = 5.0
 _FILES_S = 30.0
 _CLOSE_S = 5.0
+_BUSY_S = 1.0
 _FILE_ERRORS = {
     errno.EINVAL: "not a regular file",
     errno.ELOOP: "a link",
@@ -104,7 +105,7 @@ class WorkerSandbox(Sandbox):
             SandboxUnavailable: it cannot be protected, or took too long.
         """
         try:
-            self._prepare(self._default_limits)
+            await self._prepare(self._default_limits)
             async with asyncio.timeout(_READY_S):
                 ready = await self._line.greeting()
         except TimeoutError as error:
@@ -244,7 +245,7 @@ class WorkerSandbox(Sandbox):
     ) -> ExecResult:
         limits = limits or self._default_limits
         async with self._turn, self._exec_slots:
-            before = self._prepare(limits)
+            before = await self._prepare(limits)
             try:
                 reply = await self._line_call(operation, subject, stdin, limits, session=session)
             except TimeoutError:
@@ -309,18 +310,24 @@ class WorkerSandbox(Sandbox):
         held = self._machine.held
         return held is None or limits.memory_bytes < held.memory_bytes
 
-    def _prepare(self, limits: Limits) -> _Counters:
+    async def _prepare(self, limits: Limits) -> _Counters:
         """Set the limits that hold for the whole tree; the worker is in it."""
         if self._group and self._group.is_ours and limits != self._applied:
-            try:
-                self._group.limit(
-                    memory_bytes=limits.memory_bytes, pids=limits.pids + 2, cpus=self._cpus
-                )
-            except OSError as error:  # it is gone, or holds more than that already
-                self.destroy()
-                raise SandboxDied(f"{self.id} cannot be limited: {error}") from error
+            await self._limit(self._group, limits)
             self._applied = limits
         return self._counters()
+
+    async def _limit(self, group: Group, limits: Limits) -> None:
+        deadline = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                group.limit(memory_bytes=limits.memory_bytes, pids=limits.pids + 2, cpus=self._cpus)
+                return
+            except OSError as error:  # it is gone, or holds more than that already
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    self.destroy()
+                    raise SandboxDied(f"{self.id} cannot be limited: {error}") from error
+            await asyncio.sleep(0.01)  # the kernel takes back the memory of the dead a little later
 
     def _counters(self) -> _Counters:
         if self._group is None:

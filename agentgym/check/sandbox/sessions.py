@@ -125,6 +125,7 @@ for fd in range(3, 64):
     for frame in frames:
         try: os.write(fd, frame)
         except OSError: pass
+    os.set_blocking(fd, True) if os.path.exists(f"/proc/self/fd/{fd}") else None
 """
     return await _lies(target, code)
 

@@ -1,0 +1,87 @@
+"""One sandbox on this side of its channel, with a control group that has moods."""
+
+import asyncio
+import errno
+from typing import Any
+
+import pytest
+
+from agentgym.errors import SandboxDied
+from agentgym.sandbox import Limits, SandboxInfo
+from agentgym.sandboxes.box import Machine, WorkerSandbox
+from agentgym.sandboxes.inside import wire
+
+
+class Answering:
+    """A channel to a worker that says yes."""
+
+    def __init__(self) -> None:
+        self.replies: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def send(self, data: bytes) -> None:
+        number = wire.Request(data[: wire.REQUEST.size]).number
+        self.replies.put_nowait(wire.REPLY.pack(number, wire.EXITED, 0, 0, 0, 0.0, 0.0, 0, 0))
+
+    async def receive(self) -> bytes:
+        return await self.replies.get()
+
+    def peek(self) -> bytes | None:
+        return None
+
+    def hang_up(self) -> None:
+        self.replies.put_nowait(b"")
+
+    def close(self) -> None:
+        pass
+
+
+class Moody:
+    """A control group that refuses its first limits."""
+
+    is_ours = True
+
+    def __init__(self, refusals: int, number: int) -> None:
+        self.left = refusals
+        self.number = number
+
+    def limit(self, **_: Any) -> None:
+        if self.left:
+            self.left -= 1
+            raise OSError(self.number, "no")
+
+    def oom_kills(self) -> int:
+        return 0
+
+    def cpu_s(self) -> float:
+        return 0.0
+
+
+def sandbox_in(group: Any) -> WorkerSandbox:
+    machine = Machine(
+        name="box",
+        info=SandboxInfo(backend="fake"),
+        channel=Answering(),
+        group=group,
+        gone=asyncio.get_running_loop().create_future(),
+        kill=lambda: None,
+    )
+    return WorkerSandbox(machine, limits=Limits(), cpus=1, exec_slots=asyncio.Semaphore(1))
+
+
+async def test_a_group_that_still_holds_the_memory_of_the_dead_is_asked_again() -> None:
+    group = Moody(3, errno.EBUSY)
+    sandbox = sandbox_in(group)
+    assert (await sandbox.python("pass")).exit_code == 0
+    assert group.left == 0
+    assert not sandbox.lost
+
+
+@pytest.mark.parametrize(("refusals", "number"), [(1, errno.ENOENT), (10_000, errno.EBUSY)])
+async def test_a_group_that_cannot_be_limited_ends_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, number: int
+) -> None:
+    monkeypatch.setattr("agentgym.sandboxes.box._BUSY_S", 0.05)
+    sandbox = sandbox_in(Moody(refusals, number))
+    with pytest.raises(SandboxDied, match="cannot be limited"):
+        await sandbox.python("pass")
+    assert sandbox.lost
