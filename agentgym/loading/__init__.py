@@ -2,7 +2,13 @@
 
 from agentgym.loading.envs import configure, load_env
 from agentgym.loading.names import did_you_mean
-from agentgym.loading.objects import is_installed, load_file, load_object, split_file
+from agentgym.loading.objects import (
+    is_installed,
+    load_file,
+    load_object,
+    require_installed,
+    split_file,
+)
 from agentgym.loading.plugins import Plugin, installed_envs
 
 __all__ = [
@@ -14,5 +20,6 @@ __all__ = [
     "load_env",
     "load_file",
     "load_object",
+    "require_installed",
     "split_file",
 ]

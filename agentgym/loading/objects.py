@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from agentgym.errors import AgentGymError, ConfigError, EnvError, place_of
+from agentgym.errors import AgentGymError, ConfigError, EnvError, MissingError, place_of
 from agentgym.loading.names import did_you_mean
 
 
@@ -66,6 +66,19 @@ def is_installed(module: str) -> bool:
         return find_spec(module) is not None
     except Exception:  # noqa: BLE001  a package above it is missing, or raises whatever it likes
         return False
+
+
+def require_installed(module: str, *, needed_by: str, extra: str) -> None:
+    """Look for a package that an environment plays.
+
+    Raises:
+        MissingError: it is not installed; with the extra that has it.
+    """
+    if not is_installed(module):
+        raise MissingError(
+            f"{needed_by} needs the package {module}",
+            hint=f"pip install 'agentgym-framework[{extra}]'",
+        )
 
 
 def load_module(path: Path) -> ModuleType:

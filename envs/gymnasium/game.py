@@ -4,7 +4,6 @@ They are made once and reset many times, as Gymnasium means it: making one can c
 several episodes.
 """
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from agentgym.envs.gymnasium.known import KNOWN, Known
 from agentgym.envs.gymnasium.planning import best_actions
 from agentgym.envs.gymnasium.spaces import Actions, actions_of, names_of, reader_of
 from agentgym.errors import ConfigError, MissingError
+from agentgym.loading import require_installed
 from agentgym.types import Message
 
 View = Literal["auto", "ansi", "values", "grid"]
@@ -168,11 +168,7 @@ def _no_view(games: Games, env: Any, wanted: str) -> ConfigError:
 
 
 def _make(games: Games, **more: Any) -> Any:
-    if importlib.util.find_spec("gymnasium") is None:
-        raise MissingError(
-            "agentgym/Gymnasium-v0 needs the package gymnasium",
-            hint="pip install 'agentgym-framework[gym]'",
-        )
+    require_installed("gymnasium", needed_by="agentgym/Gymnasium-v0", extra="gym")
     import gymnasium
 
     try:

@@ -1,6 +1,5 @@
 """Datasets of reasoning-gym: made by name, asked for questions without end, in two splits."""
 
-import importlib.util
 import inspect
 import json
 import os
@@ -11,7 +10,8 @@ from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
-from agentgym.errors import ConfigError, MissingError, boundary
+from agentgym.errors import ConfigError, boundary
+from agentgym.loading import require_installed
 from agentgym.types import digest
 
 CHUNK = 500  # questions of one dataset object, as many as reasoning-gym makes by default
@@ -146,11 +146,7 @@ def _is_held_out(question: str) -> bool:
 
 
 def _factory() -> Any:
-    if importlib.util.find_spec("reasoning_gym") is None:
-        raise MissingError(
-            "agentgym/ReasoningGym-v0 needs the package reasoning_gym",
-            hint="pip install 'agentgym-framework[reasoning-gym]'",
-        )
+    require_installed("reasoning_gym", needed_by="agentgym/ReasoningGym-v0", extra="reasoning-gym")
     import reasoning_gym  # registers its datasets
 
     return reasoning_gym.factory

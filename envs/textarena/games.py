@@ -1,7 +1,6 @@
 """What is known of TextArena's games before one is played."""
 
 import importlib
-import importlib.util
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from agentgym.errors import AgentGymError, ConfigError, MissingError
-from agentgym.loading import did_you_mean
+from agentgym.loading import did_you_mean, require_installed
 
 _SHARED = "textarena.core"  # seeds the module `random` when a game is reset, and draws nothing
 
@@ -107,11 +106,7 @@ def require() -> None:
     Raises:
         MissingError: it is not installed.
     """
-    if importlib.util.find_spec("textarena") is None:
-        raise MissingError(
-            "agentgym/TextArena-v0 needs the package textarena",
-            hint="pip install 'agentgym-framework[textarena]'",
-        )
+    require_installed("textarena", needed_by="agentgym/TextArena-v0", extra="textarena")
 
 
 def explained(name: str, error: Exception) -> AgentGymError:

@@ -3,7 +3,6 @@
 A game is made once per machine, from its recipe alone, which a task carries with it.
 """
 
-import importlib.util
 import json
 import os
 import tempfile
@@ -12,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from agentgym.errors import ConfigError, EnvError, MissingError, boundary
+from agentgym.errors import ConfigError, EnvError, boundary
+from agentgym.loading import require_installed
 from agentgym.types import digest
 
 GameName = Literal["custom", "coin_collector", "treasure_hunter", "simple", "cooking"]
@@ -168,11 +168,7 @@ def check_installed() -> None:
     Raises:
         MissingError: it is not there.
     """
-    if importlib.util.find_spec("textworld") is None:
-        raise MissingError(
-            "agentgym/TextWorld-v0 needs the package textworld",
-            hint="pip install 'agentgym-framework[textworld]'",
-        )
+    require_installed("textworld", needed_by="agentgym/TextWorld-v0", extra="textworld")
 
 
 def _cache() -> Path:

@@ -439,7 +439,7 @@ def test_every_other_dataset_asks_the_same_in_every_process() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset.cache_clear()
     entry.cache_clear()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("agentgym.loading.objects.find_spec", lambda name: None)
     with pytest.raises(MissingError, match="needs the package reasoning_gym") as caught:
         opened()
     assert "agentgym-framework[reasoning-gym]" in str(caught.value.hint)

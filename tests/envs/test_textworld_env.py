@@ -411,7 +411,7 @@ def test_a_configuration_that_contradicts_itself_is_refused() -> None:
 
 
 async def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("agentgym.loading.objects.find_spec", lambda name: None)
     with pytest.raises(MissingError, match="needs the package textworld") as caught:
         await opened()
     assert "agentgym-framework[textworld]" in str(caught.value.hint)
