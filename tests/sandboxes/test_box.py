@@ -5,34 +5,11 @@ import errno
 from typing import Any
 
 import pytest
+from worker_channel import Answering
 
 from agentgym.errors import SandboxDied
 from agentgym.sandbox import Limits, SandboxInfo
 from agentgym.sandboxes.box import Machine, WorkerSandbox
-from agentgym.sandboxes.inside import wire
-
-
-class Answering:
-    """A channel to a worker that says yes."""
-
-    def __init__(self) -> None:
-        self.replies: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def send(self, data: bytes) -> None:
-        number = wire.Request(data[: wire.REQUEST.size]).number
-        self.replies.put_nowait(wire.REPLY.pack(number, wire.EXITED, 0, 0, 0, 0.0, 0.0, 0, 0))
-
-    async def receive(self) -> bytes:
-        return await self.replies.get()
-
-    def peek(self) -> bytes | None:
-        return None
-
-    def hang_up(self) -> None:
-        self.replies.put_nowait(b"")
-
-    def close(self) -> None:
-        pass
 
 
 class Moody:
