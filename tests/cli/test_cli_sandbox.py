@@ -1,17 +1,16 @@
 """Images are built, and sandboxes seen and removed, also those of a process that was killed."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from image_cache import own_image_cache
 
 from agentgym.errors import AgentGymError
 from agentgym.sandboxes import cgroups
@@ -37,12 +36,8 @@ asyncio.run(main())
 @pytest.fixture(scope="module", autouse=True)
 def cache() -> Iterator[Path]:
     """A folder for images that users of sandboxes may enter."""
-    if shutil.which("dpkg-query") is None:
-        pytest.skip("images are made of Debian packages, and this is no Debian")
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        Path(folder).chmod(0o755)
-        patch.setenv("XDG_CACHE_HOME", folder)
-        yield Path(folder)
+    with own_image_cache() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stubborn import BUSY
 
 from agentgym.errors import SandboxUnavailable
 from agentgym.sandbox import Limits, Sandbox
@@ -261,14 +262,6 @@ async def main():
         print(sandbox.id.rpartition("-")[0], flush=True)
         await running
 asyncio.run(main())
-"""
-BUSY = """
-import os, signal, time
-for s in range(1, 65):
-    try: signal.signal(s, signal.SIG_IGN)
-    except (OSError, ValueError): pass
-if os.fork() == 0: os.setsid()
-while True: time.sleep(0.01)
 """
 
 

@@ -1,15 +1,14 @@
 """Images: the same archive from the same ingredients, in both backends, and what is refused."""
 
 import os
-import shutil
 import stat
 import subprocess
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from image_cache import own_image_cache
 
 from agentgym.check.sandbox import Status as Became, check_sandbox, contract
 from agentgym.errors import ConfigError, MissingError, SandboxUnavailable
@@ -29,12 +28,8 @@ MINIMAL = Recipe(packages=("python3-minimal",))
 @pytest.fixture(scope="module", autouse=True)
 def cache() -> Iterator[Path]:
     """A folder for images that users of sandboxes may enter."""
-    if shutil.which("dpkg-query") is None:
-        pytest.skip("images are made of Debian packages, and this is no Debian")
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        Path(folder).chmod(0o755)
-        patch.setenv("XDG_CACHE_HOME", folder)
-        yield Path(folder)
+    with own_image_cache() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from stubborn import BUSY
 
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandbox import Limits, Status
@@ -197,14 +198,6 @@ async def main():
         print(sandboxes._backend._launcher._process.pid, flush=True)
         await running
 asyncio.run(main())
-"""
-BUSY = """
-import os, signal, time
-for s in range(1, 65):
-    try: signal.signal(s, signal.SIG_IGN)
-    except (OSError, ValueError): pass
-if os.fork() == 0: os.setsid()
-while True: time.sleep(0.01)
 """
 
 
