@@ -49,7 +49,8 @@ def sandbox(
 ) -> None:
     """Time every operation of sandboxes, and count their memory when idle.
 
-    Backends take turns in one run, beside a plain `python3 -c` and `docker exec` of the same.
+    Backends take turns in one run, beside a plain `python3 -c`, `docker exec` of the same, and
+    (start) a bare bwrap.
     start: from nothing to the first reply; lease: the same, where the pool has some ready. fork
     copies a session that has numpy loaded where the image has it: --image data.
 

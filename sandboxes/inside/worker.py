@@ -51,6 +51,7 @@ def main() -> None:
     protected = b"dumpable" if set_dumpable(0) == 0 else b"none"
     baseline = usage()
     del sys.path[0]
+    compile("", "", "exec")  # makes a hundred types, once: else every fork would
     gc.disable()
     gc.freeze()
     sessions = Sessions(channel)

@@ -25,6 +25,7 @@ def test_every_operation_of_a_backend_has_a_row(process) -> None:
     assert all(set(row) == FIELDS for row in rows)
     assert {row["operation"] for row in rows if row["backend"] == "local"} == OPERATIONS
     assert [row["operation"] for row in rows if row["backend"] == "subprocess"] == ["exec"]
+    assert [row["operation"] for row in rows if row["backend"] == "bwrap"] == ["start"]
     for row in rows:
         if row["operation"] == "idle":
             assert 0.5 < row["pss_mb"] < 50

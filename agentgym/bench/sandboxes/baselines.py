@@ -1,24 +1,25 @@
-"""The same program as others run it: as a plain process, and by `docker exec`."""
+"""The same program as others run it: as a plain process, in a bare bwrap, and by `docker exec`."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from agentgym.bench.sandboxes.measure import Call
 from agentgym.bench.sandboxes.operations import COMMAND, PRINTED
 from agentgym.sandbox import Sandbox
+from agentgym.sandboxes.local.bubblewrap import find
+
+_FILE_SYSTEM = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
 
 
 def subprocess() -> Call:
     """Start an interpreter on this machine, as code graders without a sandbox do."""
+    return _process(COMMAND)
 
-    async def call() -> None:
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-        )
-        printed, _ = await process.communicate()
-        assert printed == PRINTED
 
-    return call
+def bubblewrap() -> Call:
+    """Start an interpreter in new namespaces that see this machine's files: no worker, no limits."""
+    return _process((find(), "--unshare-all", *_FILE_SYSTEM, *COMMAND))
 
 
 class DockerExec:
@@ -45,3 +46,14 @@ class DockerExec:
         """Let go of threads and connections."""
         self._threads.shutdown()
         self._client.close()
+
+
+def _process(command: Sequence[str]) -> Call:
+    async def call() -> None:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await process.communicate()
+        assert printed == PRINTED
+
+    return call

@@ -35,6 +35,8 @@ async def bench_sandboxes(
                     Side(name, operation, [make(pool) for _ in range(callers)])
                     for name, pool in pools.items()
                 ]
+                if operation == "start" and "local" in pools:
+                    sides.append(Side("bwrap", "start", [baselines.bubblewrap()] * callers))
                 for row in await take_turns(sides, seconds=seconds):
                     yield row
         for config in configs:
