@@ -83,7 +83,8 @@ class SandboxInfo:
     backend: str
     enforced: Mapping[str, str] = field(default_factory=dict)
     """How each limit holds here: `memory`, `pids`, `cpu` -> cgroup2, cgroup1, engine or rlimit;
-    `seccomp` -> filter; `uid` -> the kernel uid programs run as."""
+    `seccomp` -> filter, or runtime where that has a kernel of its own; `uid` -> the kernel uid
+    programs run as."""
     protected: str = "none"
     """What keeps programs off the worker: `dumpable`, `two-uid` or `none`."""
     image: str | None = None

@@ -110,10 +110,16 @@ class WorkerSandbox(Sandbox):
                 ready = await self._line.greeting()
         except TimeoutError as error:
             raise SandboxUnavailable(f"no sandbox was ready within {_READY_S:g} s") from error
-        if ready.stdout.decode("ascii", "replace") != self.info.protected:
+        protection, _, seccomp_mode = ready.stdout.decode("ascii", "replace").partition(" ")
+        if protection != self.info.protected:
             raise SandboxUnavailable(
                 "the Python of the sandbox cannot protect its worker: prctl does not work there",
-                hint="apt-get install python3",
+                hint="choose an image with CPython of its distribution: agentgym sandbox build",
+            )
+        if self.info.enforced.get("seccomp") == "filter" and seccomp_mode != "2":
+            raise SandboxUnavailable(
+                "the kernel filters no system calls in the sandbox",
+                hint="run on a kernel with CONFIG_SECCOMP_FILTER, in the engine's own runtime",
             )
 
     async def exec(

@@ -119,8 +119,8 @@ class Pool:
             SandboxUnavailable: it cannot be; with the reason, and the command that mends it.
         """
         async with self.lease(fresh=True) as sandbox:
-            result = await sandbox.python("print(open('/proc/self/status').read())")
-            if result.status is not Status.EXITED or b"\nSeccomp:\t2\n" not in result.stdout:
+            result = await sandbox.python("print('ready')")
+            if (result.status, result.stdout) != (Status.EXITED, b"ready\n"):
                 raise SandboxUnavailable(f"the sandbox runs no program: {result}")
             return sandbox.info
 

@@ -102,7 +102,7 @@ def draw_up(engine: Engine, config: "DockerSandboxConfig", run: str) -> Blueprin
     return Blueprint(
         specification=specification,
         environment=environment,
-        info=_info(host, f"{config.image}@{digest(image)}"),
+        info=_info(host, f"{config.image}@{digest(image)}", runtime=config.runtime),
         python=config.python,
         held=config.limits if host.get("MemoryLimit") else None,
         has_few_uids="name=rootless" in security or "name=userns" in security,
@@ -113,13 +113,14 @@ def _labels(run: str) -> dict[str, str]:
     return {"agentgym.run": run, "agentgym.owner": owner()}
 
 
-def _info(host: Mapping[str, Any], image: str) -> SandboxInfo:
+def _info(host: Mapping[str, Any], image: str, *, runtime: str | None) -> SandboxInfo:
     """Say what the engine holds for the whole container, where it can."""
+    seccomp = "filter" if runtime in (None, "runc") else "runtime"
     able = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpu": "CpuCfsQuota"}
     enforced = {kind: "engine" if host.get(key) else "rlimit" for kind, key in able.items()}
     return SandboxInfo(
         backend="docker",
-        enforced=enforced | {"seccomp": "filter", "uid": "one for each"},
+        enforced=enforced | {"seccomp": seccomp, "uid": "one for each"},
         protected="dumpable",
         image=image,
     )

@@ -48,7 +48,8 @@ def main() -> None:
     """Serve requests until the other side hangs up."""
     channel = take_channel()
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    protected = b"dumpable" if set_dumpable(0) == 0 else b"none"
+    protection = b"dumpable" if set_dumpable(0) == 0 else b"none"
+    said = b"%s %s" % (protection, _seccomp_mode())
     baseline = usage()
     del sys.path[0]
     compile("", "", "exec")  # makes a hundred types, once: else every fork would
@@ -56,8 +57,8 @@ def main() -> None:
     gc.freeze()
     sessions = Sessions(channel)
     serve = {OPEN: sessions.open, CALL: sessions.call, FORK: sessions.fork, END: sessions.end}
-    size = len(protected)
-    send(REPLY.pack(0, EXITED, 0, size, 0, 0.0, 0.0, size, 0), protected)
+    size = len(said)
+    send(REPLY.pack(0, EXITED, 0, size, 0, 0.0, 0.0, size, 0), said)
     while True:
         request = receive_request()
         if request.operation in _PROGRAMS:
@@ -92,6 +93,15 @@ def _run(request: Request, channel: int, sessions: Sessions) -> None:
     streams.report(verdict, os.waitstatus_to_exitcode(status), cpu_s=cpu_s)
     for fd in (process, out, err):
         os.close(fd)
+
+
+def _seccomp_mode() -> bytes:
+    """Return what the kernel says of us: 2 where it filters our system calls."""
+    with open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Seccomp:"):
+                return line.split()[1]
+    return b"0"
 
 
 def _children_cpu_s() -> float:

@@ -1,15 +1,17 @@
 """One sandbox on this side of its channel, with a control group that has moods."""
 
 import asyncio
+import contextlib
 import errno
 from typing import Any
 
 import pytest
 from worker_channel import Answering
 
-from agentgym.errors import SandboxDied
+from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandbox import Limits, SandboxInfo
 from agentgym.sandboxes.box import Machine, WorkerSandbox
+from agentgym.sandboxes.inside import wire
 
 
 class Moody:
@@ -33,11 +35,13 @@ class Moody:
         return 0.0
 
 
-def sandbox_in(group: Any) -> WorkerSandbox:
+def sandbox_in(
+    group: Any, *, info: SandboxInfo | None = None, channel: Answering | None = None
+) -> WorkerSandbox:
     machine = Machine(
         name="box",
-        info=SandboxInfo(backend="fake"),
-        channel=Answering(),
+        info=info or SandboxInfo(backend="fake"),
+        channel=channel or Answering(),
         group=group,
         gone=asyncio.get_running_loop().create_future(),
         kill=lambda: None,
@@ -62,3 +66,23 @@ async def test_a_group_that_cannot_be_limited_ends_the_sandbox(
     with pytest.raises(SandboxDied, match="cannot be limited"):
         await sandbox.python("pass")
     assert sandbox.lost
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"dumpable 2", None),
+        (b"dumpable 0", "filters no system calls"),
+        (b"dumpable", "filters no system calls"),
+        (b"none 2", "cannot protect its worker"),
+    ],
+)
+async def test_a_worker_says_what_protects_it(said: bytes, reason: str | None) -> None:
+    channel = Answering()
+    size = len(said)
+    greeting = wire.REPLY.pack(0, wire.EXITED, 0, size, 0, 0.0, 0.0, size, 0) + said
+    channel.replies.put_nowait(greeting)
+    info = SandboxInfo(backend="fake", enforced={"seccomp": "filter"}, protected="dumpable")
+    sandbox = sandbox_in(None, info=info, channel=channel)
+    with pytest.raises(SandboxUnavailable, match=reason) if reason else contextlib.nullcontext():
+        await sandbox.become_ready()
