@@ -324,10 +324,13 @@ class WorkerSandbox(Sandbox):
         return self._counters()
 
     async def _limit(self, group: Group, limits: Limits) -> None:
+        # Each program's own limit holds it to its number; here there is room for all that sessions
+        # hold, for one program more, the worker and what started it.
+        pids = max(limits.pids, self._default_limits.pids) + 3
         deadline = time.monotonic() + _BUSY_S
         while True:
             try:
-                group.limit(memory_bytes=limits.memory_bytes, pids=limits.pids + 2, cpus=self._cpus)
+                group.limit(memory_bytes=limits.memory_bytes, pids=pids, cpus=self._cpus)
                 return
             except OSError as error:  # it is gone, or holds more than that already
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:

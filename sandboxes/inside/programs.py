@@ -62,9 +62,17 @@ def limit(request: "Request", *, lasting: bool) -> None:
     if request.memory:
         limits.append((resource.RLIMIT_AS, request.memory))
     for kind, value in limits:
+        value = _at_most(value, kind)
         resource.setrlimit(kind, (value, value))
     if not lasting:
-        resource.setrlimit(resource.RLIMIT_CPU, (request.cpu_s, request.cpu_s + 1))
+        hard = _at_most(request.cpu_s + 1, resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (min(request.cpu_s, hard), hard))
+
+
+def _at_most(value: int, kind: int) -> int:
+    """Return what may be set: the machine may hold us to less."""
+    _, hard = resource.getrlimit(kind)
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def make_main() -> "dict[str, Any]":
@@ -104,12 +112,14 @@ def end(status: int) -> int:
 
 def flush() -> int:
     """Write out what is buffered; 120, as interpreters have it, where that fails."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        return 120
-    return 0
+    status = 0
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not getattr(stream, "closed", False):
+                stream.flush()
+        except Exception:  # a program may have put anything there
+            status = 120
+    return status
 
 
 def tell(error: BaseException) -> None:

@@ -113,8 +113,9 @@ def _fork(control: "_socket.socket", number: int) -> None:
     Forks are made by a process that ends at once, so that they become children of PID 1.
     """
     _, rights, _, _ = control.recvmsg(1, _socket.CMSG_LEN(4 * _NUM_FDS * number))
-    fds = struct.unpack(f"{_NUM_FDS * number}i", rights[0][2])
-    reason = _what_forbids_forking(fds)
+    sent = b"".join(data for _, _, data in rights)
+    fds = struct.unpack(f"{len(sent) // 4}i", sent)
+    reason = _what_forbids_forking(fds, _NUM_FDS * number)
     if not reason:
         random = sys.modules.get("random")  # it is drawn anew in a fork; copies should be equal
         state = random.getstate() if random else None
@@ -150,12 +151,18 @@ def _fork_all(fds: tuple[int, ...]) -> None:
     os._exit(code)
 
 
-def _what_forbids_forking(own: tuple[int, ...]) -> str:
-    """Return what a fork would not carry; empty: nothing."""
-    number = len(os.listdir("/proc/self/task"))
+def _what_forbids_forking(own: tuple[int, ...], wanted: int) -> str:
+    """Return what a fork would not carry, or lack; empty: nothing."""
+    try:
+        number = len(os.listdir("/proc/self/task"))
+        names = os.listdir("/proc/self/fd")
+    except OSError:
+        number, names = 1, []
     if number > 1:
         return f"it runs {number} threads, and a fork has one"
-    for name in os.listdir("/proc/self/fd"):
+    if len(own) < wanted or not names:
+        return "it may have no more files open"
+    for name in names:
         fd = int(name)
         if fd == CONTROL or fd in own:
             continue

@@ -8,20 +8,22 @@ import select
 import struct
 import time
 
-from agentgym.sandboxes.inside.processes import end_all
+from agentgym.sandboxes.inside.processes import count, end_all, parent
 from agentgym.sandboxes.inside.programs import become
 from agentgym.sandboxes.inside.session import CALL, DONE, HELLO, serve
-from agentgym.sandboxes.inside.streams import Streams, Watch, ended
+from agentgym.sandboxes.inside.streams import Streams, Watch, ended, forget
 from agentgym.sandboxes.inside.wire import EXITED, SESSION_ENDED, SIGNALED, answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Sequence, Set
 
     from agentgym.sandboxes.inside.wire import Request
 
 _MOST = 64
 _TOO_MANY = b"there can be %d sessions at once" % _MOST
+_NO_ROOM = b"there may be no more processes"
+_NO_ANSWER = b"it did not answer, and has ended"
 _MOST_SAID = 4096
 
 
@@ -42,6 +44,24 @@ class Session:
         self.control.close()
         for fd in (self.process, self.out, self.err):
             os.close(fd)
+
+    def ask(self, what: bytes, fds: "Sequence[int]" = ()) -> bool:
+        """Send it a few bytes; False: it does not listen."""
+        rights = struct.pack(f"{len(fds)}i", *fds)
+        try:
+            sent = self.control.send(what)
+            if fds:
+                self.control.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+        except OSError:
+            return False
+        return sent == len(what)
+
+    def wake(self) -> None:
+        """Let it go on, unless it is dead."""
+        try:
+            _signal.pidfd_send_signal(self.process, _signal.SIGCONT)
+        except ProcessLookupError:
+            pass
 
     def cpu_s(self) -> float:
         """Seconds that it ran, ever; 0.0 when it is gone."""
@@ -71,14 +91,15 @@ class Ends:
         """Return the session whose process this is."""
         return Session(pid, self.control, self.out, self.err)
 
-    def adopt(self, deadline: float) -> "Session | None":
-        """Return the session whose process says hello; None: no such process does."""
+    def adopt(self, deadline: float, known: "Set[int]") -> "Session | None":
+        """Return the session whose process says hello; None: no new child of ours does."""
         poll = select.poll()
         poll.register(self.control.fileno(), select.POLLIN)
         poll.poll(max(0, int((deadline - time.monotonic()) * 1000)))
         self.control.setblocking(False)
         try:
-            return self.keep(*HELLO.unpack(self.control.recv(HELLO.size)))
+            (pid,) = HELLO.unpack(self.control.recv(HELLO.size))
+            return self.keep(pid) if pid not in known and parent(pid) == 1 else None
         except (OSError, struct.error):
             return None
 
@@ -116,9 +137,18 @@ class Sessions:
         if len(self._open) >= _MOST:
             answer(request, code=errno.EAGAIN, text=_TOO_MANY)
             return
+        if count() > request.pids:  # it would take the last place, which programs need
+            answer(request, code=errno.EAGAIN, text=_NO_ROOM)
+            return
         ends = Ends()
         out, err, control = ends.theirs
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ends.close_theirs()
+            ends.close()
+            answer(request, code=errno.EAGAIN, text=_NO_ROOM)
+            return
         if not pid:
             null = os.open("/dev/null", os.O_RDONLY)
             become(serve, request, (null, out, err, control), lasting=True)
@@ -132,23 +162,26 @@ class Sessions:
         session = self._open.pop(request.session, None)
         if session is None:
             answer(request, status=SIGNALED | SESSION_ENDED, code=_signal.SIGKILL)
+            forget(request.subject)
             return
         streams = Streams(session.out, session.err, request)
         watch, said = self._resume(session)
-        header = CALL.pack(b"P", request.cpu_s, len(request.subject))
-        watch.add_input(os.dup(session.control.fileno()), header + request.subject, close=True)
         before = session.cpu_s()
+        if session.ask(CALL.pack(b"P", request.cpu_s, len(request.subject))):
+            watch.add_input(os.dup(session.control.fileno()), request.subject, close=True)
         verdict = streams.run(watch)
         cpu_s = session.cpu_s() - before
         is_done = verdict == EXITED and len(said) == DONE.size
         reaped = self.end_calls({session.pid} if is_done else set())
-        lives = is_done and session.pid not in reaped
-        code = DONE.unpack(said)[0] if is_done else _exit_code(reaped.get(session.pid))
+        verdict = streams.finish(verdict)
+        lives = is_done and verdict == EXITED and session.pid not in reaped
+        if not lives:
+            reaped |= self.end_calls()
+            session.close()
+        code = DONE.unpack(said)[0] if is_done else exit_code(reaped.get(session.pid))
         streams.report(verdict, code, cpu_s=cpu_s, flags=0 if lives else SESSION_ENDED)
         if lives:
             self._open[request.session] = session
-        else:
-            session.close()
 
     def fork(self, request: "Request") -> None:
         """Fork a session, and answer with the numbers of the forks, or why there are none."""
@@ -163,10 +196,8 @@ class Sessions:
 
     def end(self, request: "Request") -> None:
         """End a session, if it has not ended."""
-        session = self._open.pop(request.session, None)
-        if session is not None:
-            self.end_calls()
-            session.close()
+        if request.session in self._open:
+            self._drop(request.session)
         answer(request)
 
     def end_everything(self) -> None:
@@ -192,6 +223,8 @@ class Sessions:
                 data = session.control.recv(_MOST_SAID)
             except BlockingIOError:
                 return None
+            except OSError:  # it hung up on what it had not read
+                data = b""
             said.extend(data)
             if data:
                 return EXITED
@@ -200,7 +233,7 @@ class Sessions:
 
         session.control.setblocking(False)
         watch.add(session.control.fileno(), select.POLLIN, listen)
-        os.kill(session.pid, _signal.SIGCONT)
+        session.wake()
         return watch, said
 
     def _fork(self, request: "Request", session: Session, number: int) -> None:
@@ -208,34 +241,51 @@ class Sessions:
         theirs = [fd for ends in all_ends for fd in ends.theirs]
         watch, said = self._resume(session)
         deadline = time.monotonic() + request.wall_s
-        _ask_to_fork(session.control, theirs)
-        verdict = watch.run(deadline)
+        heard = session.ask(CALL.pack(b"F", number, 0), theirs)
+        verdict = watch.run(deadline) if heard else None
         watch.close()
         for ends in all_ends:
             ends.close_theirs()
-        is_done = verdict == EXITED and len(said) >= DONE.size
-        reason = bytes(said[DONE.size :]) if is_done else b"it did not answer"
-        forks = [] if reason else [ends.adopt(deadline) for ends in all_ends]
-        if reason or None in forks:
-            for ends in all_ends:
-                ends.close()
-            for fork in forks:
-                if fork is not None:
-                    os.close(fork.process)
-            self.end_calls()
-            answer(request, code=errno.EINVAL, text=reason or b"a fork did not begin")
+        if verdict != EXITED or len(said) < DONE.size:  # a late answer would be taken for another's
+            self._drop(request.session)
+            _give_up(all_ends)
+            answer(request, status=EXITED | SESSION_ENDED, code=errno.EINVAL, text=_NO_ANSWER)
             return
-        numbers = [self._add(fork) for fork in forks if fork is not None]
+        reason = bytes(said[DONE.size :]) or self._adopt_all(request, all_ends, deadline)
+        if reason:
+            _give_up(all_ends)
+            self.end_calls()
+            answer(request, code=errno.EINVAL, text=reason)
+
+    def _adopt_all(self, request: "Request", all_ends: "list[Ends]", deadline: float) -> bytes:
+        """Keep every fork, and answer; else return why there are none."""
+        known = self.pids
+        forks: list[Session] = []
+        for ends in all_ends:
+            fork = ends.adopt(deadline, known)
+            if fork is None:
+                for adopted in forks:
+                    os.close(adopted.process)
+                return b"a fork did not begin"
+            known.add(fork.pid)
+            forks.append(fork)
+        numbers = [self._add(fork) for fork in forks]
         self.end_calls()
         answer(request, text=b" ".join(b"%d" % each for each in numbers))
+        return b""
+
+    def _drop(self, number: int) -> None:
+        """End a session."""
+        session = self._open.pop(number)
+        self.end_calls()
+        session.close()
 
 
-def _ask_to_fork(control: "_socket.socket", theirs: list[int]) -> None:
-    rights = struct.pack(f"{len(theirs)}i", *theirs)
-    control.sendall(CALL.pack(b"F", len(theirs) // 3, 0))
-    control.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+def _give_up(all_ends: "list[Ends]") -> None:
+    for ends in all_ends:
+        ends.close()
 
 
-def _exit_code(status: "int | None") -> int:
-    """What `waitpid` said as an exit code; below 0 a signal."""
+def exit_code(status: "int | None") -> int:
+    """Return what `waitpid` said as an exit code; below 0 a signal."""
     return -_signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)

@@ -185,14 +185,18 @@ class Streams:
         watch.close()
         return verdict
 
+    def finish(self, verdict: int) -> int:
+        """Take what is left, now that nothing runs; return the last verdict."""
+        for fd, kept in self._fds:
+            _drain(fd, kept, self._request.most)
+        if verdict == EXITED and max(self.out.total, self.err.total) > self._request.most:
+            return OUTPUT_LIMIT
+        return verdict
+
     def report(self, verdict: int, code: int, *, cpu_s: float, flags: int = 0) -> None:
-        """Take what is left, now that nothing runs, and answer; then forget it."""
+        """Answer; then forget what passed through."""
         wall_s = time.monotonic() - self._began
         request = self._request
-        for fd, kept in self._fds:
-            _drain(fd, kept, request.most)
-        if verdict == EXITED and max(self.out.total, self.err.total) > request.most:
-            verdict = OUTPUT_LIMIT
         if verdict == EXITED and code < 0:
             verdict, code = SIGNALED, -code
         totals = self.out.total, self.err.total

@@ -1,10 +1,14 @@
 """A sandbox as it was at its start: wiped, and compared."""
 
+import errno
+import itertools
 import os
 import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     Usage = dict[str, tuple[int, int, int]]
 
 _ROOTS = ("/box", "/tmp", "/dev/shm")
@@ -36,7 +40,7 @@ def empty(root: str, mode: int) -> None:
     os.chmod(root, mode)
     for name in os.listxattr(root):
         os.removexattr(root, name)
-    moved = 0
+    free = itertools.count()
     top = os.fsencode(root)
     while names := os.listdir(top):
         for path in (top + b"/" + name for name in names):
@@ -47,12 +51,22 @@ def empty(root: str, mode: int) -> None:
             for inner in (path + b"/" + name for name in os.listdir(path)):
                 if _is_dir(inner):
                     os.chmod(inner, 0o700)
-                    os.rename(inner, b"%s/.%d" % (top, moved))
-                    moved += 1
+                    _move(inner, top, free)
                 else:
                     os.unlink(inner)
             os.rmdir(path)
     os.utime(root, (0, 0))
+
+
+def _move(path: bytes, top: bytes, free: "Iterator[int]") -> None:
+    """Move a folder to the top, to a name that nothing has."""
+    for number in free:
+        try:
+            os.rename(path, b"%s/.%d" % (top, number))
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
 
 
 def _is_dir(path: bytes) -> bool:

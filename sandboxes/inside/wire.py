@@ -98,6 +98,14 @@ def answer(request: Request, *, status: int = EXITED, code: int = 0, text: bytes
     send(REPLY.pack(request.number, status, code, size, 0, 0.0, 0.0, size, 0), text)
 
 
+def refuse(request: Request, error: OSError) -> None:
+    """Say on stderr, as a program would, that none could be started."""
+    said = b"no process can be started: %s\n" % os.strerror(error.errno or 0).encode()
+    said = said[: request.keep]
+    size = len(said)
+    send(REPLY.pack(request.number, EXITED, error.errno or 1, 0, size, 0.0, 0.0, 0, size), said)
+
+
 def send(*parts: "bytes | bytearray | memoryview") -> None:
     """Send all of it."""
     views = [memoryview(part) for part in parts if part]

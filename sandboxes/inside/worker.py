@@ -10,7 +10,7 @@ import sys
 from agentgym.sandboxes.inside.archive import restore, snapshot
 from agentgym.sandboxes.inside.files import read, write
 from agentgym.sandboxes.inside.programs import become, execute, python, set_dumpable
-from agentgym.sandboxes.inside.sessions import Sessions
+from agentgym.sandboxes.inside.sessions import Sessions, exit_code
 from agentgym.sandboxes.inside.streams import Streams, Watch, ended
 from agentgym.sandboxes.inside.wiping import usage, wipe
 from agentgym.sandboxes.inside.wire import (
@@ -30,6 +30,7 @@ from agentgym.sandboxes.inside.wire import (
     Request,
     answer,
     receive_request,
+    refuse,
     send,
     take_channel,
 )
@@ -77,7 +78,14 @@ def _run(request: Request, channel: int, sessions: Sessions) -> None:
     source, feed = os.pipe() if request.content else (os.open("/dev/null", os.O_RDONLY), -1)
     before = _children_cpu_s()
     streams = Streams(out, err, request)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # what sessions hold leaves no room
+        for fd in (out, out_end, err, err_end, source, feed):
+            if fd >= 0:
+                os.close(fd)
+        refuse(request, error)
+        return
     if pid == 0:
         become(_PROGRAMS[request.operation], request, (source, out_end, err_end))
     for fd in (source, out_end, err_end):
@@ -88,9 +96,9 @@ def _run(request: Request, channel: int, sessions: Sessions) -> None:
     if request.content:
         watch.add_input(feed, request.content, close=True)
     verdict = streams.run(watch)
-    status = sessions.end_calls()[pid]
+    code = exit_code(sessions.end_calls().get(pid))
     cpu_s = _children_cpu_s() - before
-    streams.report(verdict, os.waitstatus_to_exitcode(status), cpu_s=cpu_s)
+    streams.report(streams.finish(verdict), code, cpu_s=cpu_s)
     for fd in (process, out, err):
         os.close(fd)
 
