@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym.grading.bundle import bundle
-from agentgym.grading.data import (
+from agentgym.grading.inside.plain import Malformed, encode
+from agentgym.grading.place import Artefacts, fresh, roomy
+from agentgym.grading.values import (
     EXACT,
     MOST_BYTES,
     Container,
-    Malformed,
     Tolerance,
     frozen,
     parse,
     same,
     show,
 )
-from agentgym.grading.inside.plain import encode
-from agentgym.grading.place import Artefacts, fresh, roomy
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes, Status
 

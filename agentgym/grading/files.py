@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentgym.grading.data import EXACT, Container, Tolerance, frozen, same, show
 from agentgym.grading.place import Artefacts
+from agentgym.grading.values import EXACT, Container, Tolerance, frozen, same, show
 from agentgym.grading.verdict import Result, Word, clean
 from agentgym.sandbox import Limits, Sandboxes
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentgym.grading.comparing import Comparison, is_empty, same_output
-from agentgym.grading.data import Tolerance, show
 from agentgym.grading.place import Artefacts, fresh, roomy
+from agentgym.grading.values import Tolerance, show
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes, Status
 

@@ -14,8 +14,9 @@ from typing import Any, Self
 
 from agentgym.errors import SandboxDied, TaskError
 from agentgym.grading.bundle import bundle
-from agentgym.grading.data import MOST_BYTES, Container, Malformed, parse
+from agentgym.grading.inside.plain import Malformed
 from agentgym.grading.place import Artefacts, fresh, roomy
+from agentgym.grading.values import MOST_BYTES, Container, parse
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandboxes, Session, Status
 
