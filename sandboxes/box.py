@@ -8,12 +8,12 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from agentgym.errors import SandboxDied, SandboxProtocolError, SandboxUnavailable
 from agentgym.sandbox import ExecResult, Limits, Sandbox, SandboxInfo, Session, Status
 from agentgym.sandboxes.cgroups import Group
 from agentgym.sandboxes.channel import Channel
+from agentgym.sandboxes.counters import Counters, Counts
 from agentgym.sandboxes.inside import wire
 from agentgym.sandboxes.line import Line, Reply, encoded
 from agentgym.sandboxes.metrics import Timing
@@ -63,11 +63,6 @@ class Machine:
     """Done with the reason when nothing of it is left."""
     kill: Callable[[], None] = field(repr=False)
     """Have all of it ended, without waiting."""
-
-
-class _Counters(NamedTuple):
-    oom_kills: int
-    cpu_s: float | None
 
 
 class WorkerSandbox(Sandbox):
@@ -251,17 +246,23 @@ class WorkerSandbox(Sandbox):
     ) -> ExecResult:
         limits = limits or self._default_limits
         async with self._turn, self._exec_slots:
-            before = await self._prepare(limits)
-            try:
-                reply = await self._line_call(operation, subject, stdin, limits, session=session)
-            except TimeoutError:
-                return ExecResult(status=Status.TIMEOUT, wall_s=limits.wall_s, sandbox_lost=True)
-            except SandboxDied:
-                kills = self._counters().oom_kills - before.oom_kills
-                if not kills:
-                    raise
-                return ExecResult(status=Status.OOM, oom_kills=kills, sandbox_lost=True)
-            after = self._counters()
+            await self._prepare(limits)
+            with self._counters() as counters:
+                before = self._read(counters)
+                try:
+                    reply = await self._line_call(
+                        operation, subject, stdin, limits, session=session
+                    )
+                except TimeoutError:
+                    return ExecResult(
+                        status=Status.TIMEOUT, wall_s=limits.wall_s, sandbox_lost=True
+                    )
+                except SandboxDied:
+                    kills = self._read(counters).oom_kills - before.oom_kills
+                    if not kills:
+                        raise
+                    return ExecResult(status=Status.OOM, oom_kills=kills, sandbox_lost=True)
+                after = self._read(counters)
         if before.cpu_s is not None and after.cpu_s is not None:
             reply = reply._replace(cpu_s=after.cpu_s - before.cpu_s)
         return _result(reply, limits, after.oom_kills - before.oom_kills)
@@ -316,12 +317,11 @@ class WorkerSandbox(Sandbox):
         held = self._machine.held
         return held is None or limits.memory_bytes < held.memory_bytes
 
-    async def _prepare(self, limits: Limits) -> _Counters:
+    async def _prepare(self, limits: Limits) -> None:
         """Set the limits that hold for the whole tree; the worker is in it."""
         if self._group and self._group.is_ours and limits != self._applied:
             await self._limit(self._group, limits)
             self._applied = limits
-        return self._counters()
 
     async def _limit(self, group: Group, limits: Limits) -> None:
         # Each program's own limit holds it to its number; here there is room for all that sessions
@@ -338,11 +338,18 @@ class WorkerSandbox(Sandbox):
                     raise SandboxDied(f"{self.id} cannot be limited: {error}") from error
             await asyncio.sleep(0.01)  # the kernel takes back the memory of the dead a little later
 
-    def _counters(self) -> _Counters:
+    def _counters(self) -> contextlib.AbstractContextManager[Counters | None]:
         if self._group is None:
-            return _Counters(0, None)
+            return contextlib.nullcontext()
         try:
-            return _Counters(self._group.oom_kills(), self._group.cpu_s())
+            return Counters(self._group)
+        except OSError as error:
+            self.destroy()
+            raise SandboxDied(f"{self.id} died, and its control group: {error}") from error
+
+    def _read(self, counters: Counters | None) -> Counts:
+        try:
+            return counters.read() if counters else Counts(0, None)
         except OSError as error:
             self.destroy()
             raise SandboxDied(f"{self.id} died, and its control group: {error}") from error

@@ -96,18 +96,13 @@ class Group:
             self._limit_v1(memory_bytes, quota)
         _write(self.paths["pids"] / "pids.max", pids)
 
-    def oom_kills(self) -> int:
-        """Return how many processes were killed here for want of memory, ever."""
-        file = ("memory.oom_control", "memory.events")[self.version - 1]
-        return _counter(self.paths["memory"] / file, "oom_kill")
-
-    def cpu_s(self) -> float | None:
-        """Return the CPU seconds used here, ever; None where they are not counted."""
+    @property
+    def counter_files(self) -> tuple[str, str | None]:
+        """Where kills for want of memory are counted, and where CPU time is, if it is."""
         if self.version == 2:
-            return _counter(self.paths["cpu"] / "cpu.stat", "usage_usec") / 1e6
-        if "cpuacct" not in self.paths:
-            return None
-        return int((self.paths["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+            return f"{self.paths['memory']}/memory.events", f"{self.paths['cpu']}/cpu.stat"
+        cpu = self.paths.get("cpuacct")
+        return f"{self.paths['memory']}/memory.oom_control", f"{cpu}/cpuacct.usage" if cpu else None
 
     def remove(self) -> None:
         """Remove the group, if nothing runs in it."""
@@ -290,12 +285,8 @@ def _start_time(pid: int) -> int:
 
 
 def _write(path: Path, value: object) -> None:
-    path.write_text(f"{value}")
-
-
-def _counter(path: Path, name: str) -> int:
-    for line in path.read_text().splitlines():
-        key, _, value = line.partition(" ")
-        if key == name:
-            return int(value)
-    return 0
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, b"%s" % str(value).encode())
+    finally:
+        os.close(fd)

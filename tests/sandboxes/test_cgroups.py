@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from agentgym.sandboxes.cgroups import Group, _detect_v2, _mounts, _own_group, of_process
+from agentgym.sandboxes.counters import Counters
 
 MOUNTS = """\
 25 1 0:23 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -45,7 +46,10 @@ def test_the_files_of_version_2(tmp_path: Path) -> None:
     }
     (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\noom_group_kill 0\n")
     (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
-    assert (group.oom_kills(), group.cpu_s()) == (2, 2.5)
+    with Counters(group) as counters:
+        assert counters.read() == (2, 2.5)
+        (tmp_path / "memory.events").write_text("oom_kill 4\n")
+        assert counters.read() == (4, 2.5)
     assert group.join_files == [str(tmp_path / "cgroup.procs")]
 
 
