@@ -74,7 +74,7 @@ class Suite:
             async with AsyncExitStack() as held:
                 asking = await _session(held, sandboxes, {}, self._tests(), limits)
                 ids = ids or await self._collect(asking, limits)
-                if source is None:
+                if not isinstance(source, bytes):
                     return [Result(self._id(id), Word.MISSING, f"no {self.file}") for id in ids]
                 answering = await _session(held, sandboxes, artefacts, _objects(), limits)
                 lost = False

@@ -1,7 +1,9 @@
 """What the tests of grading share."""
 
+import contextlib
+
 from agentgym.grading import Suite, grade
-from agentgym.sandbox import Limits
+from agentgym.sandbox import ExecResult, Limits, Status
 
 LIMITS = Limits(wall_s=2, cpu_s=1)
 
@@ -126,3 +128,28 @@ async def graded(sandboxes, tests, *, solution=SOLUTION, limits=None, **options)
 
 def indented(body):
     return "".join(f"    {line}\n" for line in body.splitlines())
+
+
+class Recorder:
+    """Sandboxes that run nothing; remembers what each was asked, and answers it so."""
+
+    def __init__(self, **answer) -> None:
+        self.info = None
+        self.asked: list[list[tuple]] = []
+        self._answer = ExecResult(**{"status": Status.EXITED, "exit_code": 0, **answer})
+
+    @contextlib.asynccontextmanager
+    async def lease(self, *, fresh=False):
+        self.asked.append([])
+        yield self
+
+    async def write_file(self, path, content, *, mode=0o644):
+        self.asked[-1].append(("write", path, mode))
+
+    async def python(self, code, *, limits):
+        self.asked[-1].append(("python", code, limits))
+        return self._answer
+
+    async def exec(self, argv, *, stdin, limits):
+        self.asked[-1].append(("exec", stdin, limits))
+        return self._answer

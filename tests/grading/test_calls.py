@@ -1,15 +1,16 @@
 """Calls: what is compared, and what a value costs nobody."""
 
 import pytest
-from grading.judging import FUNCTIONS, words
+from grading.judging import FUNCTIONS, Recorder, words
 
 from agentgym.grading import Calls, Case, Tolerance, Word, grade
 from agentgym.grading.values import EXACT
 from agentgym.sandbox import Sandboxes
 
-pytestmark = pytest.mark.sandbox
+sandbox = pytest.mark.sandbox
 
 
+@sandbox
 async def test_calls_compare_values_exceptions_and_changed_arguments(sandboxes: Sandboxes) -> None:
     async def judge(function, tolerance=EXACT, **cases):
         check = Calls(function=function, cases=cases, tolerance=tolerance)
@@ -67,6 +68,7 @@ async def test_calls_compare_values_exceptions_and_changed_arguments(sandboxes: 
     assert await judge("nowhere", a=Case(args=[1], returns=1)) == {"a": Word.MISSING}
 
 
+@sandbox
 @pytest.mark.parametrize(
     ("artefacts", "word"),
     [
@@ -82,7 +84,27 @@ async def test_calls_need_their_file(sandboxes, artefacts, word) -> None:
     assert await words(sandboxes, check, artefacts) == {"0": word}
 
 
+@sandbox
 async def test_a_value_of_any_size_that_is_allowed_can_be_expected(sandboxes: Sandboxes) -> None:
     text = "x" * 1_000_000
     check = Calls(function="give", cases=[Case(args=[text], returns=text)])
     assert (await grade(sandboxes, {"solution.py": FUNCTIONS}, [check])).passed
+
+
+async def test_what_enters_a_sandbox_depends_on_the_inputs_alone() -> None:
+    """Not on what is expected, nor on its length: all of it can be read there."""
+    wanted = [{"returns": True}, {"returns": "x" * 999}, {"raises": "E"}, {"leaves": [[1, 2, 3]]}]
+    sandboxes = Recorder()
+    for want in wanted:
+        check = Calls(function="f", cases=[Case(args=[[1]], **want)])
+        await grade(sandboxes, {"solution.py": b""}, [check])
+    calls = [(code.partition("answer(b")[2], limits) for [_, (_, code, limits)] in sandboxes.asked]
+    assert len({(call[call.index("name=") :], str(limits)) for call, limits in calls}) == 1
+
+
+@sandbox
+async def test_arguments_that_cannot_be_told_fail_only_where_they_are_asked_for(sandboxes) -> None:
+    source = b"def keep(items):\n    items.append(object())\n    return 1"
+    cases = {"any": Case(args=[[]], returns=1), "told": Case(args=[[]], returns=1, leaves=[[]])}
+    found = await words(sandboxes, Calls(function="keep", cases=cases), {"solution.py": source})
+    assert found == {"any": Word.PASSED, "told": Word.WRONG}

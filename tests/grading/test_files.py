@@ -1,8 +1,12 @@
 """Files: what their bytes must be, and how they are collected."""
 
+import functools
+import json
+
 import pytest
 
 from agentgym.grading import (
+    ABSENT,
     Absent,
     Contains,
     Equals,
@@ -10,6 +14,7 @@ from agentgym.grading import (
     Json,
     Sha256,
     Tolerance,
+    Word,
     collect,
     grade,
 )
@@ -50,11 +55,33 @@ async def test_files_are_compared_by_their_bytes(expected, content, passes) -> N
     assert verdict.passed is passes
 
 
-async def test_a_file_is_absent_when_nothing_was_left() -> None:
-    assert (await grade(None, {}, [Files(expected={"out": Absent()})])).passed
-    verdict = await grade(None, {}, [Files(expected={"out": Equals(b"")})])
-    assert not verdict.passed
+@pytest.mark.parametrize(
+    ("left", "word"),
+    [
+        ({"out": ABSENT}, Word.PASSED),
+        ({"out": None}, Word.MISSING),
+        ({"out": b""}, Word.WRONG),
+        ({}, Word.MISSING),
+        ({"/box/out": ABSENT}, Word.MISSING),
+    ],
+)
+async def test_a_file_is_absent_where_it_was_looked_for_in_vain(left, word) -> None:
+    verdict = await grade(None, left, [Files(expected={"out": Absent()})])
+    assert [each.word for each in verdict.results.values()] == [word]
+
+
+@pytest.mark.parametrize("left", [{}, {"out": ABSENT}, {"out": None}])
+async def test_what_is_not_there_equals_nothing(left) -> None:
+    verdict = await grade(None, left, [Files(expected={"out": Equals(b"")})])
     assert str(verdict) == "0 of 1 passed, 1 missing"
+
+
+async def test_json_may_nest_as_deep_as_plain_data() -> None:
+    value = functools.reduce(lambda inner, _: [inner], range(64), 1)
+    deep = json.dumps(value).encode()
+    assert (await grade(None, {"a": deep}, [Files(expected={"a": Json(value)})])).passed
+    with pytest.raises(ValueError, match="64 deep"):
+        Json([value])
 
 
 @sandbox
@@ -65,5 +92,12 @@ async def test_what_an_agent_left_is_collected_by_name(sandboxes: Sandboxes) -> 
         await place.write_file("big", b"x" * 2000)
         assert await collect(
             place, "a.txt", "l", "d", "big", "nowhere", "nowhere/at/all", most_bytes=1000
-        ) == {"a.txt": b"a", "l": None, "d": None, "big": None}
+        ) == {
+            "a.txt": b"a",
+            "l": None,
+            "d": None,
+            "big": None,
+            "nowhere": ABSENT,
+            "nowhere/at/all": ABSENT,
+        }
         assert await collect(place, "../a") == {"../a": None}

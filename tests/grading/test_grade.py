@@ -96,6 +96,7 @@ async def test_every_check_takes_new_sandboxes(sandboxes: Sandboxes) -> None:
         lambda: Files(expected={}),
         lambda: Contains(b""),
         lambda: Sha256("ab"),
+        lambda: Sha256("ab " * 32),
         lambda: Json(object()),
     ],
 )

@@ -1,9 +1,9 @@
 """Programs: what counts as the same output, and what a case meets."""
 
 import pytest
-from grading.judging import words
+from grading.judging import Recorder, words
 
-from agentgym.grading import Comparison, Programs, Run, Tolerance, Word
+from agentgym.grading import Comparison, Programs, Run, Tolerance, Word, grade
 from agentgym.grading.comparing import same_output
 from agentgym.sandbox import Sandboxes
 
@@ -73,3 +73,32 @@ sys.exit(int("fail" in sys.argv) * 3)
 def test_outputs_are_compared_as_declared(comparison, want, got, is_same) -> None:
     tolerance = Tolerance(relative=1e-6, absolute=1e-9)
     assert same_output(want, got, Comparison(comparison), tolerance) is is_same
+
+
+async def test_a_case_with_files_shares_its_sandbox_with_none() -> None:
+    sandboxes = Recorder(stdout=b"x")
+    files = {"in.txt": b""}
+    cases = [Run(stdin=name, stdout="x", files=files if name in "cd" else {}) for name in "abcde"]
+    await grade(sandboxes, {}, [Programs(cases=cases)])
+    met = [[asked[1] for asked in each if asked[0] == "exec"] for each in sandboxes.asked]
+    assert met == [[b"a", b"b"], [b"c"], [b"d"], [b"e"]]
+
+
+async def test_how_much_may_be_printed_is_the_same_for_all_cases() -> None:
+    sandboxes = Recorder()
+    await grade(sandboxes, {}, [Programs(cases=[Run(stdout="a"), Run(stdout="a" * 99)])])
+    assert len({str(limits) for [*asked] in sandboxes.asked for _, _, limits in asked}) == 1
+
+
+@sandbox
+async def test_what_a_case_leaves_ends_no_other_with_files(sandboxes: Sandboxes) -> None:
+    program = b"import os\nprint(open('in.txt').read())\nos.remove('in.txt')\nos.mkdir('in.txt')"
+    cases = [Run(stdout=name, files={"in.txt": name.encode()}) for name in "ab"]
+    found = await words(sandboxes, Programs(cases=cases), {"solution.py": program})
+    assert found == {"0": Word.PASSED, "1": Word.PASSED}
+
+
+@sandbox
+async def test_a_file_can_be_the_program(sandboxes: Sandboxes) -> None:
+    check = Programs(cases=[Run(stdout="1")], argv=["./run.sh"])
+    assert await words(sandboxes, check, {"run.sh": b"#!/bin/sh\necho 1"}) == {"0": Word.PASSED}
