@@ -82,6 +82,19 @@ async def test_the_kernel_holds_what_was_asked(sandbox: Sandbox) -> None:
     assert lines["Groups"].split() in ([], [uid])
 
 
+async def test_of_netlink_there_is_what_tells_of_routes_and_sockets(sandbox: Sandbox) -> None:
+    code = """
+import socket
+def ask(protocol):
+    try: socket.socket(16, 3, protocol).close()
+    except PermissionError: return "refused"
+    return "there"
+print(*map(ask, (0, 4, 9, 15, 16)), socket.if_nameindex())
+"""
+    result = await sandbox.python(code)
+    assert result.stdout == b"there there refused refused refused [(1, 'lo')]\n", result.stderr
+
+
 async def test_a_sandbox_tells_what_it_is(sandbox: Sandbox, engine: Engine) -> None:
     assert sandbox.info.backend == "docker"
     name, _, layer = (sandbox.info.image or "").partition("@")
