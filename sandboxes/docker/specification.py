@@ -11,7 +11,7 @@ _ROOM_BYTES = 64 << 20
 _SHM_BYTES = 16 << 20
 _MOST_FILES = 16384
 _LOCKED_BYTES = 65536
-_MAX_AGE_S = 24 * 3600  # many times what a pool keeps one for; then anybody may remove it
+_MAX_AGE_S = 24 * 3600  # then whoever cannot know whether its owner lives may remove it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -313,6 +313,7 @@ def created(engine: Engine, settings: DockerSandboxConfig, **labels: str) -> str
 def test_containers_whose_owner_is_gone_are_removed(
     docker_settings: DockerSandboxConfig, engine: Engine
 ) -> None:
+    """A deadline is for owners of elsewhere: one that lives here keeps its container for days."""
     later, earlier = str(int(time.time()) + 999), "1000"
     place, _, _ = owner().rpartition(":")
     dead = [
@@ -321,6 +322,7 @@ def test_containers_whose_owner_is_gone_are_removed(
     ]
     alive = [
         created(engine, docker_settings, owner=owner(), deadline=later),
+        created(engine, docker_settings, owner=owner(), deadline=earlier),
         created(engine, docker_settings, owner="another boot:1:2-3", deadline=later),
     ]
     unknown = created(engine, docker_settings)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.sandboxes import cgroups
+from agentgym.sandboxes import cgroups, owners
 from agentgym.sandboxes.docker import DockerSandboxConfig
 from agentgym.sandboxes.docker.engine import Engine
 from agentgym.sandboxes.docker.reaper import reap
@@ -198,7 +198,7 @@ def containers_of(pid: int, engine: Engine) -> list[str]:
 
 def groups_of_dead() -> list[Path]:
     """Groups whose spawner is gone; it removes them. `detect` would, too, so it is not asked."""
-    return [path for path in groups() if cgroups.is_abandoned(path.name)]
+    return [path for path in groups() if owners.is_gone(path.name)]
 
 
 def groups_of_no_container(engine: Engine) -> list[Path]:
