@@ -1,9 +1,11 @@
 """The sandboxes that a check runs in: always new, with nothing but the named files."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from agentgym.grading.verdict import Result
 from agentgym.sandbox import Limits, Sandbox, Sandboxes
@@ -32,6 +34,22 @@ async def fresh(sandboxes: Sandboxes, artefacts: Artefacts) -> AsyncIterator[San
             if isinstance(content, bytes):
                 await sandbox.write_file(path, content, mode=_MODE)
         yield sandbox
+
+
+@contextlib.asynccontextmanager
+async def fresh_pair(
+    sandboxes: Sandboxes, first: Artefacts, second: Artefacts
+) -> AsyncIterator[tuple[Sandbox, Sandbox]]:
+    """Hold two at once; nobody who has one of a pair waits for another who has one as well."""
+    async with contextlib.AsyncExitStack() as held:
+        async with _pairing.setdefault(sandboxes, asyncio.Lock()):
+            one = await held.enter_async_context(fresh(sandboxes, first))
+            other = await held.enter_async_context(fresh(sandboxes, second))
+        yield one, other
+
+
+_pairing: WeakKeyDictionary[Sandboxes, asyncio.Lock] = WeakKeyDictionary()
+"""Held by who leases a pair."""
 
 
 def by_id(name: str, cases: Mapping[str, _C] | Sequence[_C]) -> dict[str, _C]:

@@ -22,7 +22,8 @@ def third(x):
 """
 
 SOLUTION = '''
-import math
+import enum
+import json
 
 PI = 3.5
 settings = {"depth": 3}
@@ -86,8 +87,25 @@ class Stack:
 class Deep(Stack):
     pass
 
+class Color(enum.Enum):
+    RED = "r"
+    GREEN = "g"
+
+class Swallowing:
+    def __init__(self, *kinds):
+        self.kinds, self.seen = kinds, []
+    def __enter__(self):
+        return self
+    def __exit__(self, kind, error, trace):
+        self.seen.append((kind.__name__, error.args))
+        return isinstance(error, (*self.kinds, AssertionError))
+
 def double(x):
     return 2 * x
+def convert(x, how):
+    return how(x)
+def parsed(text):
+    return json.loads(text)
 def broken():
     raise Broken(5)
 def count(n):

@@ -1,8 +1,9 @@
 """Stand-ins: what tests see of a solution that is elsewhere."""
 
 import pytest
-from grading.judging import graded, indented
+from grading.judging import SOLUTION, graded, indented
 
+from agentgym.errors import TaskError
 from agentgym.grading import Word
 from agentgym.sandbox import Limits, Sandboxes
 
@@ -33,7 +34,7 @@ assert (stack + [1]).items == [7, 1] and ([1] + stack).items == [1, 7]
 before = stack
 stack += [3]
 assert stack is before and stack.items == [7, 3]
-assert Stack() < stack and not Stack()
+assert not Stack()
 """,
     "classes": """
 assert isinstance(Deep(), Deep) and isinstance(Deep(), Stack) and not isinstance(Stack(), Deep)
@@ -95,6 +96,36 @@ assert double(1) != pytest.approx(2.1) and same([1, 2]) != pytest.approx([1])
 assert same(float("nan")) != pytest.approx(float("nan"))
 assert same(float("inf")) == pytest.approx(float("inf")) and 1e308 != pytest.approx(float("inf"))
 """,
+    "other contexts": """
+with Swallowing(ValueError) as seen:
+    raise ValueError("own", [1])
+assert seen.seen == [("ValueError", ("own", [1]))]
+with pytest.raises(KeyError), Swallowing(ValueError) as seen:
+    raise KeyError(1)
+assert seen.seen == [("KeyError", (1,))]
+with pytest.raises(Empty) as caught, Swallowing(ValueError) as seen:
+    Stack().pop()
+assert seen.seen == [("Empty", ("nothing there",))]
+with pytest.raises(AssertionError), Swallowing(ValueError) as seen:
+    assert seen is None, "SECRET"
+assert seen.seen == [("AssertionError", ())]
+""",
+    "an enumeration": """
+assert [each.value for each in Color] == ["r", "g"] and len(Color) == 2 and Color
+assert Color["RED"] is Color.RED is Color("r") and Color.RED in Color
+assert isinstance(Color.RED, Color) and Color.RED == same(Color.RED) is not Color.GREEN
+""",
+    "documentation": """
+assert Stack.__doc__ == Stack().__doc__ == "Last in, first out." and double.__doc__ is None
+""",
+    "Python's own": """
+import json
+import math
+assert convert("3", int) == 3 and convert(-3, abs) == 3 and convert(4.0, math.sqrt) == 2
+with pytest.raises(json.JSONDecodeError, match="Expecting value") as caught:
+    parsed("[")
+assert caught.value.pos == 1
+""",
     "the module itself": """
 import solution
 assert solution.double(1) == 2 and solution.tick() == 1 and solution.counter == 1
@@ -105,8 +136,8 @@ assert solution.tick() == 6
 
 IMPORTS = """
 import pytest
-from solution import PI, Broken, Deep, Empty, Stack, adder, broken, count, double, fill, kind_of
-from solution import maximum, same, settings, sort, tick
+from solution import PI, Broken, Color, Deep, Empty, Stack, Swallowing, adder, broken, convert, count
+from solution import double, fill, kind_of, maximum, parsed, same, settings, sort, tick
 """
 
 
@@ -120,7 +151,7 @@ async def test_tests_see_the_solution_as_if_it_were_there(sandboxes: Sandboxes) 
     verdict = await graded(sandboxes, tests)
     assert len(verdict.results) == len(PASSING)
     details = dict(zip(PASSING, (each.detail for each in verdict.results.values()), strict=True))
-    assert verdict.passed, details
+    assert verdict.passed, {what: why for what, why in details.items() if why}
 
 
 @pytest.mark.parametrize(
@@ -128,8 +159,7 @@ async def test_tests_see_the_solution_as_if_it_were_there(sandboxes: Sandboxes) 
     [
         ("assert double(2) == 5", Word.WRONG),
         ("double(2, 3)", Word.RAISED),
-        ("double(lambda: 0)", Word.RAISED),
-        ("with pytest.raises(TypeError):\n    double(lambda: 0)", Word.RAISED),
+        ("same({}).update(a=double)\ndouble({}.items())", Word.RAISED),
         ("with pytest.raises(Exception):\n    Stack() == Stack()", Word.RAISED),
         ("assert Stack([4]) == 4", Word.WRONG),
         ("assert 4 in [Stack([4])]", Word.WRONG),
@@ -145,6 +175,8 @@ async def test_tests_see_the_solution_as_if_it_were_there(sandboxes: Sandboxes) 
         ("while True:\n    pass", Word.TIMEOUT),
         ("while True:\n    double(1)", Word.TIMEOUT),
         ("assert maximum([Stack([1]), Stack([1, 2])]) is None", Word.WRONG),
+        ("assert Stack() < Stack([1])", Word.RAISED),
+        ("with Stack() as stack:\n    assert len(stack) == 1", Word.WRONG),
     ],
 )
 async def test_what_does_not_pass_has_its_word(sandboxes: Sandboxes, body: str, word: Word) -> None:
@@ -177,7 +209,7 @@ async def test_objects_of_the_solution_are_compared_by_it_only_when_asked(
     lying = POINT.format(answer="True", error="+ 1")
     vague = POINT.format(answer="1", error="")
     passed = {
-        (name, asked): (await graded(sandboxes, EQUAL, solution=each, ask_equality=asked)).passed
+        (name, asked): (await graded(sandboxes, EQUAL, solution=each, ask_comparisons=asked)).passed
         for name, each in {"right": right, "wrong": wrong, "lying": lying, "vague": vague}.items()
         for asked in (False, True)
     }
@@ -185,3 +217,83 @@ async def test_objects_of_the_solution_are_compared_by_it_only_when_asked(
         ("right", True),
         ("lying", True),  # why it is off by default
     ]
+
+
+YES = """
+class Any:
+    __sub__ = __rsub__ = __add__ = __abs__ = __enter__ = lambda self, *_: self
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = lambda self, other: True
+    __exit__ = lambda self, *_: True
+    def __getattr__(self, name):
+        raise ValueError(name)
+def root(x):
+    return Any()
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "assert abs(root(2.0) - 1.41421) < 1e-4",
+        "assert 1 <= root(5) <= 3",
+        "assert 3 >= root(5) > 1",
+        "with root(4) as x:\n    assert x == 2",
+        "with root(4) as x:\n    pytest.fail('no')",
+        "with root(4) as x:\n    x < 3",
+        "with root(4) as x:\n    y = x.value\n    assert y == 5",
+        "with root(4) as x:\n    y = [0][2]\n    assert y == 5",
+        "with pytest.raises(ValueError), root(4) as x:\n    assert x == 2",
+    ],
+)
+async def test_yes_to_everything_is_no_evidence(sandboxes: Sandboxes, body: str) -> None:
+    tests = f"import pytest\nfrom solution import root\ndef test():\n{indented(body)}"
+    assert (await graded(sandboxes, tests, solution=YES)).fraction == 0
+
+
+async def test_order_is_asked_of_the_solution_when_that_is_wanted(sandboxes: Sandboxes) -> None:
+    tests = one_test("assert Stack() < Stack([1])\nassert sorted([Stack([1]), Stack()])[1].items")
+    assert (await graded(sandboxes, tests, ask_comparisons=True)).passed
+    assert not (await graded(sandboxes, tests)).passed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "double(lambda: 0)",
+        "with pytest.raises(BaseException):\n    double(lambda: 0)",
+        "class Own: pass\ndouble(Own)",
+        "import decimal\nsame([decimal.Decimal(1)])",
+        "with pytest.raises(ValueError, check=bool):\n    double(1)",
+    ],
+)
+async def test_what_no_solution_could_be_asked_is_the_fault_of_the_tests(sandboxes, body) -> None:
+    for solution in (SOLUTION, "def __getattr__(name):\n    return lambda *_: 0"):
+        with pytest.raises(TaskError, match="tests cannot be graded by: test, line"):
+            await graded(sandboxes, one_test(body), solution=solution)
+
+
+async def test_a_solution_cannot_put_the_blame_on_the_tests(sandboxes: Sandboxes) -> None:
+    """Where the right one gives a list, no object of a wrong one is asked what it cannot be."""
+    tests = "from solution import double, same\ndef test():\n    same([1]).sort(key=lambda x: x)"
+    lying = "class Fake:\n    sort = {}\ndef double(*_, **__): pass\ndef same(x):\n    return Fake"
+    for sort in ("double", "len", "lambda *_, **__: None"):
+        solution = lying.replace("sort = {}", "pass") + f"()\nFake.sort = staticmethod({sort})"
+        verdict = await graded(sandboxes, tests, solution=solution)
+        assert [each.word for each in verdict.results.values()] == [Word.RAISED]
+
+
+async def test_what_a_call_did_to_its_arguments_is_done_before_the_test_goes_on(sandboxes) -> None:
+    """So that a value which is computed after the call may be computed of anything."""
+    tests = """
+from solution import in_order
+def test_after():
+    items = [3, 1]
+    assert in_order(items) == sorted(items)
+def test_before():
+    items = [3, 1]
+    expected = sorted(items)
+    assert in_order(items) == expected
+"""
+    clearing = "def in_order(items):\n    items.clear()\n    return items"
+    verdict = await graded(sandboxes, tests, solution=clearing)
+    assert [each.word for each in verdict.results.values()] == [Word.PASSED, Word.WRONG]

@@ -1,10 +1,14 @@
 """Suites: which tests there are, how they run, and what is no evidence."""
 
+import asyncio
+import contextlib
+
 import pytest
 from grading.judging import graded
 
 from agentgym.errors import TaskError
 from agentgym.grading import Suite, Word, grade
+from agentgym.grading.place import fresh_pair
 from agentgym.sandbox import Limits, Sandboxes
 
 pytestmark = pytest.mark.sandbox
@@ -75,6 +79,10 @@ class TestClass:
     def test_b(self, x):
         assert seen == ["always"]
 
+@pytest.mark.parametrize(["x"], [(1,), pytest.param(2)])
+def test_a_list_of_names(x):
+    assert double(x) == x + x
+
 def helper():
     raise AssertionError
 """
@@ -90,6 +98,8 @@ async def test_fixtures_parameters_and_classes_are_those_of_pytest(sandboxes: Sa
         "s::test_wrapped",
         "s::TestClass::test_a[0]",
         "s::TestClass::test_b[0]",
+        "s::test_a_list_of_names[0]",
+        "s::test_a_list_of_names[1]",
     ]
 
 
@@ -111,6 +121,10 @@ async def test_fixtures_parameters_and_classes_are_those_of_pytest(sandboxes: Sa
         "import pytest\npytestmark = pytest.mark.skip\ndef test(): pass",
         "import pytest\n@pytest.mark.parametrize('x', [])\ndef test(x): pass",
         "import pytest\n@pytest.mark.parametrize('y', [1])\ndef test(x): pass",
+        "import pytest\n@pytest.mark.parametrize()\ndef test(x): pass",
+        "import pytest\n@pytest.mark.parametrize(['x'], [1])\ndef test(x): pass",
+        "import pytest\n@pytest.mark.parametrize('x', [1], True)\ndef test(x): pass",
+        "class TestA:\n    def test(self): pass\n    class TestB:\n        def test(self): pass",
         "def test(unknown): pass",
         "def setup_module(): pass\ndef test(): pass",
         "class TestA:\n    def __init__(self): pass\n    def test(self): pass",
@@ -183,3 +197,61 @@ async def test_a_solution_that_ends_what_it_runs_in_fails_and_spoils_no_grade(
 async def test_without_its_file_every_test_is_missing(sandboxes: Sandboxes) -> None:
     verdict = await grade(sandboxes, {}, [Suite(source="def test(): pass")])
     assert [each.word for each in verdict.results.values()] == [Word.MISSING]
+
+
+async def test_tests_with_the_same_id_are_told_apart_from_a_module_that_breaks_off(
+    sandboxes: Sandboxes,
+) -> None:
+    twice = "import pytest\n@pytest.mark.parametrize('x', [1])\ndef test(x): pass\n"
+    with pytest.raises(TaskError, match="two have the same id"):
+        await graded(sandboxes, twice + "globals()['test[0]'] = lambda: None")
+
+
+async def test_what_is_imported_is_no_test_whatever_its_name_is(sandboxes: Sandboxes) -> None:
+    solution = """
+class Tester:
+    def test(self): return 1
+class TestError(Exception): pass
+def testable(): return 2
+test_data = [3]
+"""
+    tests = """
+from solution import TestError, Tester, test_data, testable
+def test_it():
+    assert Tester().test() + testable() == test_data[0]
+"""
+    verdict = await graded(sandboxes, tests, solution=solution)
+    assert verdict.passed, verdict.results
+    assert list(verdict.results) == ["s::test_it"]
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("with pytest.warns(): pass", "pytest.warns"),
+        ("import pytest as p\n    p.importorskip('x')", "pytest.importorskip"),
+        ("from pytest import approx, deprecated_call", "pytest.deprecated_call"),
+    ],
+)
+def test_what_is_not_offered_of_pytest_is_told_when_the_suite_is_made(line, names) -> None:
+    with pytest.raises(ValueError, match=f"{names} is not known here; there are pytest.mark"):
+        Suite(source=f"import pytest\ndef test():\n    {line}")
+
+
+async def test_suites_share_as_few_as_two_sandboxes() -> None:
+    free = asyncio.Semaphore(2)
+
+    class Few:
+        @contextlib.asynccontextmanager
+        async def lease(self, *, fresh):
+            async with free:
+                await asyncio.sleep(0)
+                yield None
+
+    async def hold() -> None:
+        async with fresh_pair(few, {}, {}):
+            await asyncio.sleep(0)
+
+    few = Few()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(hold() for _ in range(4)))
