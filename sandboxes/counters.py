@@ -1,7 +1,6 @@
 """What a control group counts, read before a call and after it."""
 
 import os
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from agentgym.sandboxes.cgroups import Group
@@ -25,21 +24,19 @@ class Counters:
     more.
     """
 
-    def __init__(self, group: Group) -> None:
-        """Open them.
+    def __init__(self, group: Group | None) -> None:
+        """Open them; without a group nothing is counted.
 
         Raises:
             OSError: the group is gone.
         """
-        self._version = group.version
-        oom_file, cpu_file = group.counter_files
-        self._oom = os.open(oom_file, os.O_RDONLY | os.O_CLOEXEC)
-        self._cpu = -1
+        self._version = group.version if group else 0
+        self._fds: list[int] = []
         try:
-            if cpu_file:
-                self._cpu = os.open(cpu_file, os.O_RDONLY | os.O_CLOEXEC)
+            for file in group.counter_files if group else ():
+                self._fds.append(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
-            os.close(self._oom)
+            self.close()
             raise
 
     def read(self) -> Counts:
@@ -48,27 +45,26 @@ class Counters:
         Raises:
             OSError: the group is gone.
         """
-        return Counts(_field(self._oom, b"oom_kill"), self._cpu_s())
+        if not self._fds:
+            return Counts(0, None)
+        oom, *cpu = self._fds
+        return Counts(_field(oom, b"oom_kill"), self._cpu_s(cpu[0]) if cpu else None)
 
-    def _cpu_s(self) -> float | None:
-        if self._cpu < 0:
-            return None
+    def close(self) -> None:
+        """Let go of them."""
+        for fd in self._fds:
+            os.close(fd)
+
+    def _cpu_s(self, fd: int) -> float:
         if self._version == 2:
-            return _field(self._cpu, b"usage_usec") / 1e6
-        return int(os.pread(self._cpu, _MOST, 0)) / 1e9
+            return _field(fd, b"usage_usec") / 1e6
+        return int(os.pread(fd, _MOST, 0)) / 1e9
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.close(self._oom)
-        if self._cpu >= 0:
-            os.close(self._cpu)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _field(fd: int, name: bytes) -> int:

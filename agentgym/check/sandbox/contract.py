@@ -154,7 +154,7 @@ async def _cancelled(target: Target) -> str:
         expect(call.cancelled(), "a cancelled call was not cancelled")
         await _expect_died(sandbox.python("pass"))
     async with target.sandbox() as another:
-        expect(another is not sandbox, "a destroyed sandbox is leased again")
+        expect(another.id != sandbox.id, "a destroyed sandbox is leased again")
     return "the sandbox is destroyed, another takes its place"
 
 

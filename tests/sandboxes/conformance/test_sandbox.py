@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from agentgym.check.sandbox.host import processes_of
 from agentgym.sandbox import Limits, Sandbox
-from agentgym.sandboxes.box import checked_path
+from agentgym.sandboxes.paths import checked_path
 
 pytestmark = pytest.mark.sandbox
 
