@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agentgym.errors import SandboxDied, SandboxUnavailable
+from agentgym.errors import SandboxDied, SandboxProtocolError, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle, cgroups
 from agentgym.sandboxes.box import Machine, WorkerSandbox, with_uid
@@ -15,8 +15,8 @@ from agentgym.sandboxes.docker.blueprint import Blueprint, draw_up
 from agentgym.sandboxes.docker.container import Container
 from agentgym.sandboxes.docker.fleet import Fleet
 from agentgym.sandboxes.docker.reaper import reap
-from agentgym.sandboxes.shortage import not_started
 from agentgym.sandboxes.once import Once
+from agentgym.sandboxes.shortage import not_started
 
 if TYPE_CHECKING:
     from agentgym.sandboxes.docker import DockerSandboxConfig

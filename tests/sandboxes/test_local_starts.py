@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from few_descriptors import few_descriptors
 
 from agentgym.errors import SandboxError, SandboxUnavailable
 from agentgym.sandbox import Sandbox
@@ -106,22 +107,6 @@ async def test_without_descriptors_a_start_is_refused_and_leaks_nothing(started:
         assert (len(launcher._free), launcher._num_slots) == (1, 2)
     async with started.lease(fresh=True) as sandbox:
         assert await answers(sandbox)
-
-
-@contextlib.contextmanager
-def few_descriptors(spare: int) -> Iterator[None]:
-    """Leave this process so many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(64 + spare)]
-    for fd in sorted(taken)[64:]:
-        os.close(fd)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken) + 1, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for fd in sorted(taken)[:64]:
-            os.close(fd)
 
 
 async def test_a_spawner_without_descriptors_refuses_and_goes_on(started: Pool) -> None:
