@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import errno
+import math
 import os
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from worker_channel import Answering
 
 from agentgym.errors import SandboxDied, SandboxUnavailable
@@ -55,6 +57,19 @@ def sandbox_in(
     )
     slots = slots or asyncio.Semaphore(1)
     return WorkerSandbox(machine, limits=Limits(), cpus=1, exec_slots=slots)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("wall_s", "cpu_s") for value in (math.inf, math.nan, 1e12, 0)),
+        *(("memory_bytes", 1 << 64), ("pids", 1 << 40), ("open_files", 1 << 30)),
+        *(("file_bytes", 1 << 64), ("keep_output_bytes", 1 << 32), ("max_output_bytes", 1 << 64)),
+    ],
+)
+def test_limits_that_nobody_can_keep_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=rf"{name}\n.*should be (less|greater) than"):
+        Limits(**{name: value})
 
 
 async def test_a_group_that_still_holds_the_memory_of_the_dead_is_asked_again() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 
 import pytest
+from pydantic import ValidationError
 from worker_channel import Answering
 
 from agentgym.errors import SandboxDied, SandboxUnavailable
@@ -418,3 +419,9 @@ async def test_no_order_of_events_loses_a_sandbox(backend: Fake, seed: int) -> N
             for _ in itertools.repeat(None, 5):
                 async with pool.lease():
                     pass
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_size", 1001), ("cpus", 1e9), ("cpus", 1e-9)])
+def test_settings_that_no_machine_can_keep_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=f"{name}\n.*should be (less|greater) than"):
+        Settings(**{name: value})

@@ -1,14 +1,11 @@
 """Which limits hold for what, and what is left of them for the next call."""
 
-import asyncio
 import io
 import tarfile
 
 import pytest
 
-from agentgym.errors import SandboxDied
 from agentgym.sandbox import Limits, Sandbox, Status
-from agentgym.sandboxes.pool import Pool
 
 pytestmark = pytest.mark.sandbox
 
@@ -37,10 +34,11 @@ async def test_a_small_program_leaves_room_for_large_files(sandbox: Sandbox) -> 
     await sandbox.write_file("/tmp/big", bytes(40 << 20))
     assert len(await sandbox.read_file("/tmp/big", max_bytes=64 << 20)) == 40 << 20
     assert len(await sandbox.snapshot()) > 40 << 20
+    await sandbox.close()  # its worker holds on to memory that such answers took
 
 
 async def test_limits_of_one_call_do_not_outlive_a_reset(sandbox: Sandbox) -> None:
-    await sandbox.python("pass", limits=SMALL)
+    assert (await sandbox.python("print(1)", limits=SMALL)).stdout == b"1\n"
     assert await sandbox.reset()
     await sandbox.restore(archive(40 << 20))
     assert (await sandbox.python("print(len(bytes(100 << 20)))")).stdout == b"104857600\n"
@@ -68,6 +66,7 @@ async def test_files_can_be_had_of_a_sandbox_that_is_full(
         assert (await session.python("len(held)", limits=Limits())).stdout == b"41943040\n"
         assert (await session.python("len(held)")).session_ended
     assert await sandbox.reset()
+    await sandbox.close()
 
 
 async def test_too_much_cpu_time_ends_a_session(sandbox: Sandbox) -> None:
@@ -114,28 +113,3 @@ async def test_the_largest_limits_are_taken(sandbox: Sandbox) -> None:
         (most[name],) = (each.le for each in field.metadata if hasattr(each, "le"))
     result = await sandbox.python("print(1)", limits=Limits(**most))
     assert (result.status, result.stdout) == (Status.EXITED, b"1\n"), result
-
-
-async def test_nothing_can_be_used_when_its_lease_has_ended(sandboxes: Pool) -> None:
-    async with sandboxes.lease() as sandbox:
-        session = await sandbox.session()
-        running = asyncio.create_task(session.python("1 + 1"))
-        late = [asyncio.create_task(sandbox.write_file("late", b"")) for _ in range(3)]
-        while not sandbox._box._turn.locked():  # type: ignore[attr-defined]  # noqa: ASYNC110
-            await asyncio.sleep(0)
-    assert (await running).stdout == b"2\n"
-    for task in late:
-        with pytest.raises(SandboxDied, match="its lease has ended"):
-            await task
-    with pytest.raises(SandboxDied, match="its lease has ended"):
-        await session.python("1")
-    await session.close()
-    await sandbox.close()
-    async with sandboxes.lease() as another:
-        assert another.id == sandbox.id
-        with pytest.raises(SandboxDied, match="its lease has ended"):
-            await sandbox.python("print(1)")
-        with pytest.raises(FileNotFoundError):
-            await another.read_file("late")
-        assert not await sandbox.reset()
-        assert (await another.python("print(2)")).stdout == b"2\n"
