@@ -286,5 +286,5 @@ class Sandboxes(Protocol):
         ...
 
     async def close(self) -> None:
-        """Destroy all of them. Idempotent."""
+        """Destroy all of them. Idempotent; a cancellation comes after it is done."""
         ...

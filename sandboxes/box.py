@@ -252,10 +252,10 @@ class WorkerSandbox:
         self, operation: bytes, subject: bytes, stdin: bytes, limits: Limits, session: int
     ) -> ExecResult:
         """Run it, and judge what it did."""
-        if not await self._limiter.hold_to(limits):
-            return ExecResult(status=Status.OOM)
         with self._limiter.counters() as counters:
             before = counters.read()
+            if not await self._limiter.hold_to(limits):
+                return ExecResult(status=Status.OOM)
             try:
                 reply = await self._call(operation, subject, stdin, limits, session=session)
             except TimeoutError:

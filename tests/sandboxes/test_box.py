@@ -5,6 +5,7 @@ import contextlib
 import errno
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,22 @@ async def test_a_program_is_not_run_where_more_memory_is_held_than_it_may_use(
     assert (result.status, result.sandbox_lost) == (Status.OOM, False)
     assert sandbox.num_calls == 0
     assert not sandbox.lost
+
+
+async def test_what_a_lower_limit_kills_was_killed_for_want_of_memory(tmp_path: Path) -> None:
+    """Version 2 does that where version 1 refuses."""
+    counter = tmp_path / "memory.oom_control"
+
+    class Killing(Moody):
+        def limit(self, *, memory_bytes: int, pids: int, cpus: float) -> None:
+            counter.write_text("oom_kill 1\n")
+
+    counter.write_text("oom_kill 0\n")
+    group, channel = Killing(0, 0), Answering()
+    group.counter_files = [str(counter)]
+    channel.deaf = True
+    result = await LeasedSandbox(sandbox_in(group, channel=channel)).python("pass")
+    assert (result.status, result.oom_kills, result.sandbox_lost) == (Status.OOM, 1, True)
 
 
 async def test_limits_are_set_when_they_change_in_what_a_group_holds() -> None:
