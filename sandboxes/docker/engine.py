@@ -219,8 +219,8 @@ class Engine:
                 f"the Docker engine at {self.url} did not answer within {_TIMEOUT_S:g} s",
                 hint="docker info; systemctl restart docker",
             )
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            return not_started(error)
+        if shortage := _shortage(error):
+            return not_started(shortage)
         if isinstance(error, PermissionError):
             return SandboxUnavailable(
                 f"the Docker engine at {self.url} is not ours to use: permission denied",
@@ -231,6 +231,15 @@ class Engine:
             hint="apt-get install docker.io; systemctl start docker (or: dockerd); "
             "another engine: DOCKER_HOST",
         )
+
+
+def _shortage(error: BaseException | None) -> OSError | None:
+    """Return that we have no more descriptors, if that is below what the SDK raised."""
+    while error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return error
+        error = error.__context__
+    return None
 
 
 def _sdk() -> Any:
