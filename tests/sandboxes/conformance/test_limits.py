@@ -53,7 +53,7 @@ async def test_files_can_be_had_of_a_sandbox_that_is_full(
     limits = Limits(memory_bytes=128 << 20)
     async with await sandbox.session(limits=limits) as session:
         fill = (
-            "held = bytearray(40 << 20)\n"
+            "held = bytearray(60 << 20)\n"
             "with open('/tmp/a', 'wb') as file: file.write(bytes(40 << 20))\n"
         )
         assert (await session.python(fill)).status is Status.EXITED
@@ -64,7 +64,7 @@ async def test_files_can_be_had_of_a_sandbox_that_is_full(
         result = await sandbox.python("print(1)", limits=limits)
         assert (result.status, result.stdout, result.sandbox_lost) == (Status.OOM, b"", False)
         assert (await sandbox.python("print(1)")).stdout == b"1\n"
-        assert (await session.python("len(held)", limits=Limits())).stdout == b"41943040\n"
+        assert (await session.python("len(held)", limits=Limits())).stdout == b"62914560\n"
         assert (await session.python("len(held)")).session_ended
     assert await sandbox.reset()
 
