@@ -54,7 +54,8 @@ async def test_files_can_be_had_of_a_sandbox_that_is_full(
     async with await sandbox.session(limits=limits) as session:
         fill = (
             "held = bytearray(60 << 20)\n"
-            "with open('/tmp/a', 'wb') as file: file.write(bytes(40 << 20))\n"
+            "with open('/tmp/a', 'wb') as file:\n"
+            "    for _ in range(40): held_size = file.write(bytes(1 << 20))\n"
         )
         assert (await session.python(fill)).status is Status.EXITED
         await sandbox.write_file("b", bytes(40 << 20))
