@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from agentgym.errors import SandboxDied, SandboxProtocolError, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle, cgroups
-from agentgym.sandboxes.box import Machine, WorkerSandbox, with_uid
+from agentgym.sandboxes.box import WorkerSandbox
 from agentgym.sandboxes.channel import Channel, converse
 from agentgym.sandboxes.docker.blueprint import Blueprint, draw_up
 from agentgym.sandboxes.docker.container import Container
 from agentgym.sandboxes.docker.fleet import Fleet
 from agentgym.sandboxes.docker.reaper import reap
+from agentgym.sandboxes.machine import Machine, with_uid
 from agentgym.sandboxes.once import Once
 from agentgym.sandboxes.shortage import not_started
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import SandboxUnavailable
 from agentgym.sandbox import Limits, SandboxInfo
 from agentgym.sandboxes import bundle
-from agentgym.sandboxes.box import ENVIRONMENT
 from agentgym.sandboxes.docker.engine import Engine
 from agentgym.sandboxes.docker.images import digest
 from agentgym.sandboxes.docker.owner import owner
 from agentgym.sandboxes.docker.specification import Specification, closed_to
+from agentgym.sandboxes.machine import ENVIRONMENT
 from agentgym.sandboxes.seccomp.profile import build_profile
 
 if TYPE_CHECKING:

@@ -16,6 +16,14 @@ _LOCKED_BYTES = 65536
 _CLOSED = "ro,nosuid,nodev,noexec,size=4k,mode=0555"
 _MAX_AGE_S = 24 * 3600  # then whoever cannot know whether its owner lives may remove it
 
+_MASKED = [
+    *("/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys"),
+    *("/proc/key-users", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi"),
+    *("/proc/timer_list", "/proc/timer_stats", "/sys/firmware"),
+    "/sys/devices/virtual/powercap",
+]
+"""What tells of the whole machine; engines leave some of it open."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specification:
@@ -71,6 +79,7 @@ class Specification:
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true", f"seccomp={self.seccomp}"],
             "ReadonlyRootfs": True,
+            "MaskedPaths": _MASKED,
             "NetworkMode": "none",
             "IpcMode": "none",  # /dev/shm is ours: the worker has to be able to wipe it
             "CgroupnsMode": "private",

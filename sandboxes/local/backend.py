@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from agentgym.errors import SandboxDied, SandboxProtocolError, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle, cgroups, images
-from agentgym.sandboxes.box import ENVIRONMENT, Machine, WorkerSandbox, with_uid
+from agentgym.sandboxes.box import WorkerSandbox
 from agentgym.sandboxes.channel import SocketChannel, converse
 from agentgym.sandboxes.local import bubblewrap
 from agentgym.sandboxes.local.launcher import INFO_FD, SECCOMP_FD, Launched, Launcher
+from agentgym.sandboxes.machine import ENVIRONMENT, Machine, with_uid
 from agentgym.sandboxes.seccomp import bpf
 from agentgym.sandboxes.shortage import not_started
 

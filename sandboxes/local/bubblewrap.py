@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
-from agentgym.sandboxes.box import ENVIRONMENT
+from agentgym.sandboxes.machine import ENVIRONMENT
 
 _PROGRAM_ID = "65534"
 _TMPFS_BYTES = str(64 << 20)

@@ -14,10 +14,11 @@ from worker_channel import Answering
 
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandbox import Limits, SandboxInfo, Status
-from agentgym.sandboxes.box import Machine, WorkerSandbox
+from agentgym.sandboxes.box import WorkerSandbox
 from agentgym.sandboxes.inside import wire
 from agentgym.sandboxes.leased import LeasedSandbox
 from agentgym.sandboxes.limiter import ROOM
+from agentgym.sandboxes.machine import Machine
 from agentgym.sandboxes.session import WorkerSession
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from agentgym.sandboxes import cgroups, owners
+from agentgym.sandboxes.backend import PoolSettings
 from agentgym.sandboxes.docker import DockerSandboxConfig
 from agentgym.sandboxes.docker.engine import Engine
 from agentgym.sandboxes.docker.reaper import reap
 from agentgym.sandboxes.local import LocalSandboxConfig
-from agentgym.sandboxes.pool import PoolSettings
 from agentgym.sandboxes.uids import FIRST_UID, UIDS
 
 pytestmark = pytest.mark.sandbox

@@ -10,9 +10,11 @@ from worker_channel import Answering
 
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandbox import Limits, SandboxInfo
-from agentgym.sandboxes.box import Machine, WorkerSandbox
+from agentgym.sandboxes.backend import PoolSettings
+from agentgym.sandboxes.box import WorkerSandbox
 from agentgym.sandboxes.inside import wire
-from agentgym.sandboxes.pool import Pool, PoolSettings
+from agentgym.sandboxes.machine import Machine
+from agentgym.sandboxes.pool import Pool
 
 
 class Fake:

@@ -15,7 +15,7 @@ from agentgym.check.sandbox.program import SCAN, program
 from agentgym.check.sandbox.row import Row, attack
 from agentgym.check.sandbox.target import Target
 from agentgym.sandbox import Limits
-from agentgym.sandboxes.box import ENVIRONMENT
+from agentgym.sandboxes.machine import ENVIRONMENT
 
 _ROOT = Path(__file__).resolve().parents[3]
 _WALK_S = 60.0

@@ -11,7 +11,8 @@ from agentgym.check.report import Failed, NotChecked
 from agentgym.check.sandbox import host
 from agentgym.check.sandbox.judges import alone, expect
 from agentgym.sandbox import Limits, Sandbox
-from agentgym.sandboxes.pool import Pool, PoolSettings
+from agentgym.sandboxes.backend import PoolSettings
+from agentgym.sandboxes.pool import Pool
 
 _AFTERWARDS_S = 10.0
 _SEEN_S = (0.1, 1.0, 3.0)

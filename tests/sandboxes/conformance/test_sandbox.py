@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
+from users import processes_of
 
-from agentgym.check.sandbox.host import processes_of
 from agentgym.sandbox import Limits, Sandbox
 from agentgym.sandboxes.paths import checked_path
 
