@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -77,8 +78,9 @@ def test_nobody_of_this_machine_is_told_to_end() -> None:
 
 def test_processes_are_known_by_mark_and_by_name() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 60; :", "agentgym-mark"]) as process:
-        fd = host.open_namespace("agentgym-mark")
-        assert fd is not None
+        deadline = time.monotonic() + 5  # it has no command line at once
+        while (fd := host.open_namespace("agentgym-mark")) is None:
+            assert time.monotonic() < deadline
         assert os.readlink(f"/proc/self/fd/{fd}") == host.own_namespace()
         os.close(fd)
         names = host.named([process.pid])
