@@ -68,7 +68,7 @@ async def train(
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
         AgentGymError: it cannot start or go on.
     """
-    check_annotations(settings.credit.requires)
+    check_annotations(settings.credit.columns)
     _check_temperature(settings)
     seed = derive_seed(settings.seed, "torch")
     status: Status = "failed"
@@ -226,7 +226,7 @@ class Trainer:
             return annotate(
                 table,
                 trajectories,
-                columns=self.settings.credit.requires,
+                columns=self.settings.credit.columns,
                 policy=self.parts.policy,
                 max_tokens=self.settings.train.max_tokens_per_micro_batch,
             )

@@ -64,12 +64,12 @@ def test_every_vector_of_these_methods_is_covered_or_named_as_not() -> None:
 def test_gigpo(name: str) -> None:
     inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
     table = _anchored(inputs["trajectories"])
-    stats = "cross_steps" if "cross_steps" in name else "per_trajectory"
+    base = GRPO(scale=inputs["norm"] == "mean_std_norm", cross_steps="cross_steps" in name)
     gigpo = GiGPO(
         gamma=inputs["gamma"],
         step_weight=inputs["omega"],
         norm=inputs["norm"],
-        episode_stats=stats,
+        base=base,
     )
     rewards = table.term("outcome")
     returns = discounted_returns(table, rewards, gamma=inputs["gamma"])
@@ -83,7 +83,8 @@ def test_gigpo_group_of_one() -> None:
     vector = VECTORS["gigpo.group_of_one"]
     table = make_table([[vector["inputs"]["R"]]])
     rewards = table.term("outcome")
-    raw = GiGPO(norm=vector["inputs"]["norm"], singletons="raw")
+    norm = vector["inputs"]["norm"]
+    raw = GiGPO(norm=norm, base=GRPO(scale=norm == "mean_std_norm", singletons="raw"))
     assert _close(raw.episode_advantages(table, rewards), vector["expected"]["A_E"])
     assert _close(raw.step_advantages(table, rewards), vector["expected"]["A_S"])
     assert GiGPO()(table, rewards).tolist() == [0.0]
@@ -103,7 +104,9 @@ def test_gigpo_identical_rewards() -> None:
 def test_gigpo_no_anchor_overlap() -> None:
     vector = VECTORS["gigpo.no_anchor_overlap"]
     table = _anchored(vector["inputs"]["trajectories"])
-    gigpo = GiGPO(norm=vector["inputs"]["norm"], gamma=vector["inputs"]["gamma"])
+    norm = vector["inputs"]["norm"]
+    base = GRPO(scale=norm == "mean_std_norm")
+    gigpo = GiGPO(norm=norm, gamma=vector["inputs"]["gamma"], base=base)
     rewards = table.term("outcome")
     assert _close(gigpo.step_advantages(table, rewards), vector["expected"]["A_S"])
     assert _close(gigpo(table, rewards), vector["expected"]["A"])
@@ -123,7 +126,7 @@ def test_salt_from_given_advantages(name: str) -> None:
 def test_salt_from_rewards(name: str) -> None:
     inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
     table = _walked(inputs["trajectories"], inputs["rewards"])
-    salt = SALT(history=inputs["h"], base=name.rsplit(".", 1)[1])
+    salt = SALT(history=inputs["h"], base={"grpo": GRPO(), "rloo": RLOO()}[name.rsplit(".", 1)[1]])
     advantages = salt(table, table.term("outcome"))
     assert _nested(table, advantages) == pytest.approx(_flat(expected["step_advantages"]), abs=1e-5)
     assert _num_merged(salt, table) == expected["merged_edges"]

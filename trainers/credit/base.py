@@ -22,6 +22,7 @@ __all__ = [
     "Ints",
     "Singletons",
     "StepTable",
+    "TrajectoryCredit",
     "center",
     "discounted_returns",
     "equal_groups",
@@ -48,15 +49,22 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True):
     requires: ClassVar[tuple[str, ...]] = ()
     """Optional columns of the table that must be there."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Optional columns that it needs, or what it is built on."""
+        parts = (getattr(self, name) for name in type(self).model_fields)
+        nested = (part.columns for part in parts if isinstance(part, CreditConfig))
+        return tuple(dict.fromkeys([*self.requires, *(name for each in nested for name in each)]))
+
     def __call__(self, table: StepTable, rewards: Floats) -> Floats:
-        """Return an advantage for each step.
+        """Return an advantage for each step, or for each sampled token.
 
         Args:
             table: the steps.
             rewards: [S], shaped rewards.
 
         Returns:
-            [S], float64, finite.
+            [S], or [N] in the order of `table.token_start`; float64, finite.
 
         Raises:
             ConfigError: a column that the estimator requires is missing.
@@ -72,7 +80,22 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True):
 
     @abstractmethod
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
-        """Return [S] for rewards [S] that are known to be finite float64."""
+        """Return [S] or [N] for rewards [S] that are known to be finite float64."""
+
+
+class TrajectoryCredit(CreditConfig):
+    """An estimator that tells trajectories of a group apart, and not the steps of one.
+
+    It is what methods that look inside of trajectories start from.
+    """
+
+    @abstractmethod
+    def relative(self, table: StepTable, rewards: Floats) -> Floats:
+        """Return [M]: how much better each trajectory was."""
+
+    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+        """Give every step its trajectory's advantage."""
+        return self.relative(table, rewards)[table.trajectory]
 
 
 class GroupStats(NamedTuple):

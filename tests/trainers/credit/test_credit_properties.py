@@ -21,12 +21,12 @@ VARIANTS: list[CreditConfig] = [
     *(estimator() for estimator in CREDITS.values()),
     GRPO(singletons="raw"),
     RLOO(singletons="raw"),
-    GiGPO(norm="mean_norm"),
-    GiGPO(episode_stats="cross_steps", singletons="raw"),
-    GiGPO(norm="mean_norm", episode_stats="cross_steps", gamma=1.0, step_weight=0.5),
-    SALT(base="rloo", history=1),
+    GiGPO(norm="mean_norm", base=GRPO(scale=False)),
+    GiGPO(base=GRPO(cross_steps=True, singletons="raw")),
+    GiGPO(norm="mean_norm", base=RLOO(), gamma=1.0, step_weight=0.5),
+    SALT(base=RLOO(), history=1),
 ]
-UNDISCOUNTED: list[CreditConfig] = [GRPO(), RLOO(), SALT(), SALT(base="rloo")]
+UNDISCOUNTED: list[CreditConfig] = [GRPO(), RLOO(), SALT(), SALT(base=RLOO())]
 
 # Drawing costs more than estimating, so that each property tries every variant on what it draws.
 
