@@ -47,8 +47,8 @@ def test_a_key_of_several_members_is_explained_for_each(agentgym, config) -> Non
     assert 'value    none: credit.name is "gigpo"' in told
     assert "value    0.5  # a.toml:9" in told
     found = agentgym("config", "explain", "credit.gamma", config, "credit.name=salt", "--json").json
-    assert [each["when"]["credit.name"] for each in found] == ["discounted_grpo", "gigpo"]
-    assert [each["value"] for each in found] == [None, None]
+    assert {"discounted_grpo", "gigpo"} < {each["when"]["credit.name"] for each in found}
+    assert {each["value"] for each in found} == {None}
 
 
 def test_a_table_is_explained_with_all_that_was_set_in_it(agentgym, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_section_lists_its_keys_and_a_union_its_members(agentgym, config) -> N
     assert "rollout.sampling.temperature" in told
     assert "rollout.group_size" in told
     told = agentgym("config", "explain", "credit").out
-    assert "credit.name picks one of grpo, discounted_grpo, rloo, gigpo, salt" in told
+    assert "credit.name picks one of grpo, dr_grpo, discounted_grpo, rloo," in told
     assert 'credit.name = "gigpo"  the default' in told
     only = agentgym("config", "explain", "credit.name=salt", "--json").json
     keys = [each["key"] for each in only]

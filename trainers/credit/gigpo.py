@@ -29,7 +29,7 @@ class GiGPO(CreditConfig):
     there each time, so a loop is compared with itself.
 
     The paper has two modes: `mean_std_norm` at both levels is the default; `mean_norm` is
-    `norm = "mean_norm"` with `base = {name = "grpo", scale = false}`.
+    `norm = "mean_norm"` with `base.name = "dr_grpo"`.
 
     Source: arXiv:2505.10978, equations 3 to 8, by way of its authors' code verl-agent (read, and
     its numbers reproduced). Deviations from that code: its episode statistics are over steps and

@@ -2,7 +2,13 @@
 
 from typing import Literal
 
-from agentgym.trainers.credit.base import Floats, Singletons, StepTable, TrajectoryCredit, center
+from agentgym.trainers.credit.base import (
+    Floats,
+    Singletons,
+    StepTable,
+    TrajectoryCredit,
+    compare_returns,
+)
 
 
 class GRPO(TrajectoryCredit):
@@ -15,8 +21,6 @@ class GRPO(TrajectoryCredit):
     """
 
     name: Literal["grpo"] = "grpo"
-    scale: bool = True
-    """False: without the division, as in Dr.GRPO, arXiv:2503.20783."""
     cross_steps: bool = False
     """Mean and std are over steps, each with its trajectory's return, so that long ones weigh more:
     what verl-agent does with the episode's part of GiGPO."""
@@ -25,9 +29,10 @@ class GRPO(TrajectoryCredit):
 
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise the returns within each group."""
-        returns = table.per_trajectory(rewards)
-        if not self.cross_steps:
-            return center(returns, table.group, scale=self.scale, singletons=self.singletons)
-        rows = returns[table.trajectory]
-        rows = center(rows, table.step_group, scale=self.scale, singletons=self.singletons)
-        return rows[table.step_start[:-1]]
+        return compare_returns(
+            table,
+            table.per_trajectory(rewards),
+            scale=True,
+            cross_steps=self.cross_steps,
+            singletons=self.singletons,
+        )

@@ -6,6 +6,7 @@ from hypothesis import given
 from strategies import make_group, make_step, tables
 
 from agentgym.table import StepTable, build_table
+from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
 
@@ -79,5 +80,5 @@ def test_a_loop_is_worse_than_leaving_it() -> None:
 def test_long_trajectories_weigh_more_across_steps() -> None:
     """Returns 1 (one step) and 0 (three steps): the mean over steps is 1/4, not 1/2."""
     table = build_table([make_group([make_step(outcome=1.0)], [make_step(outcome=0.0)] * 3)])
-    gigpo = GiGPO(norm="mean_norm", base=GRPO(scale=False, cross_steps=True))
+    gigpo = GiGPO(norm="mean_norm", base=DrGRPO(cross_steps=True))
     assert gigpo(table, table.term("outcome")).tolist() == [0.75, -0.25, -0.25, -0.25]
