@@ -26,6 +26,8 @@ class Cause(IntEnum):
     """It stands in no segment of its trajectory."""
     CLIPPED = 3
     """The loss cut its gradient off."""
+    DROPPED = 4
+    """The correction for the engine's numbers gave it no weight."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,11 +39,14 @@ class Row:
     loss_mask: NDArray[np.bool_]
     """[L], True where the token is trained on."""
     old_logprobs: NDArray[np.float32]
-    """[L], under the policy that sampled; 0 where masked out."""
+    """[L], under the policy that sampled; 0 where masked out. Where the loss corrects for the
+    engine's numbers they are the trainer's own."""
     advantages: NDArray[np.float32]
     """[L], 0 where masked out."""
     token: Ints
     """[L], the token's number among the N sampled tokens; -1 where it is none of them."""
+    rollout_logprobs: NDArray[np.float32] | None = None
+    """[L], as the engine had them, where `old_logprobs` are the trainer's."""
 
     @property
     def num_trained(self) -> int:
@@ -67,6 +72,8 @@ class Batch:
     """[B] int64, tokens of each row without padding."""
     reference_logprobs: Tensor | None = None
     """[B, T] float32, under the frozen reference; only where the loss asks for it."""
+    rollout_logprobs: Tensor | None = None
+    """[B, T] float32, as the engine had them; only where the loss corrects for them."""
 
     def __post_init__(self) -> None:
         shape = self.token_ids.shape
@@ -196,4 +203,7 @@ def pad(rows: Sequence[Row], *, device: torch.device | str = "cpu") -> Batch:
         advantages=column("advantages", 0),
         token=column("token", -1),
         lengths=torch.tensor(lengths, device=device),
+        rollout_logprobs=(
+            None if rows[0].rollout_logprobs is None else column("rollout_logprobs", 0)
+        ),
     )

@@ -113,6 +113,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     credit: AnyCredit = GiGPO()
     """How the rewards of steps become their advantages."""
     loss: AnyLoss = PPO()
+    """What the weights descend on, given advantages."""
     optim: OptimConfig = OptimConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
     train: TrainConfig = TrainConfig()

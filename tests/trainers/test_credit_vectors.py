@@ -11,6 +11,7 @@ import pytest
 from strategies import by_trajectory, make_group, make_step, make_table
 
 from agentgym.table import Floats, StepTable, build_table
+from agentgym.trainers.credit.asymre import AsymRE
 from agentgym.trainers.credit.base import discounted_returns
 from agentgym.trainers.credit.bilevel_gae import BilevelGAE
 from agentgym.trainers.credit.bnpo import BNPO
@@ -25,6 +26,7 @@ from agentgym.trainers.credit.igpo import IGPO
 from agentgym.trainers.credit.istar import IStar, implicit_reward
 from agentgym.trainers.credit.mc_grpo import MCGRPO
 from agentgym.trainers.credit.ngrpo import NGRPO
+from agentgym.trainers.credit.opmd import OPMD
 from agentgym.trainers.credit.opo import OPO
 from agentgym.trainers.credit.portool import PORTool
 from agentgym.trainers.credit.prorag import ProRAG
@@ -88,6 +90,8 @@ ONE_TEST_EACH = [
     "gae.masked_tokens",
     "turnwise_gae",
     "reinforce_ada.global_stats",
+    "asymre",
+    "opmd",
 ]
 BILEVEL = ["bilevel_gae.rewarded_turns", "bilevel_gae.zero_first_turn"]
 MC_GRPO = ["mc_grpo.graded", "mc_grpo.binary_minority", "mc_grpo.identical"]
@@ -114,7 +118,7 @@ def test_every_vector_of_these_methods_is_covered_or_named_as_not() -> None:
         "dump",
         "sec",
     }
-    others |= {"ppo", "gspo", "cispo", "topr", "asymre", "opmd", "dcpo", "tis", "icepop", "verl"}
+    others |= {"ppo", "gspo", "cispo", "topr", "dcpo", "tis", "icepop", "verl"}
     others |= {"hill", "sage_light", "training_free_grpo", "pods", "speed"}
     named = GIGPO + SALT_GIVEN_ADVANTAGES + SALT_FROM_REWARDS + ONE_TEST_EACH + NOT_COVERED
     named += MC_GRPO + NGRPO_CASES + RISKPO + BILEVEL
@@ -434,6 +438,22 @@ def test_reinforce_ada() -> None:
     seen = inputs["pos_total"] / (inputs["pos_total"] + inputs["neg_total"])
     table = replace(table, pool_mean=np.full(table.num_trajectories, seen))
     assert _close(ReinforceAda()(table, table.term("outcome")), vector["expected"])
+
+
+def test_asymre() -> None:
+    vector = VECTORS["asymre"]
+    table = make_table([[reward] for reward in vector["inputs"]["rewards"]])
+    asymre = AsymRE(shift=vector["inputs"]["baseline_shift"])
+    assert _close(asymre(table, table.term("outcome")), vector["expected"])
+
+
+def test_opmd() -> None:
+    vector = VECTORS["opmd"]
+    table = make_table([[reward] for reward in vector["inputs"]["rewards"]])
+    rewards = table.term("outcome")
+    expected = vector["expected"]
+    assert _close(OPMD(tau=vector["inputs"]["tau"])(table, rewards), expected["logavgexp"])
+    assert _close(DrGRPO()(table, rewards), expected["mean"])
 
 
 def test_gated_two_level() -> None:

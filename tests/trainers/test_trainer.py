@@ -161,14 +161,14 @@ async def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, monke
 
 
 async def test_the_reference_outlives_a_resume(tmp_path):
-    config = make_config(loss={"kl_penalty": 0.1}, train={"steps": 1})
+    config = make_config(loss={"name": "ppo", "kl_penalty": 0.1}, train={"steps": 1})
     run = await run_training(tmp_path / "run", config)
     first, last = checkpoints(run.checkpoints_dir)
     start = (first / "model.safetensors").read_bytes()
     assert (last / "model.safetensors").read_bytes() != start
     assert (last / "reference" / "model.safetensors").read_bytes() == start
     seen = []
-    longer = make_config(loss={"kl_penalty": 0.1})
+    longer = make_config(loss={"name": "ppo", "kl_penalty": 0.1})
     with Run.resume(tmp_path / "run") as run:
         await train(longer, run, env=longer.env.config, on_step=lambda *args: seen.append(args[2]))
     assert seen[0]["kl_reference"] > 0

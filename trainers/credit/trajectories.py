@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from agentgym.trainers.credit.asymre import AsymRE
 from agentgym.trainers.credit.bnpo import BNPO
 from agentgym.trainers.credit.discounted_grpo import DiscountedGRPO
 from agentgym.trainers.credit.dr_grpo import DrGRPO
@@ -11,6 +12,7 @@ from agentgym.trainers.credit.gdpo import GDPO
 from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.credit.mc_grpo import MCGRPO
 from agentgym.trainers.credit.ngrpo import NGRPO
+from agentgym.trainers.credit.opmd import OPMD
 from agentgym.trainers.credit.opo import OPO
 from agentgym.trainers.credit.reinforce_ada import ReinforceAda
 from agentgym.trainers.credit.reinforce_pp_baseline import ReinforcePPBaseline
@@ -31,7 +33,9 @@ AnyTrajectoryCredit = Annotated[
     | GDPO
     | BNPO
     | RiskPO
-    | ReinforceAda,
+    | ReinforceAda
+    | AsymRE
+    | OPMD,
     Field(discriminator="name"),
 ]
 """Any of them, by its `name`."""
