@@ -5,7 +5,6 @@ A row is one segment of a trajectory that is trained on. Letters as in `agentgym
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import torch
@@ -13,21 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentgym.table import Floats, Ints, StepTable
+from agentgym.trainers.causes import Cause
 from agentgym.types import Segment, Trajectory
-
-
-class Cause(IntEnum):
-    """Why a sampled token had no weight in the update."""
-
-    TRAINED = 0
-    ZERO_ADVANTAGE = 1
-    """Its whole row had the advantage 0 and was left out."""
-    NOT_IN_BATCH = 2
-    """It stands in no segment of its trajectory."""
-    CLIPPED = 3
-    """The loss cut its gradient off."""
-    DROPPED = 4
-    """The correction for the engine's numbers gave it no weight."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from agentgym.store.notes import NoteWriter
 from agentgym.table import Floats, StepTable
+from agentgym.trainers.recompute import UPDATE, annotations
 from agentgym.trainers.shaping.base import Shaped
 from agentgym.trainers.update import Updated
-
-UPDATE = "update"
 
 
 class Recorder:
@@ -39,7 +38,8 @@ class Recorder:
 
         Columns: `step_start` [M + 1] and `token_start` [S + 1] tell whose the rows of the others
         are; `rewards` [S] and `advantages` ([S] or [N]) are float64; `gate/NAME` [M];
-        `logprobs`, `weights`, `cause` [N] are as in `Updated`.
+        `logprobs`, `weights`, `cause` [N] are as in `Updated`; each annotation of the table stands
+        under its own name. With the trajectories this is all that `recompute.py` needs.
         """
         payload: dict[str, Any] = {
             "step": step,
@@ -58,9 +58,7 @@ class Recorder:
             "weights": updated.weights,
             "cause": updated.cause,
         }
-        if table.entropy is not None:
-            columns["entropy"] = table.entropy
-        self._notes.append(UPDATE, payload, columns)
+        self._notes.append(UPDATE, payload, columns | annotations(table))
 
     def sync(self) -> None:
         """Bring what was noted to the disk."""

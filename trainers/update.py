@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentgym.errors import AgentGymError
-from agentgym.trainers.batch import Batch, Cause, Row, Rows, pad, split_rows
+from agentgym.trainers.batch import Batch, Row, Rows, pad, split_rows
+from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import Loss, LossOutput, Normalizer
 from agentgym.trainers.policy import TokenStats, TrainerPolicy
 from agentgym.trainers.settings import OptimConfig, TrainConfig

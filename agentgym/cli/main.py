@@ -21,6 +21,7 @@ from agentgym.cli import (
     export,
     new,
     play,
+    recredit,
     replay,
     resume,
     run,
@@ -67,6 +68,9 @@ app.command("replay")(replay.replay)
 app.command("compare", epilog="Example: agentgym compare runs/short runs/long --by valid")(
     compare.compare
 )
+app.command(
+    "recredit", epilog="Example: agentgym recredit runs/keydoor --credit salt,history=1,grpo"
+)(recredit.recredit)
 app.command(
     "export", epilog="Example: agentgym export runs/keydoor --messages --successes -o moves.jsonl"
 )(export.export)

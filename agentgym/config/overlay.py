@@ -52,6 +52,15 @@ def resolve(
             layers.put(entry.path, entry.value, source)
     for text in overrides:
         layers.override(text)
+    return check_layers(model, layers)
+
+
+def check_layers(model: type[M], layers: Layers) -> Resolved[M]:
+    """Return the configuration that merged values come to.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value; says where it stands.
+    """
     Checker(model, layers).check()
     try:
         config = model.model_validate(layers.values)

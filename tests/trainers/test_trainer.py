@@ -13,7 +13,7 @@ from agentgym.store.episodes import read_episodes, read_heads
 from agentgym.store.notes import read_notes
 from agentgym.store.run import Run
 from agentgym.table import build_table
-from agentgym.trainers.batch import Cause
+from agentgym.trainers.causes import Cause
 from agentgym.trainers.checkpoint import checkpoints, latest_checkpoint, load_state
 from agentgym.trainers.interrupt import Interrupted
 from agentgym.trainers.trainer import Trainer, train
