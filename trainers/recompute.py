@@ -25,6 +25,8 @@ from agentgym.types import Trajectory
 UPDATE = "update"
 """The kind of the note that each optimiser step leaves."""
 
+_COLUMNS = {"step_start", "token_start", "rewards", "advantages", "logprobs", "weights", "cause"}
+
 ANNOTATIONS = tuple(each.name for each in fields(StepTable) if each.default is None)
 """The optional columns of the table."""
 
@@ -93,10 +95,12 @@ def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead
             belong to it now.
     """
     step = int(note.payload["step"])
+    if missing := sorted(_COLUMNS - set(note.columns)):
+        raise StoreError(f"the note of step {step} of {run_dir} has no column {missing[0]!r}")
     trajectories = tuple(_episodes(run_dir, step, note.payload["trajectories"], heads))
     table = build_table(to_groups(trajectories))
     for name, built in (("step_start", table.step_start), ("token_start", table.token_start)):
-        if not np.array_equal(note.columns.get(name, ()), built):
+        if not np.array_equal(note.columns[name], built):
             raise StoreError(
                 f"the episodes of step {step} of {run_dir} are not those it was trained on: "
                 f"{name} differs from what was noted",
