@@ -23,6 +23,7 @@ from agentgym.cli import (
     play,
     recredit,
     replay,
+    rescore,
     resume,
     run,
     sandbox,
@@ -71,6 +72,9 @@ app.command("compare", epilog="Example: agentgym compare runs/short runs/long --
 app.command(
     "recredit", epilog="Example: agentgym recredit runs/keydoor --credit salt,history=1,grpo"
 )(recredit.recredit)
+app.command("rescore", epilog="Example: agentgym rescore runs/keydoor --shaping outcome")(
+    rescore.rescore
+)
 app.command(
     "export", epilog="Example: agentgym export runs/keydoor --messages --successes -o moves.jsonl"
 )(export.export)

@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgym.cli.outfile import check_output
 from agentgym.cli.output import counted, note
 from agentgym.cli.progress import Screen
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 Last = Annotated[
     int | None, typer.Option("-n", "--last", min=1, help="Only the last optimiser steps.")
 ]
+Plot = Annotated[str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
 NoNotes = Annotated[
     bool, typer.Option("--no-notes", help="Write nothing beside the episodes of the run.")
 ]
@@ -75,3 +78,30 @@ def watched(total: int) -> Iterator[Callable[[int], None]]:
             screen.draw(f"{done}/{total}  optimiser step {step}")
 
         yield tell
+
+
+def check_plot(plot: str, *, force: bool) -> None:
+    """Refuse a plot that could not be written, before work is done for it.
+
+    Raises:
+        ConfigError: its name has another end, or it exists already.
+    """
+    from agentgym.errors import ConfigError
+
+    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
+    check_output(plot, force=force)
+
+
+def interval(found: dict[str, Any]) -> str:
+    """Write an interval."""
+    if found["low"] != found["low"]:
+        return "one group says nothing of others"
+    return f"[{number(found['low'], sign=True)}, {number(found['high'], sign=True)}]"
+
+
+def number(value: float, *, sign: bool = False) -> str:
+    """Write a number in three places; `-` where there is none."""
+    if value != value:
+        return "-"
+    return f"{value:{'+' if sign else ''}.3f}" if value else "0"

@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.outfile import Force, check_output, output_file
+from agentgym.cli.outfile import Force, output_file
 from agentgym.cli.output import counted, echo, echo_json, echo_table, one_line, paint, sparkline
-from agentgym.cli.recomputed import Last, NoNotes, open_training, show_different, watched
+from agentgym.cli.recomputed import (
+    Last,
+    NoNotes,
+    Plot,
+    check_plot,
+    interval,
+    number,
+    open_training,
+    show_different,
+    watched,
+)
 
 if TYPE_CHECKING:
     from agentgym.store.run import Run
     from agentgym.trainers.recredit import Recredit
-
-Plot = Annotated[str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
 
 
 def recredit(
@@ -73,19 +81,6 @@ def recredit(
         _print(report)
         if plot is not None:
             echo(f"drawn in {plot}")
-
-
-def check_plot(plot: str, *, force: bool) -> None:
-    """Refuse a plot that could not be written, before work is done for it.
-
-    Raises:
-        ConfigError: its name has another end, or it exists already.
-    """
-    from agentgym.errors import ConfigError
-
-    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
-    check_output(plot, force=force)
 
 
 def _draw(report: dict[str, Any], plot: str, *, force: bool) -> None:
@@ -180,17 +175,3 @@ def _named(differences: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _curve(label: str, found: dict[str, Any]) -> tuple[str, str]:
     values = found["by_step"]["coverage"]
     return one_line(label, 40), f"{sparkline(values)}  {values[0]:.3g} to {values[-1]:.3g}"
-
-
-def interval(found: dict[str, Any]) -> str:
-    """Write an interval."""
-    if found["low"] != found["low"]:
-        return "one group says nothing of others"
-    return f"[{number(found['low'], sign=True)}, {number(found['high'], sign=True)}]"
-
-
-def number(value: float, *, sign: bool = False) -> str:
-    """Write a number in three places; `-` where there is none."""
-    if value != value:
-        return "-"
-    return f"{value:{'+' if sign else ''}.3f}" if value else "0"

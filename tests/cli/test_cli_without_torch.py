@@ -35,6 +35,7 @@ def test_every_command_but_training_works_without_torch(process, tmp_path: Path)
         ["compare", "r", "r", "--by", "valid", "--plot", "p.png"],
         ["export", "r", "--messages", "--successes", "-o", "e.jsonl"],
         ["recredit", "t", "--credit", "salt,grpo", "--plot", "q.svg"],
+        ["rescore", "t", "--shaping", "outcome", "--plot", "s.svg"],
         ["check", "run", "t"],
         ["train", KEYDOOR, "--dry-run"],
     ):
