@@ -29,6 +29,7 @@ from agentgym.trainers.checkpoint import (
     save_checkpoint,
 )
 from agentgym.trainers.credit.base import equal_groups
+from agentgym.trainers.diagnostics import diagnose
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
 from agentgym.trainers.evaluate import evaluate
 from agentgym.trainers.interrupt import Interrupt, Interrupted
@@ -166,7 +167,8 @@ class Trainer:
         trajectories = [each for group in groups for each in group.trajectories if usable(each)]
         table = self.annotate(build_table(groups), trajectories)
         shaped = self.shape(table)
-        advantages = self.settings.credit(table, shaped.rewards)
+        credit = self.settings.credit
+        advantages = credit(table, shaped.rewards)
         rows = make_rows(trajectories, table, advantages)
         schedules = {"progress": self.progress, "lr": self.lr}
         with self._watch.phase("update"):
@@ -181,10 +183,11 @@ class Trainer:
             advantages=advantages,
             updated=updated,
         )
+        diagnosis = diagnose(credit, table, shaped.rewards, advantages, updated.cause)
         self.step += 1
         self._cursor = self._tasks.position
         await self.sync()
-        self.log(trajectories, table, shaped, updated, schedules)
+        self.log(trajectories, table, shaped, updated, {**diagnosis, **schedules})
 
     async def close(self) -> None:
         """Free everything."""
@@ -247,13 +250,13 @@ class Trainer:
         table: StepTable,
         shaped: Shaped,
         updated: Updated,
-        schedules: Mapping[str, float],
+        others: Mapping[str, float],
     ) -> None:
-        """Write the scalars of the step that was just done."""
+        """Write the scalars of the step that was just done; `others` are known already."""
         scalars = {
             **describe(trajectories, table, shaped, success=type(self.env).success),
             **updated.metrics,
-            **schedules,
+            **others,
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),

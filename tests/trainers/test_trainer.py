@@ -67,6 +67,8 @@ async def test_a_run_leaves_everything_in_its_directory(tmp_path):
     assert {"success", "reward", "entropy", "grad_norm", "lr", "tokens_per_second"} <= set(
         steps[0][2]
     )
+    assert {"anchors/singletons", "signal/steps", "credit/step_share"} <= set(steps[0][2])
+    assert sum(v for k, v in steps[0][2].items() if k.startswith("tokens/")) == pytest.approx(1)
     assert steps[0][2]["drift"] == 0
     assert steps[0][2]["sandbox/waits"] == 3
     assert steps[0][2]["logprob_gap"] < 1e-4

@@ -6,7 +6,7 @@ import numpy as np
 
 from agentgym.check.report import NotChecked
 from agentgym.check.run.subject import RunSubject, UpdateSubject, some
-from agentgym.table import Floats
+from agentgym.table import Bools, Floats
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.credit.base import TrajectoryCredit
 from agentgym.trainers.recompute import same_bits
@@ -104,7 +104,7 @@ def _computed(found: UpdateSubject) -> Floats:
     return found.advantages
 
 
-def _any_in_steps(found: UpdateSubject, advantages: Floats) -> np.ndarray:
+def _any_in_steps(found: UpdateSubject, advantages: Floats) -> Bools:
     """Return whether any token of a step has an advantage, [S]."""
     table = found.update.table
     if len(advantages) == table.num_steps:
