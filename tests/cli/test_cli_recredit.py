@@ -5,6 +5,7 @@ import pytest
 from trained_run import make_trained_run
 
 from agentgym.store.notes import NewNoteWriter, read_notes
+from agentgym.trainers import recompute
 
 
 def test_estimators_stand_beside_the_one_trained_with(agentgym, tmp_path: Path) -> None:
@@ -58,6 +59,27 @@ def test_other_numbers_than_recorded_are_told(agentgym, tmp_path: Path) -> None:
     done = agentgym("recredit", "r", "--credit", "salt")
     assert done.code == 0
     assert "in 1 of 1 optimiser step the training's own method" in done.err
+
+
+def test_an_interrupt_loses_nothing(agentgym, tmp_path: Path, monkeypatch) -> None:
+    make_trained_run(tmp_path / "r")
+
+    def two_steps(*args, **options):
+        found = recompute.read_updates(*args, **options)
+        yield next(found)
+        yield next(found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agentgym.trainers.recredit.read_updates", two_steps)
+    done = agentgym("recredit", "r", "--credit", "salt")
+    assert (done.code, done.out) == (130, "")
+    assert "interrupted" in done.err
+    assert len(list(read_notes("r", "credit"))) == 2
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    found = agentgym("recredit", "r", "--credit", "salt", "--json").json
+    assert found["credits"]["salt"]["noted"] == 1
+    assert len(list(read_notes("r", "credit"))) == 3
 
 
 @pytest.mark.parametrize(
