@@ -116,6 +116,20 @@ def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead
     )
 
 
+def check_finite(update: Update, *, where: str) -> None:
+    """Refuse a step whose rewards or advantages are no numbers.
+
+    Raises:
+        StoreError: they are not finite.
+    """
+    for name in ("rewards", "advantages"):
+        if not np.isfinite(update.columns[name]).all():
+            raise StoreError(
+                f"the {name} of step {update.step} of {where} are not all finite",
+                hint=f"agentgym check run {where} tells what else is wrong with it",
+            )
+
+
 def check_columns(credit: CreditConfig, table: StepTable, *, where: str) -> None:
     """Refuse an estimator that needs a column which a table does not have.
 

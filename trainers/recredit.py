@@ -13,7 +13,7 @@ from agentgym.table import Floats, Ints
 from agentgym.trainers.agreement import Agreement, Spread, agreement, per_step, spread
 from agentgym.trainers.compare import Difference, paired_means
 from agentgym.trainers.credit.base import CreditConfig
-from agentgym.trainers.recompute import Update, check_columns, read_updates, same_bits
+from agentgym.trainers.recompute import Update, check_columns, check_finite, read_updates, same_bits
 
 KIND = "credit"
 PRODUCER = "recredit"
@@ -106,6 +106,7 @@ def recredit(
     steps, trajectory, group = [], [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     num_trajectories = num_groups = 0
     for update in read_updates(run_dir, last=last):
+        check_finite(update, where=str(run_dir))
         for credit in credits.values():
             check_columns(credit, update.table, where=str(run_dir))
         found[0].same += is_reproduced(trained, update)

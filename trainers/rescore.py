@@ -13,7 +13,7 @@ from agentgym.table import Floats, Ints, StepTable
 from agentgym.trainers.agreement import Agreement, agreement, correlation, per_step
 from agentgym.trainers.compare import Difference, paired_means
 from agentgym.trainers.credit.base import CreditConfig, equal_groups
-from agentgym.trainers.recompute import Update, read_updates, same_bits
+from agentgym.trainers.recompute import Update, check_finite, read_updates, same_bits
 from agentgym.trainers.recredit import OnUpdate
 from agentgym.trainers.shaping.base import ShaperConfig
 from agentgym.types import OUTCOME
@@ -111,6 +111,7 @@ def rescore(
     steps, outcomes, group = [], [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     pairs = num_groups = 0
     for update in read_updates(run_dir, last=last):
+        check_finite(update, where=str(run_dir))
         table = update.table
         verdicts = table.per_trajectory(table.term(OUTCOME))
         found[0].same += same_bits(update.shape(trained).rewards, update.rewards)

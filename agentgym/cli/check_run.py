@@ -10,7 +10,7 @@ from agentgym.cli.output import echo, echo_json, note, one_line, paint
 from agentgym.cli.progress import Screen
 
 if TYPE_CHECKING:
-    from agentgym.check.run.table import RunReport, RunResult
+    from agentgym.check.run.report import RunReport, RunResult
 
 _COLOURS = {"passed": "green", "failed": "red", "not_checked": "yellow"}
 

@@ -1,9 +1,28 @@
 """The drawing of `--plot`, by matplotlib."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
 
 from agentgym.cli.curves import worth_showing
+from agentgym.cli.outfile import check_output
+
+Plot = Annotated[str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
+
+
+def check_plot(plot: str, *, force: bool) -> None:
+    """Refuse a plot that could not be written, before work is done for it.
+
+    Raises:
+        ConfigError: its name has another end, or it exists already.
+    """
+    from agentgym.errors import ConfigError
+
+    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
+    check_output(plot, force=force)
 
 
 def draw(report: dict[str, Any], file: BinaryIO, *, kind: str) -> None:

@@ -3,12 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.outfile import check_output
 from agentgym.cli.output import counted, note
 from agentgym.cli.progress import Screen
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 Last = Annotated[
     int | None, typer.Option("-n", "--last", min=1, help="Only the last optimiser steps.")
 ]
-Plot = Annotated[str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
 NoNotes = Annotated[
     bool, typer.Option("--no-notes", help="Write nothing beside the episodes of the run.")
 ]
@@ -78,19 +75,6 @@ def watched(total: int) -> Iterator[Callable[[int], None]]:
             screen.draw(f"{done}/{total}  optimiser step {step}")
 
         yield tell
-
-
-def check_plot(plot: str, *, force: bool) -> None:
-    """Refuse a plot that could not be written, before work is done for it.
-
-    Raises:
-        ConfigError: its name has another end, or it exists already.
-    """
-    from agentgym.errors import ConfigError
-
-    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
-    check_output(plot, force=force)
 
 
 def interval(found: dict[str, Any]) -> str:

@@ -9,11 +9,10 @@ import typer
 from agentgym.cli.options import Json, RunDir
 from agentgym.cli.outfile import Force, output_file
 from agentgym.cli.output import counted, echo, echo_json, echo_table, one_line, paint, sparkline
+from agentgym.cli.plot import Plot, check_plot, draw_lines
 from agentgym.cli.recomputed import (
     Last,
     NoNotes,
-    Plot,
-    check_plot,
     interval,
     number,
     open_training,
@@ -42,7 +41,7 @@ def recredit(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Give credit anew, by other estimators, to the steps that a run was trained on.
+    """Give credit to what a run recorded by other estimators.
 
     Nothing is played and no model is loaded: all that is needed is in the record. A word with =
     is a key of the estimator before it, as in credit.KEY=VALUE: salt,history=1,gigpo are two.
@@ -84,8 +83,6 @@ def recredit(
 
 
 def _draw(report: dict[str, Any], plot: str, *, force: bool) -> None:
-    from agentgym.cli.plot import draw_lines
-
     panels = {
         "share of steps with an advantage": _curves(report, "coverage"),
         "rank correlation with the trained": _curves(report, "rank"),

@@ -9,11 +9,10 @@ import typer
 from agentgym.cli.options import Json, RunDir
 from agentgym.cli.outfile import Force, output_file
 from agentgym.cli.output import counted, echo, echo_json, echo_table, one_line, paint, sparkline
+from agentgym.cli.plot import Plot, check_plot, draw_lines
 from agentgym.cli.recomputed import (
     Last,
     NoNotes,
-    Plot,
-    check_plot,
     interval,
     number,
     open_training,
@@ -42,7 +41,7 @@ def rescore(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Reward anew, by other shapers, the steps that a run was trained on.
+    """Reward what a run recorded by other shapers.
 
     Nothing is played and no model is loaded: the raw reward terms are in the record. A word with =
     is a key of the shaper before it, as in shaping.KEY=VALUE; commas in brackets and quotes belong
@@ -87,8 +86,6 @@ def rescore(
 
 
 def _draw(report: dict[str, Any], plot: str, *, force: bool) -> None:
-    from agentgym.cli.plot import draw_lines
-
     panels = {
         "mean return": _curves(report, "reward"),
         "share of groups with equal returns": _curves(report, "equal"),

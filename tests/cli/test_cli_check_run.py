@@ -13,7 +13,8 @@ from trained_run import ENV, make_trained_run
 
 from agentgym.check.report import Status
 from agentgym.check.run import check_run
-from agentgym.check.run.table import CHECKS, RunReport
+from agentgym.check.run.report import RunReport
+from agentgym.check.run.table import CHECKS
 from agentgym.config.overlay import render_toml
 from agentgym.config.run import resolve_words
 from agentgym.store.episodes import EpisodeWriter, read_episodes

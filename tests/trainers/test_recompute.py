@@ -100,6 +100,16 @@ def test_a_lost_episode_is_named(tmp_path):
         list(read_updates(root))
 
 
+def test_what_is_no_number_is_not_computed_with(tmp_path):
+    root = make_trained_run(tmp_path / "r", steps=1)
+    (note,) = read_notes(root, "update")
+    broken = note.columns | {"rewards": np.full_like(note.columns["rewards"], np.nan)}
+    with NewNoteWriter(root, producer="trainer", kind="update") as writer:
+        writer.add(note.payload, broken)
+    with pytest.raises(StoreError, match=r"the rewards of step 0 of .* are not all finite"):
+        recredit(root, {}, trained=GDPO())
+
+
 def test_results_are_noted_once(tmp_path):
     root = make_trained_run(tmp_path / "r")
     trained = recorded_methods(tmp_path / "r" / "config.toml").credit

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from agentgym.check.report import NotChecked, Status
 from agentgym.check.run import episodes, files, updates
+from agentgym.check.run.report import RunReport, RunResult
 from agentgym.check.run.subject import RunSubject, UpdateSubject
 from agentgym.check.run.texts import check_texts
 from agentgym.errors import StoreError
@@ -148,55 +148,6 @@ CHECKS = (
         of_update=updates.check_weights,
     ),
 )
-
-
-@dataclass(kw_only=True)
-class RunResult:
-    """One check and how it came out."""
-
-    number: int
-    name: str
-    promise: str
-    caught: tuple[str, ...]
-    status: Status = Status.NOT_CHECKED
-    seen: int = 0
-    """Episodes, optimiser steps or runs that were looked at."""
-    broken: int = 0
-    """How often the promise is broken."""
-    message: str = ""
-    """What breaks it, the first few; or why it is not checked."""
-    hint: str | None = None
-
-
-@dataclass(kw_only=True)
-class RunReport:
-    """All checks of one run."""
-
-    run: str
-    results: list[RunResult] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing failed."""
-        return self.count(Status.FAILED) == 0
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything was checked, and passed."""
-        return self.count(Status.PASSED) == len(self.results)
-
-    def count(self, status: Status) -> int:
-        """Return how many checks came out like this."""
-        return sum(result.status is status for result in self.results)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "run": self.run,
-            "ok": self.ok,
-            **{status.value: self.count(status) for status in Status},
-            "checks": [asdict(result) for result in self.results],
-        }
 
 
 def check_run(run: Run, *, on_item: Callable[[str], None] = lambda _: None) -> RunReport:
