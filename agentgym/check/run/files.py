@@ -31,6 +31,7 @@ def check_files(subject: RunSubject) -> Iterator[str]:
 
 def check_used(subject: RunSubject) -> Iterator[str]:
     """What was trained on is in the record, came to its own end, and was used once."""
+    _need_steps(subject)
     used = Counter(name for note in subject.notes.values() for name in note.payload["trajectories"])
     for name, times in used.items():
         head = subject.heads.get(name)
@@ -44,6 +45,7 @@ def check_used(subject: RunSubject) -> Iterator[str]:
 
 def check_groups(subject: RunSubject) -> Iterator[str]:
     """A group is of one task, and no member of it counts twice."""
+    _need_steps(subject)
     for step, note in subject.notes.items():
         names = note.payload["trajectories"]
         heads = [subject.heads[name] for name in names if name in subject.heads]
@@ -67,3 +69,8 @@ def check_gap(subject: RunSubject) -> Iterator[str]:
     for step, gap in gaps.items():
         if not gap <= _MAX_GAP:
             yield f"step {step}: {gap:.3g} nats apart in the mean, more than {_MAX_GAP}"
+
+
+def _need_steps(subject: RunSubject) -> None:
+    if not subject.notes:
+        raise NotChecked("the record has no optimiser step")

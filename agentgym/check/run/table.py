@@ -188,9 +188,8 @@ def _checked(subject: RunSubject, on_item: Callable[[str], None]) -> RunReport:
             if check.of_update:
                 _look(result, check.of_update, found, subject)
         on_item(f"optimiser step {step}")
-    return RunReport(
-        run=str(subject.run.root), results=[_finished(result, subject) for _, result in rows]
-    )
+    results = [_finished(check, result, subject.run) for check, result in rows]
+    return RunReport(run=str(subject.run.root), results=results)
 
 
 def _update_subject(update: Update, subject: RunSubject) -> UpdateSubject:
@@ -229,16 +228,16 @@ def _blame(result: RunResult, wrong: str) -> None:
         result.message += f"{'; ' if result.message else ''}{wrong}"
 
 
-def _finished(result: RunResult, subject: RunSubject) -> RunResult:
+def _finished(check: RunCheck, result: RunResult, run: Run) -> RunResult:
     if result.status is Status.FAILED:
         if result.broken > _SHOWN:
             result.message += f"; and {result.broken - _SHOWN} more"
         if result.name in ("rewards", "advantages"):
-            result.hint = _other_versions(subject.run)
+            result.hint = _other_versions(run)
     elif result.seen and not result.message:
         result.status = Status.PASSED
     elif not result.message:
-        result.message = "the record has nothing of this"
+        result.message = f"the record has no {'optimiser step' if check.of_update else 'episode'}"
     return result
 
 

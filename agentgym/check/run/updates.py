@@ -59,7 +59,7 @@ def check_weights(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
     if set(sizes.values()) != {total}:
         yield f"{found.where}: {total} tokens were sampled, but there are {sizes}"
         return
-    advantages = found.per_token(found.update.advantages)
+    advantages = found.per_token(found.update.advantages).astype(np.float32)  # as a batch has them
     weights, cause = columns["weights"], columns["cause"]
     is_trained = cause == Cause.TRAINED
     wrong = {
