@@ -5,6 +5,7 @@ methods of the training give the same numbers again and other methods can be tri
 """
 
 import inspect
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -148,6 +149,12 @@ def check_columns(credit: CreditConfig, table: StepTable, *, where: str) -> None
 def name_of(method: CreditConfig | ShaperConfig) -> str:
     """Return the name that a method has in configurations."""
     return str(type(method).model_fields["name"].default)
+
+
+def label_of(method: CreditConfig | ShaperConfig) -> str:
+    """Return the name of a method, and what is set otherwise than by default."""
+    others = method.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    return ",".join([name_of(method), *(f"{key}={json.dumps(v)}" for key, v in others.items())])
 
 
 def same_bits(a: Floats, b: Floats) -> bool:

@@ -13,7 +13,14 @@ from agentgym.table import Floats, Ints
 from agentgym.trainers.agreement import Agreement, Spread, agreement, per_step, spread
 from agentgym.trainers.compare import Difference, paired_means
 from agentgym.trainers.credit.base import CreditConfig
-from agentgym.trainers.recompute import Update, check_columns, check_finite, read_updates, same_bits
+from agentgym.trainers.recompute import (
+    Update,
+    check_columns,
+    check_finite,
+    label_of,
+    read_updates,
+    same_bits,
+)
 
 KIND = "credit"
 PRODUCER = "recredit"
@@ -155,6 +162,7 @@ def _add(found: Recredited, update: Update, advantages: Floats) -> None:
 def _payload(found: Recredited, update: Update) -> dict[str, Any]:
     return {
         "step": update.step,
+        "label": label_of(found.credit),
         "credit": found.credit.model_dump(mode="json"),
         "trajectories": list(update.table.trajectory_ids),
     }

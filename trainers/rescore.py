@@ -13,7 +13,7 @@ from agentgym.table import Floats, Ints, StepTable
 from agentgym.trainers.agreement import Agreement, agreement, correlation, per_step
 from agentgym.trainers.compare import Difference, paired_means
 from agentgym.trainers.credit.base import CreditConfig, equal_groups
-from agentgym.trainers.recompute import Update, check_finite, read_updates, same_bits
+from agentgym.trainers.recompute import Update, check_finite, label_of, read_updates, same_bits
 from agentgym.trainers.recredit import OnUpdate
 from agentgym.trainers.shaping.base import ShaperConfig
 from agentgym.types import OUTCOME
@@ -196,6 +196,7 @@ def _recorded_gates(update: Update) -> dict[str, Floats]:
 def _payload(found: Rescored, credit: CreditConfig, update: Update) -> dict[str, Any]:
     return {
         "step": update.step,
+        "label": label_of(found.shaping),
         "shaping": found.shaping.model_dump(mode="json"),
         "credit": credit.model_dump(mode="json"),
         "trajectories": list(update.table.trajectory_ids),

@@ -6,6 +6,7 @@ from trained_run import make_trained_run
 
 from agentgym.store.notes import NewNoteWriter, read_notes
 from agentgym.trainers import recompute
+from agentgym.trainers.credit.grpo import GRPO
 
 
 def test_estimators_stand_beside_the_one_trained_with(agentgym, tmp_path: Path) -> None:
@@ -59,6 +60,19 @@ def test_other_numbers_than_recorded_are_told(agentgym, tmp_path: Path) -> None:
     done = agentgym("recredit", "r", "--credit", "salt")
     assert done.code == 0
     assert "in 1 of 1 optimiser step the training's own method" in done.err
+
+
+def test_an_episode_shows_what_others_gave_it(agentgym, tmp_path: Path) -> None:
+    make_trained_run(tmp_path / "r")
+    assert agentgym("recredit", "r", "--credit", "grpo,salt,history=2,reinforce_pp").code == 0
+    found = agentgym("show", "r", "train-000001-000.1.0", "--json").json["noted"]
+    assert list(found["credits"]) == ["grpo", "salt,history=2", "reinforce_pp"]
+    assert {len(each) for each in found["credits"].values()} == {len(found["advantages"])}
+    update = list(recompute.read_updates("r"))[1]
+    row = update.table.trajectory_ids.index("train-000001-000.1.0")
+    expected = GRPO()(update.table, update.rewards)[update.table.step_start[row]]
+    assert found["credits"]["grpo"][0] == expected
+    assert "salt,history=2 " in agentgym("show", "r", "train-000001-000.1.0").out
 
 
 def test_an_interrupt_loses_nothing(agentgym, tmp_path: Path, monkeypatch) -> None:
