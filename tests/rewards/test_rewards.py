@@ -8,11 +8,13 @@ from hypothesis import given, strategies as st
 import agentgym.rewards.bleu
 import agentgym.rewards.carr
 import agentgym.rewards.length
+import agentgym.rewards.milestones
 import agentgym.rewards.par
 import agentgym.rewards.toolrl
 from agentgym.rewards.bleu import length_aware_bleu
 from agentgym.rewards.carr import Rubric, rubric_reward
 from agentgym.rewards.length import budget_reward, length_budget, overlong_penalty
+from agentgym.rewards.milestones import milestone_reward
 from agentgym.rewards.par import par_reward
 from agentgym.rewards.toolrl import correctness, format_reward, parse_calls, toolrl_reward
 
@@ -20,6 +22,7 @@ FILES = [
     agentgym.rewards.bleu,
     agentgym.rewards.carr,
     agentgym.rewards.length,
+    agentgym.rewards.milestones,
     agentgym.rewards.par,
     agentgym.rewards.toolrl,
 ]
@@ -86,6 +89,17 @@ def test_par_stays_between_zero_and_one(score: float, references: list[float], k
 def test_par_needs_a_reference() -> None:
     with pytest.raises(ValueError, match="at least one reference"):
         par_reward(1.0, [])
+
+
+# Milestones
+
+
+def test_a_milestone_counts_once_and_only_where_the_program_failed() -> None:
+    printed = "data loaded\ndata loaded\nmodel trained"
+    texts = ["data loaded", "data loaded", "model trained", "predicted"]
+    assert milestone_reward(printed, texts, score=None) == pytest.approx(-9.8)
+    assert milestone_reward("", texts, score=None) == -10.0
+    assert milestone_reward(printed, texts, score=0.5) == 0.5
 
 
 # BLEU

@@ -58,10 +58,10 @@ class Potential(Form, frozen=True):
     The term is a level, and its value at step t is phi of the state after it: how many tests
     pass, how near the goal is. Discounted by the same gamma, the F of a trajectory add up to
     -phi(s_0) = -`initial` whatever was done, so that every policy loses the same. That holds for
-    the estimator's own discount only: gamma 1 for those that compare whole returns (which then do
-    not see the potential at all), GiGPO's gamma for its step returns. The potential after the
-    last step is 0 in truncated trajectories too, or their returns would depend on where they
-    were cut; so the level at the last step never counts.
+    the estimator's own discount only: gamma 1 for those that compare whole returns, which then do
+    not see the potential at all. The potential after the last step is 0 in truncated trajectories
+    too, or their returns would depend on where they were cut; so the level at the last step never
+    counts.
 
     Source: Ng, Harada, Russell, ICML 1999, theorem 1.
     """
