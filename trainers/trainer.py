@@ -1,7 +1,6 @@
 """The training loop: collect, annotate, shape, credit, batch, update, sync, record, save."""
 
 import copy
-import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -33,6 +32,7 @@ from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
 from agentgym.trainers.evaluate import evaluate
 from agentgym.trainers.interrupt import Interrupt, Interrupted
+from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import (
@@ -42,14 +42,10 @@ from agentgym.trainers.setup import (
     build_policy,
     seeded,
 )
-from agentgym.trainers.shaping.alarms import alarms
 from agentgym.trainers.shaping.base import Shaped
-from agentgym.trainers.shaping.history import History
 from agentgym.trainers.update import Updated, Updater
 from agentgym.trainers.watch import OnPhase, Watch
 from agentgym.types import Group, Trajectory, derive_seed
-
-logger = logging.getLogger(__name__)
 
 OnStep = Callable[[int, int, Mapping[str, float]], None]
 """(steps done, steps of the run, scalars of the last one)."""
@@ -126,8 +122,7 @@ class Trainer:
         self._cursor = 0  # tasks taken when the last step was done
         self._is_ready = False
         self._saved: int | None = None
-        self._history = History()
-        self._alarmed: set[str] = set()
+        self._lookout = Lookout(run, success=type(env).success)
         self._recorder = Recorder(run.root)
         self._episodes = Episodes(
             run.root,
@@ -177,7 +172,7 @@ class Trainer:
         rows = make_rows(trajectories, table, advantages)
         schedules = {
             "progress": self.progress,
-            "competence": self._history.competence,
+            "competence": self._lookout.competence,
             "lr": self.lr,
         }
         with self._watch.phase("update"):
@@ -194,7 +189,7 @@ class Trainer:
         )
         self.step += 1
         self._cursor = self._tasks.position
-        self._history.add(table, shaped, success=type(self.env).success)
+        self._lookout.add(table, shaped)
         await self.sync()
         self.log(trajectories, table, shaped, updated, schedules)
 
@@ -246,7 +241,7 @@ class Trainer:
     def shape(self, table: StepTable) -> Shaped:
         """Return the rewards that count at this point of the training."""
         return self.settings.shaping(
-            table, progress=self.progress, competence=self._history.competence
+            table, progress=self.progress, competence=self._lookout.competence
         )
 
     async def sync(self) -> None:
@@ -268,7 +263,7 @@ class Trainer:
             **describe(trajectories, table, shaped, success=type(self.env).success),
             **updated.metrics,
             **schedules,
-            **self._sound_alarms(table, shaped),
+            **self._lookout.sound(self.step, table, shaped),
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),
@@ -372,17 +367,6 @@ class Trainer:
             [group for group, is_equal in zip(groups, equal, strict=True) if is_equal],
         )
 
-    def _sound_alarms(self, table: StepTable, shaped: Shaped) -> dict[str, float]:
-        """Tell of each alarm of shaping once, and return all as scalars."""
-        success = type(self.env).success
-        found = alarms(table, shaped, self._history.batches, success=success)
-        for alarm in found:
-            if alarm.is_on and alarm.name not in self._alarmed:
-                self._alarmed.add(alarm.name)
-                self.run.event("alarm", step=self.step, alarm=alarm.name, reason=alarm.words)
-                logger.warning("step %d: %s", self.step, alarm.words)
-        return {f"shaping/alarm_{alarm.name}": float(alarm.is_on) for alarm in found}
-
     def _on_episode(self, trajectory: Trajectory) -> None:
         if trajectory.end == "error":
             self.run.event("fault", episode=trajectory.id, reason=trajectory.reason)
@@ -414,7 +398,7 @@ class Trainer:
             self.updater.reference = build_policy(self.settings, reference)
         torch.set_rng_state(state["rng"])
         self.step = self._saved = state["step"]
-        self._history = History(state.get("history", ()))
+        self._lookout.restore(state.get("history", ()))
         self._tasks.skip(state["tasks"])
 
     def _state(self) -> dict[str, Any]:
@@ -422,7 +406,7 @@ class Trainer:
             "format": 1,
             "step": self.step,
             "tasks": self._cursor,
-            "history": [list(batch) for batch in self._history.batches],
+            "history": self._lookout.state,
             "optimizer": self.updater.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
         }

@@ -200,7 +200,7 @@ async def test_competence_is_the_success_of_the_steps_before_and_survives_a_chec
 
 async def test_an_alarm_is_told_once_and_counted_every_time(tmp_path, monkeypatch, caplog):
     on = Alarm("dominating", True, "look at this")
-    monkeypatch.setattr("agentgym.trainers.trainer.alarms", lambda *args, success: [on])
+    monkeypatch.setattr("agentgym.trainers.lookout.alarms", lambda *args, success: [on])
     run = await run_training(tmp_path / "run", make_config())
     assert [scalars["shaping/alarm_dominating"] for scalars in _steps(run)] == [1.0, 1.0]
     assert [event["step"] for event in run.events() if event["kind"] == "alarm"] == [1]
