@@ -32,6 +32,7 @@ from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
 from agentgym.trainers.evaluate import evaluate
 from agentgym.trainers.interrupt import Interrupt, Interrupted
+from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import (
@@ -62,7 +63,7 @@ async def train(
     """Train to the end, from the newest checkpoint where the run has one.
 
     What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
-    own success), `eval`, `checkpoint` and `fault`.
+    own success), `eval`, `checkpoint`, `fault` and `alarm`, once for each alarm of shaping.
 
     Raises:
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
@@ -121,6 +122,7 @@ class Trainer:
         self._cursor = 0  # tasks taken when the last step was done
         self._is_ready = False
         self._saved: int | None = None
+        self._lookout = Lookout(run, success=type(env).success)
         self._recorder = Recorder(run.root)
         self._episodes = Episodes(
             run.root,
@@ -168,7 +170,11 @@ class Trainer:
         shaped = self.shape(table)
         advantages = self.settings.credit(table, shaped.rewards)
         rows = make_rows(trajectories, table, advantages)
-        schedules = {"progress": self.progress, "lr": self.lr}
+        schedules = {
+            "progress": self.progress,
+            "competence": self._lookout.competence,
+            "lr": self.lr,
+        }
         with self._watch.phase("update"):
             seed = derive_seed(self.settings.seed, "shuffle", self.step)
             updated = self.updater.update(rows, lr=self.lr, seed=seed)
@@ -183,6 +189,7 @@ class Trainer:
         )
         self.step += 1
         self._cursor = self._tasks.position
+        self._lookout.add(table, shaped)
         await self.sync()
         self.log(trajectories, table, shaped, updated, schedules)
 
@@ -233,7 +240,9 @@ class Trainer:
 
     def shape(self, table: StepTable) -> Shaped:
         """Return the rewards that count at this point of the training."""
-        return self.settings.shaping(table, progress=self.progress)
+        return self.settings.shaping(
+            table, progress=self.progress, competence=self._lookout.competence
+        )
 
     async def sync(self) -> None:
         """Hand the weights to the engine, under the number of steps they took."""
@@ -254,6 +263,7 @@ class Trainer:
             **describe(trajectories, table, shaped, success=type(self.env).success),
             **updated.metrics,
             **schedules,
+            **self._lookout.sound(self.step, table, shaped),
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),
@@ -388,6 +398,7 @@ class Trainer:
             self.updater.reference = build_policy(self.settings, reference)
         torch.set_rng_state(state["rng"])
         self.step = self._saved = state["step"]
+        self._lookout.restore(state.get("history", ()))
         self._tasks.skip(state["tasks"])
 
     def _state(self) -> dict[str, Any]:
@@ -395,6 +406,7 @@ class Trainer:
             "format": 1,
             "step": self.step,
             "tasks": self._cursor,
+            "history": self._lookout.state,
             "optimizer": self.updater.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
         }
