@@ -28,24 +28,26 @@ class Status(StrEnum):
 class Limits(BaseModel, extra="forbid", frozen=True):
     """What one program may use.
 
-    Wall time is loose and CPU time tight, so that a busy machine does not change verdicts.
+    Wall time is loose and CPU time tight, so that a busy machine does not change verdicts. The
+    upper bounds are what kernels and the sandbox's own counting can take.
     """
 
-    wall_s: float = Field(default=10.0, gt=0)
+    wall_s: float = Field(default=10.0, gt=0, le=1e6)
     """Seconds on the clock."""
-    cpu_s: float = Field(default=5.0, gt=0)
+    cpu_s: float = Field(default=5.0, gt=0, le=1e6)
     """Seconds of processor time."""
-    memory_bytes: int = Field(default=512 << 20, ge=32 << 20)
-    """Memory of all its processes; of each, where control groups do not work."""
-    pids: int = Field(default=64, ge=1)
+    memory_bytes: int = Field(default=512 << 20, ge=32 << 20, le=1 << 50)
+    """Memory of all its processes, and of the files and sessions that are there already; of each
+    process, where control groups do not work."""
+    pids: int = Field(default=64, ge=1, le=1 << 20)
     """Processes and threads at once."""
-    open_files: int = Field(default=256, ge=16)
+    open_files: int = Field(default=256, ge=16, le=1 << 20)
     """Open files of one process."""
-    file_bytes: int = Field(default=64 << 20, ge=0)
+    file_bytes: int = Field(default=64 << 20, ge=0, le=1 << 50)
     """Largest file that it writes."""
-    keep_output_bytes: int = Field(default=64 << 10, ge=0)
+    keep_output_bytes: int = Field(default=64 << 10, ge=0, le=1 << 30)
     """Kept of each stream: the first and the last half of this."""
-    max_output_bytes: int = Field(default=16 << 20, ge=0)
+    max_output_bytes: int = Field(default=16 << 20, ge=0, le=1 << 50)
     """A program that writes more is killed."""
 
 
@@ -84,7 +86,7 @@ class SandboxInfo:
     enforced: Mapping[str, str] = field(default_factory=dict)
     """How each limit holds here: `memory`, `pids`, `cpu` -> cgroup2, cgroup1, engine or rlimit;
     `seccomp` -> filter, or runtime where that has a kernel of its own; `uid` -> the kernel uid
-    programs run as."""
+    that programs of this sandbox run as, or of all of them in words."""
     protected: str = "none"
     """What keeps programs off the worker: `dumpable`, `two-uid` or `none`."""
     image: str | None = None
@@ -112,11 +114,12 @@ class Session(ABC):
         """Run code; the value of a last expression is printed, as in a notebook.
 
         An exception is a result and leaves the session as it is. Code that exits, dies or
-        breaks a limit ends it, and the result says `session_ended`. Its own CPU limit, open
-        files and processes are those of the call that opened it.
+        breaks a limit ends it, and the result says `session_ended`. Limits are those of the call;
+        of each process, `pids`, `open_files` and `file_bytes` stay those that the session was
+        opened with, and `memory_bytes` does where control groups do not work.
 
         Raises:
-            ValueError: the session has ended.
+            ValueError: the session has ended, or the code is too large to be sent.
             SandboxDied, SandboxProtocolError: as `Sandbox.exec`.
         """
 
@@ -124,12 +127,13 @@ class Session(ABC):
     async def fork(self, k: int = 1) -> "list[Session]":
         """Copy the session, variables and random state and all; each copy goes on by itself.
 
-        Copies are processes of the same sandbox: they share its files, its limits and the
-        places in files that are open. Independent files need `Sandbox.snapshot`.
+        Copies are processes of the same sandbox: they share its files, its limits, the places
+        in files that are open, and memory that was mapped to be shared. Independent files need
+        `Sandbox.snapshot`.
 
         Raises:
             ValueError: it cannot be copied, with the reason: it runs threads, holds a socket,
-                has ended, or there would be too many.
+                has ended, did not answer in time and has ended, or there would be too many.
             SandboxDied, SandboxProtocolError: as `Sandbox.exec`.
         """
 
@@ -145,7 +149,11 @@ class Session(ABC):
 
 
 class Sandbox(ABC):
-    """One isolated place. Calls take turns: one program at a time."""
+    """One isolated place. Calls take turns: one program at a time.
+
+    It is its holder's until the lease ends. What is called then, or still waits for its turn, is
+    refused as if the sandbox had died, and `close` and `reset` do nothing.
+    """
 
     id: str
     info: SandboxInfo
@@ -166,6 +174,7 @@ class Sandbox(ABC):
         is left. A cancelled call destroys the sandbox.
 
         Raises:
+            ValueError: `argv` is empty or holds a NUL, or all of it is too large to be sent.
             SandboxDied, SandboxProtocolError: the sandbox is gone or lied; it is destroyed.
         """
 
@@ -179,6 +188,7 @@ class Sandbox(ABC):
         sandbox in which untrusted code runs.
 
         Raises:
+            ValueError: it is too large to be sent.
             SandboxDied, SandboxProtocolError: as `exec`.
         """
 
@@ -189,6 +199,7 @@ class Sandbox(ABC):
         Raises:
             ValueError: the path is not allowed, or is no regular file of at most `max_bytes`.
             FileNotFoundError: there is none.
+            SandboxDied, SandboxProtocolError: as `exec`.
         """
 
     @abstractmethod
@@ -197,13 +208,15 @@ class Sandbox(ABC):
 
         Raises:
             ValueError: the path is not allowed, or there is no room.
+            FileNotFoundError: a folder of it cannot be made.
+            SandboxDied, SandboxProtocolError: as `exec`.
         """
 
     async def session(self, *, limits: Limits | None = None) -> Session:
         """Open a session; it ends with the sandbox, or with a `reset`.
 
         Raises:
-            ValueError: there are too many.
+            ValueError: there are too many, or too many processes of others.
             NotImplementedError: this backend has none.
             SandboxDied, SandboxProtocolError: as `exec`.
         """
@@ -225,10 +238,11 @@ class Sandbox(ABC):
         """Put an archive in the place of all that is in /box, inside.
 
         The archive may be anybody's: one with anything but files and folders, with too many, or
-        with a name that leads elsewhere is refused, and changes nothing.
+        with a name that leads elsewhere is refused, and changes nothing. Where there is no room
+        for it, or a file of it stands where another needs a folder, /box holds a part of it.
 
         Raises:
-            ValueError: it is refused, or there is no room.
+            ValueError: it is refused, there is no room, or it contradicts itself.
             NotImplementedError: this backend has none.
             SandboxDied, SandboxProtocolError: as `exec`.
         """
@@ -260,6 +274,8 @@ class Sandboxes(Protocol):
     def lease(self, *, fresh: bool = False) -> AbstractAsyncContextManager[Sandbox]:
         """Hold a clean sandbox for a while; `fresh` forbids one that ran anything before.
 
+        Nothing of the sandbox, nor of its sessions, can be used when this has ended.
+
         Raises:
             SandboxUnavailable: none can be started.
         """
@@ -270,5 +286,5 @@ class Sandboxes(Protocol):
         ...
 
     async def close(self) -> None:
-        """Destroy all of them. Idempotent."""
+        """Destroy all of them. Idempotent; a cancellation comes after it is done."""
         ...

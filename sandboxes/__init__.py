@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from agentgym.sandboxes.backend import PoolSettings
 from agentgym.sandboxes.docker import DockerSandboxConfig
 from agentgym.sandboxes.local import LocalSandboxConfig
-from agentgym.sandboxes.pool import PoolSettings
 
 AnySandbox = Annotated[LocalSandboxConfig | DockerSandboxConfig, Field(discriminator="name")]
 """What `[sandbox]` may hold, told apart by `name`."""

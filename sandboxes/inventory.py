@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agentgym.sandboxes import cgroups, images
+from agentgym.sandboxes import cgroups, images, owners
 from agentgym.sandboxes.docker.engine import Engine, NoSuchImage
 from agentgym.sandboxes.docker.images import digest
 from agentgym.sandboxes.docker.owner import is_gone
 
-_GROUP = re.compile(r"(\d+)-\d+\.\d+")
+_GROUP = re.compile(r"(\d+)-\d+-\d+\.\d+")
 _MEMORY = ("memory.current", "memory.usage_in_bytes")
 
 
@@ -58,15 +58,16 @@ def _local(name: str, folders: list[Path]) -> Held | None:
     """Return what a group holds; None: it is no sandbox's, or one waits for the next there."""
     match = _GROUP.fullmatch(name)
     pids = sorted({pid for folder in folders for pid in _pids(folder / name)})
-    is_abandoned = cgroups.is_abandoned(name)
-    if not match or not (pids or is_abandoned):
+    gone = owners.is_gone(name)
+    if not match or not (pids or gone):
         return None
+    spawner = int(match[1])
     return Held(
         name=name,
         backend="local",
-        owner=int(match[1]) if is_abandoned else _parent(int(match[1])),
-        owner_lives=not is_abandoned,
-        age_s=_age_s(pids[0]) if pids else None,
+        owner={True: spawner, False: owners.parent(spawner), None: None}[gone],
+        owner_lives=not gone,
+        age_s=owners.age_s(pids[0]) if pids else None,
         image=_image_of(pids[-1]) if pids else None,
         memory_bytes=next(_memory(folder / name for folder in folders), None),
     )
@@ -119,24 +120,3 @@ def _memory(groups: Iterable[Path]) -> Iterator[int]:
         for name in _MEMORY:
             with contextlib.suppress(OSError):
                 yield int((group / name).read_text())
-
-
-def _parent(pid: int) -> int | None:
-    """Return the process that a spawner serves."""
-    fields = _stat(pid)
-    return int(fields[1]) if fields else None
-
-
-def _age_s(pid: int) -> float | None:
-    fields = _stat(pid)
-    if not fields:
-        return None
-    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
-
-
-def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third on; none where the process is gone."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return []

@@ -16,6 +16,7 @@ from agentgym.sandboxes.channel import Channel
 from agentgym.sandboxes.inside import wire
 
 _OUTER_S = 2.0  # the worker ends a program at its deadline; without an answer we end both
+_MOST_SENT = 1 << 30
 _STATUSES = (Status.EXITED, Status.SIGNALED, Status.TIMEOUT, Status.OUTPUT_LIMIT)
 
 
@@ -68,11 +69,17 @@ class Line:
         `count_memory`: the worker limits memory, for nothing outside does.
 
         Raises:
+            ValueError: it is too much to send.
             TimeoutError: the worker did not keep the deadline.
             SandboxDied, SandboxProtocolError: it is gone, or broke the framing.
         """
         if self._closed:
             raise SandboxDied(f"{self._name} is destroyed")
+        if len(subject) + len(content) > _MOST_SENT:
+            raise ValueError(
+                f"{len(subject) + len(content)} bytes are too many: a sandbox takes "
+                f"{_MOST_SENT} in one call"
+            )
         number = next(self._numbers) & 0xFFFFFFFF
         header = wire.REQUEST.pack(
             number,

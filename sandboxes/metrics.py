@@ -34,7 +34,7 @@ class SandboxMetrics:
     """Calls of every kind, from having a slot to the answer."""
     reset: Timing = field(default_factory=Timing)
     replaced: int = 0
-    """Sandboxes that were used and then destroyed: dead, in doubt, old, or used too often."""
+    """Sandboxes that were given up: dead, in doubt, old, used too often, or in another's way."""
 
     def scalars(self) -> dict[str, float]:
         """Return them by name, as a run records them."""

@@ -9,14 +9,16 @@ from agentgym.sandboxes.inside import wire
 from agentgym.sandboxes.line import encoded
 
 if TYPE_CHECKING:
-    from agentgym.sandboxes.box import WorkerSandbox
+    from agentgym.sandboxes.leased import LeasedSandbox
+
+_MOST_COPIES = 1 << 16  # that are asked for: the worker refuses fewer, and says how many
 
 
 class WorkerSession(Session):
     """A session, by the number that the worker knows it by."""
 
-    def __init__(self, sandbox: "WorkerSandbox", number: int, limits: Limits) -> None:
-        self.sandbox: WorkerSandbox = sandbox
+    def __init__(self, sandbox: "LeasedSandbox", number: int, limits: Limits) -> None:
+        self.sandbox: LeasedSandbox = sandbox
         self.ended = False
         self._number = number
         self._limits = limits
@@ -24,8 +26,8 @@ class WorkerSession(Session):
     async def python(self, code: str | bytes, *, limits: Limits | None = None) -> ExecResult:
         """Run code where the last call left off."""
         self._check()
-        result = await self.sandbox.run_in_session(
-            self._number, encoded(code), limits or self._limits
+        result = await self.sandbox.run(
+            wire.CALL, encoded(code), limits=limits or self._limits, session=self._number
         )
         self.ended = result.session_ended or result.sandbox_lost
         return result
@@ -35,8 +37,10 @@ class WorkerSession(Session):
         self._check()
         if k < 1:
             raise ValueError(f"{k} copies cannot be made")
-        reply = await self.sandbox.ask(wire.FORK, b"%d" % k, self._limits, session=self._number)
+        wanted = b"%d" % min(k, _MOST_COPIES)
+        reply = await self.sandbox.ask(wire.FORK, wanted, self._limits, session=self._number)
         said = reply.stdout.decode("ascii", "replace")
+        self.ended = reply.session_ended
         if reply.code:
             raise ValueError(f"the session cannot be forked: {said}")
         return [WorkerSession(self.sandbox, int(each), self._limits) for each in said.split()]

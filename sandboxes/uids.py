@@ -12,13 +12,14 @@ _BLOCKS = 64
 
 
 def lock_block(first: int = FIRST_UID, size: int = UIDS) -> tuple[int, socket.socket]:
-    """Reserve user ids among all processes of this machine, for as long as the socket is open.
+    """Reserve user ids among all processes of this network namespace, while the socket is open.
 
-    Returns the first of `size`. An abstract socket's name is unique, and free again when its
-    last holder ends.
+    Returns the first of `size`. An abstract socket's name is unique there, and free again when its
+    last holder ends. Whoever shares the kernel but not the network, as another container may, can
+    be given the same ids: then they count against each other. Any local user can hold all names.
 
     Raises:
-        SandboxUnavailable: too many processes have one already.
+        SandboxUnavailable: all of them are held.
     """
     for block in range(_BLOCKS):
         lock = socket.socket(socket.AF_UNIX)
@@ -28,7 +29,10 @@ def lock_block(first: int = FIRST_UID, size: int = UIDS) -> tuple[int, socket.so
             lock.close()
             continue
         return first + block * size, lock
-    raise SandboxUnavailable(f"{_BLOCKS} processes with sandboxes run on this machine already")
+    raise SandboxUnavailable(
+        f"all {_BLOCKS} blocks of user ids for sandboxes are taken",
+        hint="end some of the processes that hold one: grep agentgym-uids /proc/net/unix",
+    )
 
 
 def check_mapped() -> None:

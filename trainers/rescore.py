@@ -37,7 +37,7 @@ class Rescored:
     by_step: dict[str, list[float]] = field(default_factory=lambda: {"reward": [], "equal": []})
     """`reward`, the mean return, and `equal`, the share of groups whose returns are all equal."""
     gates: dict[str, list[float]] = field(default_factory=dict)
-    """By the term that is gated: how far it was open in the mean of each optimiser step."""
+    """By the term that is gated: the share of it that counted, the mean of each optimiser step."""
     returns: list[Floats] = field(default_factory=list)
     """Of each optimiser step, [M]."""
     advantages: list[Floats] = field(default_factory=list)
@@ -162,6 +162,7 @@ def _try(
         "step_start": table.step_start,
         "token_start": table.token_start,
         "rewards": shaped.rewards,
+        **{f"shaped/{name}": values for name, values in shaped.terms.items()},
         **{f"gate/{name}": values for name, values in shaped.gates.items()},
     }
     if all(getattr(table, name) is not None for name in credit.columns):

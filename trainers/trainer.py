@@ -33,6 +33,7 @@ from agentgym.trainers.diagnostics import diagnose
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
 from agentgym.trainers.evaluate import evaluate
 from agentgym.trainers.interrupt import Interrupt, Interrupted
+from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import (
@@ -63,7 +64,7 @@ async def train(
     """Train to the end, from the newest checkpoint where the run has one.
 
     What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
-    own success), `eval`, `checkpoint` and `fault`.
+    own success), `eval`, `checkpoint`, `fault` and `alarm`, once for each alarm of shaping.
 
     Raises:
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
@@ -122,6 +123,7 @@ class Trainer:
         self._cursor = 0  # tasks taken when the last step was done
         self._is_ready = False
         self._saved: int | None = None
+        self._lookout = Lookout(run, success=type(env).success)
         self._recorder = Recorder(run.root)
         self._episodes = Episodes(
             run.root,
@@ -170,7 +172,11 @@ class Trainer:
         credit = self.settings.credit
         advantages = credit(table, shaped.rewards)
         rows = make_rows(trajectories, table, advantages)
-        schedules = {"progress": self.progress, "lr": self.lr}
+        schedules = {
+            "progress": self.progress,
+            "competence": self._lookout.competence,
+            "lr": self.lr,
+        }
         with self._watch.phase("update"):
             seed = derive_seed(self.settings.seed, "shuffle", self.step)
             updated = self.updater.update(rows, lr=self.lr, seed=seed)
@@ -186,6 +192,7 @@ class Trainer:
         diagnosis = diagnose(credit, table, shaped.rewards, advantages, updated.cause)
         self.step += 1
         self._cursor = self._tasks.position
+        self._lookout.add(table, shaped)
         await self.sync()
         self.log(trajectories, table, shaped, updated, {**diagnosis, **schedules})
 
@@ -236,7 +243,9 @@ class Trainer:
 
     def shape(self, table: StepTable) -> Shaped:
         """Return the rewards that count at this point of the training."""
-        return self.settings.shaping(table, progress=self.progress)
+        return self.settings.shaping(
+            table, progress=self.progress, competence=self._lookout.competence
+        )
 
     async def sync(self) -> None:
         """Hand the weights to the engine, under the number of steps they took."""
@@ -257,6 +266,7 @@ class Trainer:
             **describe(trajectories, table, shaped, success=type(self.env).success),
             **updated.metrics,
             **others,
+            **self._lookout.sound(self.step, table, shaped),
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),
@@ -391,6 +401,7 @@ class Trainer:
             self.updater.reference = build_policy(self.settings, reference)
         torch.set_rng_state(state["rng"])
         self.step = self._saved = state["step"]
+        self._lookout.restore(state.get("history", ()))
         self._tasks.skip(state["tasks"])
 
     def _state(self) -> dict[str, Any]:
@@ -398,6 +409,7 @@ class Trainer:
             "format": 1,
             "step": self.step,
             "tasks": self._cursor,
+            "history": self._lookout.state,
             "optimizer": self.updater.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
         }

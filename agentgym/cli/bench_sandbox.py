@@ -12,7 +12,7 @@ from agentgym.cli.progress import Screen
 
 if TYPE_CHECKING:
     from agentgym.bench.sandboxes import Row
-    from agentgym.sandboxes.pool import PoolSettings
+    from agentgym.sandboxes.backend import PoolSettings
 
 _HEADER = (
     "backend",

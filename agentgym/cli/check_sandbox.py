@@ -15,7 +15,7 @@ from agentgym.cli.progress import Screen
 if TYPE_CHECKING:
     from agentgym.check.sandbox import SandboxReport
     from agentgym.check.sandbox.row import Row
-    from agentgym.sandboxes.pool import PoolSettings
+    from agentgym.sandboxes.backend import PoolSettings
 
 _COLOURS = {"contained": "green", "failed": "red", "not applicable": "yellow"}
 

@@ -22,6 +22,8 @@ _SYSCTLS: dict[str, Callable[[str], bool]] = {
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": lambda value: int(value) == 0,
 }
 
+_CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
+
 
 class Finding(NamedTuple):
     """One examined thing."""
@@ -50,7 +52,7 @@ def diagnose() -> list[Finding]:
 
 def diagnose_kernel() -> list[Finding]:
     """Examine what sandboxes need, without starting one."""
-    return [_bubblewrap(), _namespaces()]
+    return [_bubblewrap(), _namespaces(), _crashes()]
 
 
 def _python() -> Finding:
@@ -93,6 +95,15 @@ def _namespaces() -> Finding:
             mend = f"sysctl -w {key}={good} (as root)"
             return Finding("user namespaces", "warning", f"{key} = {value}", mend)
     return Finding("user namespaces", "ok", "not restricted by the kernel's settings")
+
+
+def _crashes() -> Finding:
+    """Tell what the kernel starts, as root and outside of every sandbox, when a program crashes."""
+    pattern = _CORE_PATTERN.read_text().strip() if _CORE_PATTERN.exists() else ""
+    if pattern.startswith("|"):
+        detail = f"kernel.core_pattern = {pattern}: a crash in a sandbox starts that as root"
+        return Finding("crashes", "warning", detail, "sysctl -w kernel.core_pattern=core (as root)")
+    return Finding("crashes", "ok", "start nothing on this machine")
 
 
 def _sandbox() -> Iterator[Finding]:

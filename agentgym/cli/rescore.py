@@ -154,7 +154,7 @@ def _print(report: dict[str, Any]) -> None:
     ]
     if gates:
         echo()
-        echo_table(("gate", "of", "open"), gates)
+        echo_table(("gated", "term", "counted"), gates)
     if len(report["steps"]) > 1:
         echo()
         echo_table(("equal, by optimiser step", ""), [_curve(*pair) for pair in shapers.items()])

@@ -11,7 +11,7 @@ of brackets and quotes belong to values.
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel
 
@@ -30,6 +30,7 @@ _OPEN, _CLOSE = "[{", "]}"
 class Methods(BaseModel, extra="forbid", frozen=True):
     """The sections that turn reward terms into advantages."""
 
+    words: ClassVar = RunConfig.words
     shaping: AnyShaper = RunConfig.model_fields["shaping"].default
     credit: AnyCredit = RunConfig.model_fields["credit"].default
 
@@ -38,8 +39,8 @@ class Named(NamedTuple):
     """A method, and what it was called on the command line."""
 
     label: str
-    words: tuple[str, ...]
-    """`name=...`, and its settings."""
+    name: str
+    settings: tuple[str, ...]
 
 
 def recorded_methods(config: str | Path) -> Methods:
@@ -63,8 +64,7 @@ def parse_credits(texts: Iterable[str]) -> dict[str, CreditConfig]:
     """
     found: dict[str, CreditConfig] = {}
     for named in _named(texts, "--credit salt,history=1,gigpo"):
-        words = [f"credit.{word}" for word in named.words]
-        found[named.label] = resolve(Methods, overrides=words).config.credit
+        found[named.label] = resolve(Methods, overrides=_keys("credit", named)).config.credit
     return found
 
 
@@ -76,8 +76,7 @@ def parse_shapers(texts: Iterable[str]) -> dict[str, ShaperConfig]:
     """
     found: dict[str, ShaperConfig] = {}
     for named in _named(texts, """--shaping 'gated,levels=[{term="outcome"}]'"""):
-        words = [f"shaping.{word}" for word in named.words]
-        found[named.label] = resolve(Methods, overrides=words).config.shaping
+        found[named.label] = resolve(Methods, overrides=_keys("shaping", named)).config.shaping
     return found
 
 
@@ -96,7 +95,14 @@ def _named(texts: Iterable[str], example: str) -> Iterator[Named]:
         if not methods:
             raise ConfigError(f"{text!r} names nothing", hint=f"for example {example}")
         for name, *settings in methods:
-            yield Named(",".join([name, *settings]), (f"name={name}", *settings))
+            yield Named(",".join([name, *settings]), name, tuple(settings))
+
+
+def _keys(section: str, named: Named) -> list[str]:
+    """Return what would be written for a method on the command line of a training."""
+    if named.name in Methods.words.get(section, ()) and not named.settings:
+        return [f"{section}={named.name}"]
+    return [f"{section}.{word}" for word in (f"name={named.name}", *named.settings)]
 
 
 def split_words(text: str) -> list[str]:

@@ -2,15 +2,16 @@
 
 from agentgym.grading.calls import Calls, Case
 from agentgym.grading.comparing import Comparison
-from agentgym.grading.data import Tolerance
 from agentgym.grading.files import Absent, Contains, Equals, Files, Json, Sha256
 from agentgym.grading.grade import Check, grade
-from agentgym.grading.place import collect
+from agentgym.grading.place import ABSENT, collect
 from agentgym.grading.programs import Programs, Run
 from agentgym.grading.suite import Suite
+from agentgym.grading.values import Tolerance
 from agentgym.grading.verdict import Grade, Result, Word
 
 __all__ = [
+    "ABSENT",
     "Absent",
     "Calls",
     "Case",

@@ -1,29 +1,30 @@
 """Checks a function: one process for each case, and the value compared on this side."""
 
+import functools
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym.grading.bundle import bundle
-from agentgym.grading.data import (
+from agentgym.grading.inside.plain import Malformed, encode
+from agentgym.grading.place import Artefacts, by_id, check_each, roomy
+from agentgym.grading.values import (
     EXACT,
     MOST_BYTES,
     Container,
-    Malformed,
     Tolerance,
     frozen,
     parse,
     same,
     show,
 )
-from agentgym.grading.inside.plain import encode
-from agentgym.grading.place import Artefacts, fresh, roomy
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes, Status
 
-_ROOM = 64 << 10  # of an answer beside what is expected: wrong values of some size can be shown
 _MARK_BYTES = 16
+_MOST_ANSWER_BYTES = MOST_BYTES + 4096
+"""Of every answer, whatever is expected: the limit is known where the solution runs."""
 
 
 class _Unset:
@@ -55,16 +56,12 @@ class Case:
         if is_told == (self.raises is not None):
             raise ValueError(f"{self!r}: expected `returns` or `leaves`, or else `raises`")
         self.inputs()
-        self.room()
+        value = None if self.returns is UNSET else self.returns
+        encode((value, list(self.leaves or [])), most_bytes=MOST_BYTES)
 
     def inputs(self) -> bytes:
         """Return the arguments as bytes."""
         return encode((tuple(self.args), dict(self.kwargs)), most_bytes=MOST_BYTES)
-
-    def room(self) -> int:
-        """Return how long an answer may be; equal values are equally long."""
-        value = None if self.returns is UNSET else self.returns
-        return _ROOM + len(encode((value, list(self.leaves or [])), most_bytes=MOST_BYTES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,43 +81,31 @@ class Calls:
 
     async def run(self, sandboxes: Sandboxes, artefacts: Artefacts, limits: Limits) -> list[Result]:
         """Return a result for each case."""
-        cases = self._by_id()
+        cases = by_id(self.name, self.cases)
         source = artefacts.get(self.file)
-        if source is None:
+        if not isinstance(source, bytes):
             return [Result(id, Word.MISSING, f"no file {self.file}") for id in cases]
-        results: list[Result] = []
-        waiting = list(cases.items())
-        while waiting:
-            async with fresh(sandboxes, artefacts) as sandbox:
-                lost = False
-                while waiting and not lost:
-                    id, case = waiting.pop(0)
-                    result, lost = await self._check(sandbox, id, case, source, limits)
-                    results.append(result)
-        return results
-
-    def _by_id(self) -> dict[str, Case]:
-        cases = self.cases
-        named = cases if isinstance(cases, Mapping) else {str(i): c for i, c in enumerate(cases)}
-        return {f"{self.name}[{id}]": case for id, case in named.items()}
+        check = functools.partial(self._check, source=source, limits=limits)
+        return await check_each(sandboxes, artefacts, cases, check)
 
     async def _check(
-        self, sandbox: Sandbox, id: str, case: Case, source: bytes, limits: Limits
+        self, sandbox: Sandbox, id: str, case: Case, *, source: bytes, limits: Limits
     ) -> tuple[Result, bool]:
         mark = secrets.token_bytes(_MARK_BYTES)
-        module = self.file.rpartition("/")[2].removesuffix(".py")
-        call = (
-            f"answer({mark!r}, name={module!r}, source={source!r}, function={self.function!r},"
-            f" inputs={case.inputs()!r}, most_bytes={case.room()},"
-            f" tell_args={case.leaves is not None})\n"
-        )
-        room = _MARK_BYTES + case.room()
         ended = await sandbox.python(
-            bundle("plain", "program", "call") + call,
-            limits=roomy(limits, room),
+            bundle("plain", "program", "call") + self._call(case, mark, source),
+            limits=roomy(limits, _MARK_BYTES + _MOST_ANSWER_BYTES),
         )
         word, detail = self._judge(case, ended, mark)
         return Result(id, word, clean(detail)), ended.sandbox_lost
+
+    def _call(self, case: Case, mark: bytes, source: bytes) -> str:
+        """Return the call of `answer`; of two cases, only mark and inputs differ in it."""
+        module = self.file.rpartition("/")[2].removesuffix(".py")
+        return (
+            f"answer({mark!r}, name={module!r}, source={source!r}, function={self.function!r},"
+            f" inputs={case.inputs()!r}, most_bytes={_MOST_ANSWER_BYTES})\n"
+        )
 
     def _judge(self, case: Case, ended: ExecResult, mark: bytes) -> tuple[Word, str]:
         if ended.status is not Status.EXITED or not ended.stdout.startswith(mark):
@@ -141,20 +126,22 @@ class Calls:
             case Container("t", ["missing"]):
                 return Word.MISSING, f"no function {self.function}"
             case Container("t", ["opaque", str(why)]):
-                return Word.WRONG, f"{_call(case)} returned no plain data: {why}"
+                return Word.WRONG, f"{_told(case)} returned no plain data: {why}"
         return Word.NO_ANSWER, "something else than an answer"
 
     def _judge_value(self, case: Case, value: Any, after: list[Any] | None) -> tuple[Word, str]:
         if case.raises is not None:
-            return Word.WRONG, f"{_call(case)} returned {show(value)}, expected {case.raises}"
+            return Word.WRONG, f"{_told(case)} returned {show(value)}, expected {case.raises}"
         if case.returns is not UNSET:
             want = frozen(case.returns)
             if not same(want, value, self.tolerance):
-                return Word.WRONG, f"{_call(case)} returned {show(value)}, expected {show(want)}"
+                return Word.WRONG, f"{_told(case)} returned {show(value)}, expected {show(want)}"
         if case.leaves is not None:
-            want, left = frozen(list(case.leaves)), Container("l", after or [])
+            if after is None:
+                return Word.WRONG, f"{_told(case)} left no plain data, or too much"
+            want, left = frozen(list(case.leaves)), Container("l", after)
             if not same(want, left, self.tolerance):
-                return Word.WRONG, f"{_call(case)} left {show(left)}, expected {show(want)}"
+                return Word.WRONG, f"{_told(case)} left {show(left)}, expected {show(want)}"
         return Word.PASSED, ""
 
 
@@ -162,8 +149,8 @@ def _judge_error(case: Case, kind: str, text: str) -> tuple[Word, str]:
     wanted = case.raises
     if wanted is not None and kind == (wanted if isinstance(wanted, str) else wanted.__name__):
         return Word.PASSED, ""
-    return Word.RAISED, f"{_call(case)} raised {kind}: {text}"
+    return Word.RAISED, f"{_told(case)} raised {kind}: {text}"
 
 
-def _call(case: Case) -> str:
+def _told(case: Case) -> str:
     return f"a call with {show(frozen((tuple(case.args), dict(case.kwargs))))}"

@@ -4,7 +4,7 @@ import math
 import re
 from enum import StrEnum
 
-from agentgym.grading.data import Tolerance
+from agentgym.grading.values import Tolerance
 
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MOST_DIGITS = 400  # float() of a longer text takes time, and no double needs it

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentgym.grading.data import EXACT, Container, Tolerance, frozen, same, show
-from agentgym.grading.place import Artefacts
+from agentgym.grading.inside.plain import MOST_DEPTH
+from agentgym.grading.place import ABSENT, Artefacts
+from agentgym.grading.values import EXACT, Container, Tolerance, frozen, same, show
 from agentgym.grading.verdict import Result, Word, clean
 from agentgym.sandbox import Limits, Sandboxes
 
-_MOST_DEPTH = 50  # as deep as plain data, with room
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,10 @@ class Sha256:
     digest: str
 
     def __post_init__(self) -> None:
-        if len(bytes.fromhex(self.digest)) != hashlib.sha256().digest_size:
-            raise ValueError(f"{self.digest!r} is no SHA-256 digest: expected 64 digits")
+        if not _SHA256.fullmatch(self.digest):
+            raise ValueError(
+                f"{self.digest!r} is no SHA-256 digest: expected 64 hexadecimal digits"
+            )
 
     def judge(self, content: bytes) -> str:
         """Return what is wrong; empty: nothing."""
@@ -76,7 +80,11 @@ class Json:
 
 
 class Absent:
-    """There is nothing of this name: what could not be read is not absent."""
+    """There is nothing of this name: what could not be read, or was not looked for, is not absent."""
+
+    def judge(self, content: bytes) -> str:
+        """Return what is wrong."""
+        return f"is there: {show(content)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +104,14 @@ class Files:
 
     def _check(self, path: str, artefacts: Artefacts) -> Result:
         expected, id = self.expected[path], f"{self.name}[{path}]"
-        if isinstance(expected, Absent):
-            word = Word.WRONG if path in artefacts else Word.PASSED
-            return Result(id, word, "is there" if path in artefacts else "")
-        content = artefacts.get(path)
-        if content is None:
-            return Result(id, Word.MISSING, "no file that can be read")
-        fault = expected.judge(content)
-        return Result(id, Word.WRONG if fault else Word.PASSED, clean(fault))
+        left = artefacts.get(path)
+        if isinstance(left, bytes):
+            fault = expected.judge(left)
+            return Result(id, Word.WRONG if fault else Word.PASSED, clean(fault))
+        if left is ABSENT and isinstance(expected, Absent):
+            return Result(id, Word.PASSED)
+        why = "is no file that can be read" if path in artefacts else "was not collected"
+        return Result(id, Word.MISSING, "is not there" if left is ABSENT else why)
 
 
 def _parsed(content: bytes) -> Any:
@@ -130,7 +138,7 @@ def _refuse(constant: str) -> None:
 
 
 def _contained(value: Any, depth: int) -> Any:
-    if depth > _MOST_DEPTH:
+    if depth > MOST_DEPTH:
         raise ValueError("it nests too deep")
     if isinstance(value, Container):
         return Container("d", [_contained(each, depth + 1) for each in value.items])

@@ -1,11 +1,12 @@
 """Checks a program: what it prints for its input, and how it exits."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentgym.grading.comparing import Comparison, is_empty, same_output
-from agentgym.grading.data import Tolerance, show
-from agentgym.grading.place import Artefacts, fresh, roomy
+from agentgym.grading.place import Artefacts, by_id, check_each, roomy
+from agentgym.grading.values import Tolerance, show
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes, Status
 
@@ -22,7 +23,7 @@ class Run:
     argv: Sequence[str] = ()
     """After those of the check."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """Written before it runs, by their paths under /box."""
+    """Written before it runs, by their paths under /box; with files, it has a sandbox alone."""
     exit_code: int | None = 0
     """None: any."""
 
@@ -40,39 +41,29 @@ class Programs:
 
     def __post_init__(self) -> None:
         Comparison(self.comparison)
-        cases = self._by_id().values()
+        cases = by_id(self.name, self.cases).values()
         if all(is_empty(_bytes(case.stdout), self.comparison) for case in cases):
             raise ValueError("no case expects output: a program that does nothing would pass")
 
     async def run(self, sandboxes: Sandboxes, artefacts: Artefacts, limits: Limits) -> list[Result]:
         """Return a result for each case."""
-        results: list[Result] = []
-        waiting = list(self._by_id().items())
-        while waiting:
-            async with fresh(sandboxes, artefacts) as sandbox:
-                lost = False
-                while waiting and not lost:
-                    id, case = waiting.pop(0)
-                    ended = await self._start(sandbox, case, limits)
-                    word, detail = self._judge(case, ended)
-                    results.append(Result(id, word, clean(detail)))
-                    lost = ended.sandbox_lost
-        return results
+        cases = by_id(self.name, self.cases)
+        most = max(len(_bytes(case.stdout)) for case in cases.values())
+        limits = roomy(limits, _ROOM + 2 * most)  # the same for all: it tells nothing of any
+        check = functools.partial(self._check, limits=limits)
+        return await check_each(
+            sandboxes, artefacts, cases, check, is_alone=lambda case: bool(case.files)
+        )
 
-    def _by_id(self) -> dict[str, Run]:
-        cases = self.cases
-        named = cases if isinstance(cases, Mapping) else {str(i): c for i, c in enumerate(cases)}
-        return {f"{self.name}[{id}]": case for id, case in named.items()}
-
-    async def _start(self, sandbox: Sandbox, case: Run, limits: Limits) -> ExecResult:
+    async def _check(
+        self, sandbox: Sandbox, id: str, case: Run, *, limits: Limits
+    ) -> tuple[Result, bool]:
         for path, content in case.files.items():
             await sandbox.write_file(path, content)
-        room = 2 * len(_bytes(case.stdout)) + _ROOM
-        return await sandbox.exec(
-            [*self.argv, *case.argv],
-            stdin=_bytes(case.stdin),
-            limits=roomy(limits, 2 * room),
-        )
+        argv = [*self.argv, *case.argv]
+        ended = await sandbox.exec(argv, stdin=_bytes(case.stdin), limits=limits)
+        word, detail = self._judge(case, ended)
+        return Result(id, word, clean(detail)), ended.sandbox_lost
 
     def _judge(self, case: Run, ended: ExecResult) -> tuple[Word, str]:
         if ended.status is not Status.EXITED:

@@ -5,22 +5,25 @@ way that would need no session, to run a test again for each call with the answe
 quadratic time and tests that do the same each time.
 """
 
+import contextlib
 import secrets
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
 
 from agentgym.errors import SandboxDied, TaskError
 from agentgym.grading.bundle import bundle
-from agentgym.grading.data import MOST_BYTES, Container, Malformed, parse
-from agentgym.grading.place import Artefacts, fresh, roomy
+from agentgym.grading.inside.plain import Malformed
+from agentgym.grading.inside.testing import OFFERED
+from agentgym.grading.offered import not_offered
+from agentgym.grading.place import Artefacts, fresh, fresh_pair, roomy
+from agentgym.grading.values import MOST_BYTES, Container, parse
 from agentgym.grading.verdict import Result, Word, clean, explain, word_for
-from agentgym.sandbox import ExecResult, Limits, Sandboxes, Session, Status
+from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes, Session, Status
 
 _ROOM = 2 * MOST_BYTES + 4096  # of an answer
-_TESTS = ("plain", "program", "changes", "standins", "testing", "running", "suite")
+_TESTS = ("plain", "program", "changes", "testing", "crossing", "standins", "running", "suite")
 _SOLUTION = ("plain", "program", "changes", "objects")
 """What runs beside each, in an order in which every module needs only those before it."""
 _LEAST_S = 0.001  # that a call counts for, so that their number is bounded
@@ -59,29 +62,46 @@ class Suite:
 
     source: str
     file: str = "solution.py"
-    ask_equality: bool = False
-    """Let `==` of two objects of the solution be answered by the solution: one that says yes to
-    everything then passes where such an answer is all that a test asks for."""
+    ask_comparisons: bool = False
+    """Let the solution answer `==` of two of its objects, and `<`, `<=`, `>`, `>=` of one with
+    anything: one that says yes to everything then passes where a test asks for no more."""
     name: str = "suite"
+
+    def __post_init__(self) -> None:
+        if unknown := not_offered(self.source):
+            raise ValueError(
+                f"tests cannot be graded by: {', '.join(unknown)} is not known here;"
+                f" there are {', '.join(f'pytest.{name}' for name in OFFERED)}"
+            )
 
     async def run(self, sandboxes: Sandboxes, artefacts: Artefacts, limits: Limits) -> list[Result]:
         """Return a result for each test that the module declares."""
         source = artefacts.get(self.file)
+        if not isinstance(source, bytes):
+            return await self._all_missing(sandboxes, limits)
         ids: list[str] = []
         results: list[Result] = []
         while not ids or len(results) < len(ids):
-            async with AsyncExitStack() as held:
-                asking = await _session(held, sandboxes, {}, self._tests(), limits)
+            async with (
+                fresh_pair(sandboxes, {}, artefacts) as (ours, theirs),
+                _session(ours, self._tests(), limits) as asking,
+                _session(theirs, _objects(), limits) as answering,
+            ):
                 ids = ids or await self._collect(asking, limits)
-                if source is None:
-                    return [Result(self._id(id), Word.MISSING, f"no {self.file}") for id in ids]
-                answering = await _session(held, sandboxes, artefacts, _objects(), limits)
                 lost = False
                 while len(results) < len(ids) and not lost:
                     id = ids[len(results)]
                     word, detail, lost = await self._check(asking, answering, id, source, limits)
                     results.append(Result(self._id(id), word, clean(detail)))
         return results
+
+    async def _all_missing(self, sandboxes: Sandboxes, limits: Limits) -> list[Result]:
+        async with (
+            fresh(sandboxes, {}) as ours,
+            _session(ours, self._tests(), limits) as asking,
+        ):
+            ids = await self._collect(asking, limits)
+        return [Result(self._id(id), Word.MISSING, f"no {self.file}") for id in ids]
 
     @property
     def _module(self) -> str:
@@ -93,7 +113,7 @@ class Suite:
     def _tests(self) -> str:
         return bundle(*_TESTS) + (
             f"suite = Suite({self.source.encode()!r}, {self._module!r},"
-            f" most_bytes={MOST_BYTES}, ask_equality={self.ask_equality})\n"
+            f" most_bytes={MOST_BYTES}, ask_comparisons={self.ask_comparisons})\n"
         )
 
     async def _collect(self, asking: Session, limits: Limits) -> list[str]:
@@ -105,9 +125,11 @@ class Suite:
         match said:
             case Container("t", ["collected", Container("l", ids)]) if len(set(ids)) == len(ids):
                 return [str(id) for id in ids]
+            case Container("t", ["collected", _]):
+                raise TaskError("tests cannot be collected: two have the same id")
             case Container("t", ["refused", str(why)]):
                 raise TaskError(f"tests cannot be graded by: {why}")
-        raise TaskError("tests cannot be collected: two have the same id")
+        raise TaskError("tests cannot be collected: the module broke off")
 
     async def _check(
         self, asking: Session, answering: Session, id: str, source: bytes, limits: Limits
@@ -131,6 +153,8 @@ class Suite:
             match _heard(said):
                 case Container("t", ["done", str(word), str(detail)]) if word in _WORDS:
                     return _WORDS[word], detail
+                case Container("t", ["done", "refused", str(why)]):
+                    raise TaskError(f"tests cannot be graded by: {id}, {why}")
                 case Container("t", ["asks", bytes(request)]):
                     # What the solution says is read where the tests run: there is a limit to that.
                     reply = await answering.ask("objects.serve", request)
@@ -190,16 +214,14 @@ def _objects() -> str:
     return bundle(*_SOLUTION) + (f"objects = Objects(most_bytes={MOST_BYTES})\n")
 
 
-async def _session(
-    held: AsyncExitStack, sandboxes: Sandboxes, artefacts: Artefacts, code: str, limits: Limits
-) -> Session:
-    """Open a session in a new sandbox, with what tests or solutions run in and nothing of them."""
-    sandbox = await held.enter_async_context(fresh(sandboxes, artefacts))
-    session = await held.enter_async_context(await sandbox.session(limits=roomy(limits, _ROOM)))
-    ended = await session.python(code, limits=roomy(Limits(), _ROOM))
-    if ended.exit_code != 0 or ended.session_ended:
-        raise SandboxDied(f"a session does not begin: {explain(ended)}")
-    return session
+@contextlib.asynccontextmanager
+async def _session(sandbox: Sandbox, code: str, limits: Limits) -> AsyncIterator[Session]:
+    """Hold a session with what tests or solutions run in, and nothing of them."""
+    async with await sandbox.session(limits=roomy(limits, _ROOM)) as session:
+        ended = await session.python(code, limits=roomy(Limits(), _ROOM))
+        if ended.exit_code != 0 or ended.session_ended:
+            raise SandboxDied(f"a session does not begin: {explain(ended)}")
+        yield session
 
 
 def _ended(ended: ExecResult, word: Word) -> _Ended:

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
+from agentgym.sandboxes.backend import PoolSettings
 from agentgym.sandboxes.docker.backend import DockerBackend
 from agentgym.sandboxes.docker.images import DEFAULT_IMAGE
-from agentgym.sandboxes.pool import Pool, PoolSettings
+from agentgym.sandboxes.pool import Pool
 
 
 class DockerSandboxConfig(PoolSettings):

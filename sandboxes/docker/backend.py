@@ -1,21 +1,23 @@
 """Starts sandboxes in the containers of one engine."""
 
 import asyncio
-import contextlib
 import os
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agentgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from agentgym.errors import SandboxDied, SandboxProtocolError, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle, cgroups
-from agentgym.sandboxes.box import Machine, WorkerSandbox, with_uid
+from agentgym.sandboxes.box import WorkerSandbox
 from agentgym.sandboxes.channel import Channel, converse
 from agentgym.sandboxes.docker.blueprint import Blueprint, draw_up
 from agentgym.sandboxes.docker.container import Container
 from agentgym.sandboxes.docker.fleet import Fleet
 from agentgym.sandboxes.docker.reaper import reap
+from agentgym.sandboxes.machine import Machine, with_uid
+from agentgym.sandboxes.once import Once
+from agentgym.sandboxes.shortage import not_started
 
 if TYPE_CHECKING:
     from agentgym.sandboxes.docker import DockerSandboxConfig
@@ -41,9 +43,20 @@ class DockerBackend:
         self.info = SandboxInfo(backend="docker", protected="dumpable")
         self._opening: asyncio.Task[_Opened] | None = None
         self._closed = False
+        self._end_once = Once(self._end)
 
     async def start(self, *, exec_slots: asyncio.Semaphore) -> WorkerSandbox:
         """Start one and wait until it is ready."""
+        try:
+            return await self._start(exec_slots)
+        except (OSError, RuntimeError) as error:  # no descriptor, or no thread
+            raise not_started(error) from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise SandboxUnavailable(
+                f"the Docker engine answered as none does: {error!r}", hint="docker version"
+            ) from error
+
+    async def _start(self, exec_slots: asyncio.Semaphore) -> WorkerSandbox:
         opened = await self._open()
         container = opened.fleet.add()
         try:
@@ -60,21 +73,26 @@ class DockerBackend:
         try:
             await channel.send(opened.code)
             await sandbox.become_ready()
-        except (SandboxDied, OSError) as error:
+        except (SandboxDied, SandboxProtocolError, OSError) as error:
             sandbox.destroy()
-            raise opened.blueprint.explain(channel.complaint) from error
+            said = channel.complaint or str(error).encode()
+            raise opened.blueprint.explain(said) from error
         except BaseException:
             sandbox.destroy()
             raise
         return sandbox
 
     async def close(self) -> None:
-        """Remove every container that was made here."""
+        """Remove every container that was made here; a cancellation meanwhile waits for that."""
         self._closed = True
-        opening, self._opening = self._opening, None
-        if opening:
-            with contextlib.suppress(SandboxError):  # whoever asked for it was told
-                await (await opening).fleet.close()
+        await self._end_once()
+
+    async def _end(self) -> None:
+        if self._opening is None:
+            return
+        await asyncio.wait([self._opening])
+        if not self._opening.cancelled() and not self._opening.exception():
+            await self._opening.result().fleet.close()
 
     async def _open(self) -> _Opened:
         """Return what all of them need; found out once, even if who asked first is cancelled."""
@@ -87,7 +105,7 @@ class DockerBackend:
 
     def _forget_failure(self, opening: asyncio.Task[_Opened]) -> None:
         """Try again at the next start: an engine may be there by then."""
-        if opening.cancelled() or opening.exception():
+        if (opening.cancelled() or opening.exception()) and not self._closed:
             self._opening = None
 
     async def _prepare(self) -> _Opened:

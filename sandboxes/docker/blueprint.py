@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import SandboxUnavailable
 from agentgym.sandbox import Limits, SandboxInfo
 from agentgym.sandboxes import bundle
-from agentgym.sandboxes.box import ENVIRONMENT
 from agentgym.sandboxes.docker.engine import Engine
 from agentgym.sandboxes.docker.images import digest
 from agentgym.sandboxes.docker.owner import owner
-from agentgym.sandboxes.docker.specification import Specification
+from agentgym.sandboxes.docker.specification import Specification, closed_to
+from agentgym.sandboxes.machine import ENVIRONMENT
 from agentgym.sandboxes.seccomp.profile import build_profile
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def draw_up(engine: Engine, config: "DockerSandboxConfig", run: str) -> Blueprin
     specification = Specification(
         image=image["Id"],
         environment=environment,
+        without=sorted(variables.keys() - environment.keys()),
+        closed=closed_to(image["Config"].get("Volumes") or ()),
         limits=config.limits,
         cpus=config.cpus,
         seccomp=build_profile(_NEWER_NAMES.get(machine, machine)),

@@ -51,7 +51,8 @@ class Container:
         """
         self._launching = self._loop.run_in_executor(self._threads, self._launch, specification)
         await asyncio.shield(self._launching)
-        assert self._socket is not None
+        if self._socket is None:
+            raise SandboxUnavailable(f"container {self.name} was given up while it was launched")
         channel = AttachedChannel(self._socket)
         self._socket = None
         return channel

@@ -1,6 +1,7 @@
 """A Docker engine by way of its SDK, which blocks: its failures become ours, with the mend."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Literal, Self
 
 from agentgym.errors import SandboxUnavailable
+from agentgym.sandboxes.shortage import not_started
 
 _TIMEOUT_S = 30.0
 _IMPORT_S = 600.0
@@ -118,9 +120,11 @@ class Engine:
         with self._explained():
             stream = self._client.attach_socket(name, _ATTACH)
         theirs = getattr(stream, "_sock", None)
-        ours = theirs.dup() if type(theirs) is socket.socket else None
-        with contextlib.suppress(AttributeError):
-            stream._response.close()
+        try:
+            ours = theirs.dup() if type(theirs) is socket.socket else None
+        finally:
+            with contextlib.suppress(AttributeError):
+                stream._response.close()
         if ours is None:
             raise SandboxUnavailable(
                 f"containers behind {self.url} cannot be attached to",
@@ -215,6 +219,8 @@ class Engine:
                 f"the Docker engine at {self.url} did not answer within {_TIMEOUT_S:g} s",
                 hint="docker info; systemctl restart docker",
             )
+        if shortage := _shortage(error):
+            return not_started(shortage)
         if isinstance(error, PermissionError):
             return SandboxUnavailable(
                 f"the Docker engine at {self.url} is not ours to use: permission denied",
@@ -225,6 +231,15 @@ class Engine:
             hint="apt-get install docker.io; systemctl start docker (or: dockerd); "
             "another engine: DOCKER_HOST",
         )
+
+
+def _shortage(error: BaseException | None) -> OSError | None:
+    """Return that we have no more descriptors, if that is below what the SDK raised."""
+    while error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return error
+        error = error.__context__
+    return None
 
 
 def _sdk() -> Any:

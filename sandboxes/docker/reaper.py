@@ -10,7 +10,7 @@ from typing import Any
 
 from agentgym.sandboxes import cgroups
 from agentgym.sandboxes.docker.engine import Engine
-from agentgym.sandboxes.docker.owner import is_gone
+from agentgym.sandboxes.docker.owner import is_gone, is_known
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +19,9 @@ _CONTAINER_ID = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 
 
 def reap(engine: Engine) -> list[str]:
-    """Remove containers of ours whose owner is gone or whose deadline passed; return their names.
+    """Remove containers of ours whose owner is gone; return their names.
 
-    Whoever was killed between making a container and starting it left one that nothing ends.
+    Of owners of elsewhere nobody knows: theirs go when their deadline has passed. Whoever was killed between making a container and starting it left one that nothing ends.
 
     Raises:
         SandboxUnavailable: the engine does not answer.
@@ -41,9 +41,11 @@ def _name(container: dict[str, Any]) -> str:
 
 
 def _is_dead(labels: dict[str, str]) -> bool:
+    owner = labels["agentgym.owner"]
+    if is_known(owner):
+        return is_gone(owner)
     deadline = labels.get("agentgym.deadline", "")
-    is_late = deadline.isdigit() and int(deadline) < time.time()
-    return is_late or is_gone(labels["agentgym.owner"])
+    return deadline.isdigit() and int(deadline) < time.time()
 
 
 def _group_folders() -> Iterator[Path]:

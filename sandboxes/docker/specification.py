@@ -1,17 +1,28 @@
 """What a container is to be, in the words of the engine's API."""
 
+import posixpath
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentgym.errors import SandboxUnavailable
 from agentgym.sandbox import Limits
 
 _ROOM_BYTES = 64 << 20
 _SHM_BYTES = 16 << 20
 _MOST_FILES = 16384
 _LOCKED_BYTES = 65536
-_MAX_AGE_S = 24 * 3600  # many times what a pool keeps one for; then anybody may remove it
+_CLOSED = "ro,nosuid,nodev,noexec,size=4k,mode=0555"
+_MAX_AGE_S = 24 * 3600  # then whoever cannot know whether its owner lives may remove it
+
+_MASKED = [
+    *("/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys"),
+    *("/proc/key-users", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi"),
+    *("/proc/timer_list", "/proc/timer_stats", "/sys/firmware"),
+    "/sys/devices/virtual/powercap",
+]
+"""What tells of the whole machine; engines leave some of it open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +31,10 @@ class Specification:
 
     image: str
     environment: Mapping[str, str]
+    without: Iterable[str]
+    """Variables of the image that it has not: the engine drops those that are named alone."""
+    closed: Iterable[str]
+    """Folders where the image would have the engine put a disk to write on."""
     limits: Limits
     cpus: float
     seccomp: str
@@ -37,7 +52,10 @@ class Specification:
             "Image": self.image,
             "Entrypoint": program,
             "Cmd": [],
-            "Env": [f"{name}={value}" for name, value in self.environment.items()],
+            "Env": [
+                *(f"{name}={value}" for name, value in self.environment.items()),
+                *self.without,
+            ],
             "User": f"{uid}:{uid}",
             "WorkingDir": "/box",
             "Hostname": "sandbox",
@@ -61,11 +79,12 @@ class Specification:
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true", f"seccomp={self.seccomp}"],
             "ReadonlyRootfs": True,
+            "MaskedPaths": _MASKED,
             "NetworkMode": "none",
             "IpcMode": "none",  # /dev/shm is ours: the worker has to be able to wipe it
             "CgroupnsMode": "private",
             "CgroupParent": self.cgroup_parent,
-            "Tmpfs": _places(uid),
+            "Tmpfs": dict.fromkeys(self.closed, _CLOSED) | _places(uid),
             "Memory": limits.memory_bytes,
             "MemorySwap": limits.memory_bytes,
             "PidsLimit": limits.pids + 2,
@@ -78,6 +97,22 @@ class Specification:
         if self.runtime:
             host["Runtime"] = self.runtime
         return host
+
+
+def closed_to(volumes: Iterable[str]) -> list[str]:
+    """Return where a container must have nothing in the place of the volumes of its image.
+
+    Raises:
+        SandboxUnavailable: one is in a folder that is wiped, where it would stay.
+    """
+    found = [posixpath.normpath(path) for path in volumes]
+    for path in found:
+        if path.startswith(tuple(f"{place}/" for place in _places(0))):
+            raise SandboxUnavailable(
+                f"the image has a volume at {path}, where a sandbox has files of its own",
+                hint="choose an image without it, or make one: docker export, docker import",
+            )
+    return sorted(set(found) - _places(0).keys())
 
 
 def _places(uid: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
-from agentgym.sandboxes.cgroups import is_abandoned, owner_name
+from agentgym.sandboxes.owners import is_left, owner_name
 
 _ROOT, _DIGEST = "root", "digest"
 _NEW = ".new-"
@@ -81,7 +81,7 @@ def workplace() -> Iterator[Path]:
 
 def reap() -> list[str]:
     """Remove what killed processes began to build; return the names of the folders."""
-    left = [path for path in shelf().glob(f"{_NEW}*") if is_abandoned(path.name.removeprefix(_NEW))]
+    left = [path for path in shelf().glob(f"{_NEW}*") if is_left(path, prefix=_NEW)]
     for path in left:
         shutil.rmtree(path, ignore_errors=True)
     return [path.name for path in left if not path.exists()]

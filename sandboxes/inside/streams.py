@@ -1,5 +1,6 @@
 """Output of programs: drained while they run, and kept in part."""
 
+import _ctypes
 import os
 import select
 import time
@@ -13,7 +14,9 @@ if TYPE_CHECKING:  # `typing` would take longer to import than everything above
     from agentgym.sandboxes.inside.wire import Request
 
 _CHUNK = 65536
+_MUCH = 4 << 20
 _chunk = bytearray(_CHUNK)
+_passed = [0]  # bytes, since memory was last given back
 
 
 class Kept:
@@ -88,6 +91,19 @@ def forget(*buffers: bytearray) -> None:
     """Overwrite what passed through: forks of this memory run programs of other episodes."""
     for buffer in (*buffers, _chunk):
         memoryview(buffer)[:] = bytes(len(buffer))
+        _passed[0] += len(buffer)
+
+
+def give_back() -> None:
+    """Return freed memory to the kernel after much went through: the sandbox is charged for it."""
+    if _passed[0] < _MUCH:
+        return
+    _passed[0] = 0
+    try:
+        trim = _ctypes.dlsym(_ctypes.dlopen(None, 0), "malloc_trim")  # type: ignore[arg-type]
+    except OSError:  # another C library, which does so by itself or not at all
+        return
+    _ctypes.call_function(trim, (0,))
 
 
 class Watch:

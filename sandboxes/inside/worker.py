@@ -11,7 +11,7 @@ from agentgym.sandboxes.inside.archive import restore, snapshot
 from agentgym.sandboxes.inside.files import read, write
 from agentgym.sandboxes.inside.programs import become, execute, python, set_dumpable
 from agentgym.sandboxes.inside.sessions import Sessions, exit_code
-from agentgym.sandboxes.inside.streams import Streams, Watch, ended
+from agentgym.sandboxes.inside.streams import Streams, Watch, ended, give_back
 from agentgym.sandboxes.inside.wiping import usage, wipe
 from agentgym.sandboxes.inside.wire import (
     CALL,
@@ -69,6 +69,8 @@ def main() -> None:
             answer(request, code=int(wipe(baseline)))
         else:
             serve[request.operation](request)
+        del request
+        give_back()
 
 
 def _run(request: Request, channel: int, sessions: Sessions) -> None:

@@ -3,8 +3,9 @@
 from typing import Literal
 
 from agentgym.sandbox import SandboxInfo
+from agentgym.sandboxes.backend import PoolSettings
 from agentgym.sandboxes.local.backend import LocalBackend
-from agentgym.sandboxes.pool import Pool, PoolSettings
+from agentgym.sandboxes.pool import Pool
 
 
 class LocalSandboxConfig(PoolSettings):

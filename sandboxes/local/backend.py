@@ -1,6 +1,7 @@
 """Starts local sandboxes: what they have in common, and one spawner for all of them."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -9,14 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentgym.errors import SandboxDied, SandboxUnavailable
+from agentgym.errors import SandboxDied, SandboxProtocolError, SandboxUnavailable
 from agentgym.sandbox import SandboxInfo
 from agentgym.sandboxes import bundle, cgroups, images
-from agentgym.sandboxes.box import ENVIRONMENT, Machine, WorkerSandbox, with_uid
+from agentgym.sandboxes.box import WorkerSandbox
 from agentgym.sandboxes.channel import SocketChannel, converse
 from agentgym.sandboxes.local import bubblewrap
 from agentgym.sandboxes.local.launcher import INFO_FD, SECCOMP_FD, Launched, Launcher
+from agentgym.sandboxes.machine import ENVIRONMENT, Machine, with_uid
 from agentgym.sandboxes.seccomp import bpf
+from agentgym.sandboxes.shortage import not_started
 
 if TYPE_CHECKING:
     from agentgym.sandboxes.local import LocalSandboxConfig
@@ -56,8 +59,9 @@ class LocalBackend:
 
     def __init__(self, config: "LocalSandboxConfig") -> None:
         self._config = config
-        self._cgroups = cgroups.detect()
-        self.info = _info(self._cgroups)
+        self._cgroups: cgroups.Cgroups | None = None
+        self.info = SandboxInfo(backend="local", protected="dumpable")
+        """Its limits and image are known once one was asked for."""
         self._opening = asyncio.Lock()
         self._launcher: Launcher | None = None
         self._plan: _Plan | None = None
@@ -66,13 +70,13 @@ class LocalBackend:
 
     async def start(self, *, exec_slots: asyncio.Semaphore) -> WorkerSandbox:
         """Start one and wait until it is ready."""
-        launcher, blueprint = await self._open()
-        launched = launcher.launch(
-            blueprint.argv,
-            stdin=blueprint.bundle,
-            seccomp=blueprint.seccomp,
-            slot=launcher.take_slot(),
-        )
+        try:
+            launcher, blueprint = await self._open()
+            launched = launcher.launch(
+                blueprint.argv, stdin=blueprint.bundle, seccomp=blueprint.seccomp
+            )
+        except OSError as error:
+            raise not_started(error) from error
         sandbox = WorkerSandbox(
             self._machine(launched),
             limits=self._config.limits,
@@ -81,10 +85,10 @@ class LocalBackend:
         )
         try:
             await sandbox.become_ready()
-        except SandboxDied as error:
+        except (SandboxDied, SandboxProtocolError, OSError) as error:
             sandbox.destroy()
             await asyncio.wait([launched.gone], timeout=_CLOSE_S)
-            raise bubblewrap.explain(_complaint(launched)) from error
+            raise bubblewrap.explain(_complaint(launched, error)) from error
         except BaseException:
             sandbox.destroy()
             raise
@@ -127,7 +131,9 @@ class LocalBackend:
             return self._launcher, self._blueprint
 
     def _make_plan(self) -> _Plan:
-        """Find the programs, and the image."""
+        """Find the control groups, the programs and the image."""
+        self._cgroups = cgroups.detect()
+        self.info = _info(self._cgroups)
         if self._config.require_cgroups and self._cgroups is None:
             raise SandboxUnavailable(
                 "no control groups can be made here", hint="run as root, or in a delegated scope"
@@ -158,7 +164,6 @@ async def _compile_inside(plan: _Plan, launcher: Launcher, python: str) -> bytes
         plan.command(python, "-I", "-S", "-c", bundle.COMPILE),
         stdin=bundle.sources(),
         seccomp=plan.seccomp,
-        slot=launcher.take_slot(),
     )
     try:
         async with asyncio.timeout(_COMPILE_S):
@@ -167,7 +172,7 @@ async def _compile_inside(plan: _Plan, launcher: Launcher, python: str) -> bytes
             await asyncio.shield(launched.gone)
         code = bundle.finished(output)
         if code is None:
-            raise bubblewrap.explain(_complaint(launched))
+            raise bubblewrap.explain(_complaint(launched, "no worker came out of it"))
     except TimeoutError as error:
         raise SandboxUnavailable(f"no sandbox answered within {_COMPILE_S:g} s") from error
     finally:
@@ -176,13 +181,14 @@ async def _compile_inside(plan: _Plan, launcher: Launcher, python: str) -> bytes
     return code
 
 
-def _complaint(launched: Launched) -> str:
+def _complaint(launched: Launched, otherwise: object) -> str:
+    """Return what bwrap said; where it said nothing, what else is known."""
     os.set_blocking(launched.stderr, False)
-    try:
-        said = os.read(launched.stderr, 4096).decode("utf-8", "replace")
-    except BlockingIOError:
-        said = ""
-    return said or (launched.gone.result() if launched.gone.done() else "")
+    with contextlib.suppress(BlockingIOError):
+        if said := os.read(launched.stderr, 4096):
+            return said.decode("utf-8", "replace")
+    end = f" ({launched.gone.result()})" if launched.gone.done() else ""
+    return f"{otherwise}{end}"
 
 
 def _info(groups: cgroups.Cgroups | None) -> SandboxInfo:
@@ -191,4 +197,7 @@ def _info(groups: cgroups.Cgroups | None) -> SandboxInfo:
         logger.warning("no control groups here: memory is limited per process, not per sandbox")
     uid = "200000 and up" if os.getuid() == 0 else str(os.getuid())
     enforced = dict.fromkeys(("memory", "pids", "cpu"), how) | {"seccomp": "filter", "uid": uid}
+    total = groups.memory_bytes() if groups else None
+    if total is not None:
+        enforced["memory of all"] = f"{total / (1 << 30):.1f} GiB"
     return SandboxInfo(backend="local", enforced=enforced, protected="dumpable")

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
-from agentgym.sandboxes.box import ENVIRONMENT
+from agentgym.sandboxes.machine import ENVIRONMENT
 
 _PROGRAM_ID = "65534"
 _TMPFS_BYTES = str(64 << 20)
 _SHM_BYTES = str(16 << 20)
 _MASKED = ("/usr/local", "/usr/src", "/usr/lib/python3/dist-packages")
+_SYSCTLS = Path("/proc/sys")
 _CONTAINER = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
 
 # What bwrap says -> what is the matter, and the command that mends it.
@@ -34,16 +35,6 @@ _COMPLAINTS = (
         "seccomp",
         "the kernel refuses seccomp filters",
         "run on a kernel with CONFIG_SECCOMP_FILTER",
-    ),
-    (
-        "rtm_newaddr",
-        "AppArmor restricts user namespaces",
-        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
-    (
-        "uid map",
-        "AppArmor restricts user namespaces",
-        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
     ),
 )
 
@@ -100,6 +91,10 @@ def explain(stderr: str) -> SandboxUnavailable:
         return SandboxUnavailable(
             f"user namespaces are forbidden here ({said})", hint=_allow_namespaces()
         )
+    if "rtm_newaddr" in stderr.lower() or "uid map" in stderr.lower():
+        return SandboxUnavailable(
+            f"user namespaces are restricted here ({said})", hint=_allow_namespaces()
+        )
     for phrase, reason, hint in _COMPLAINTS:
         if phrase in stderr.lower():
             return SandboxUnavailable(f"{reason} ({said})", hint=hint)
@@ -133,13 +128,13 @@ def _masked(root: Path) -> list[str]:
 
 
 def _allow_namespaces() -> str:
-    for name, value in (
-        ("kernel.unprivileged_userns_clone", 1),
-        ("user.max_user_namespaces", 15000),
+    """Return the mend by what this machine has: not every kernel has every switch."""
+    for name, refuses, value in (
+        ("kernel/unprivileged_userns_clone", 0, 1),
+        ("user/max_user_namespaces", 0, 15000),
+        ("kernel/apparmor_restrict_unprivileged_userns", 1, 0),
     ):
-        file = Path("/proc/sys", name.replace(".", "/"))
-        if file.exists() and int(file.read_text()) == 0:
-            return f"sysctl -w {name}={value}"
-    if Path("/.dockerenv").exists():
-        return f"start the container with `{_CONTAINER}`"
-    return "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+        file = _SYSCTLS / name
+        if file.exists() and int(file.read_text()) == refuses:
+            return f"sysctl -w {name.replace('/', '.')}={value}"
+    return f"in a container, start it with `{_CONTAINER}`; elsewhere, see why: agentgym doctor"

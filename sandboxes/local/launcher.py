@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentgym.errors import SandboxUnavailable
-from agentgym.sandboxes.cgroups import Cgroups, Group, owner_name
+from agentgym.sandboxes.cgroups import Cgroups, Group
+from agentgym.sandboxes.owners import owner_name
 from agentgym.sandboxes.uids import UIDS, check_mapped, lock_block
 
 SECCOMP_FD, INFO_FD = 3, 4
@@ -59,53 +60,57 @@ class Launcher:
         if os.getuid() == 0:
             check_mapped()
             self._first_uid, lock = lock_block()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._process = _start_spawner(theirs, lock, cgroups)
+        self._control, self._process = _start_spawner(lock, cgroups)
         self._owner = owner_name(self._process.pid)
         self.alive = True
         self._loop.add_reader(self._control, self._receive)
 
-    def launch(self, argv: list[str], *, stdin: bytes, seccomp: bytes, slot: Slot) -> Launched:
+    def launch(self, argv: list[str], *, stdin: bytes, seccomp: bytes) -> Launched:
         """Start a program; `stdin` must fit the buffer of a socket, `seccomp` that of a pipe.
 
         Raises:
-            SandboxUnavailable: the spawner has died.
+            SandboxUnavailable: the spawner has died, or there are too many sandboxes.
+            OSError: this process has no more descriptors, or the machine no more groups.
         """
+        slot = self._free.pop() if self._free else self._new_slot()
+        try:
+            if slot.group:
+                slot.group.make()  # who numbers processes otherwise may have taken it for left
+            return self._launch(argv, stdin, seccomp, slot)
+        except BaseException:
+            self._free.append(slot)
+            raise
+
+    def _launch(self, argv: list[str], stdin: bytes, seccomp: bytes, slot: Slot) -> Launched:
         self._num_launched += 1
         number = self._num_launched
-        channel, box = socket.socketpair()
-        stderr, stderr_end = os.pipe()
-        filter_fd, filter_end = os.pipe()
-        os.write(filter_end, seccomp)
-        os.close(filter_end)
-        channel.setblocking(False)
-        channel.send(stdin)
         request = {"op": "spawn", "id": number, "argv": argv, "uid": slot.uid}
         request["join"] = slot.group.join_files if slot.group else []
-        try:
-            self._send(request, [box.fileno(), stderr_end, filter_fd])
-        except OSError as error:
-            channel.close()
-            os.close(stderr)
-            raise SandboxUnavailable(f"the spawner has died: {error}") from error
-        finally:
-            box.close()
-            os.close(stderr_end)
-            os.close(filter_fd)
-        launched = Launched(
-            slot, channel, stderr, self._loop.create_future(), lambda: self._kill(number)
-        )
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            channel, box = socket.socketpair()
+            ours.enter_context(channel)
+            theirs.enter_context(box)
+            stderr, stderr_end = _pipe(ours, theirs)
+            filter_fd, filter_end = _pipe(theirs, theirs)
+            os.write(filter_end, seccomp)
+            channel.setblocking(False)
+            channel.send(stdin)
+            try:
+                self._send(request, [box.fileno(), stderr_end, filter_fd])
+            except OSError as error:
+                raise SandboxUnavailable(f"the spawner has died: {error}") from error
+            ours.pop_all()
+        gone = self._loop.create_future()
+        launched = Launched(slot, channel, stderr, gone, lambda: self._kill(number))
         self._launched[number] = launched
         return launched
 
-    def take_slot(self) -> Slot:
-        """Return a slot that no living sandbox has.
+    def _new_slot(self) -> Slot:
+        """Return a slot that no sandbox ever had.
 
         Raises:
             SandboxUnavailable: there are no more.
         """
-        if self._free:
-            return self._free.pop()
         if self._num_slots == UIDS:
             raise SandboxUnavailable(
                 f"{UIDS} sandboxes are held already", hint="run fewer episodes at once"
@@ -156,34 +161,44 @@ class Launcher:
         self._launched.clear()
 
 
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """Return the ends of a pipe, each closed with what it belongs to."""
+    ends = os.pipe()
+    for holder, end in zip((reader, writer), ends, strict=True):
+        holder.callback(os.close, end)
+    return ends
+
+
 def _settle(launched: Launched, why: str) -> None:
     if not launched.gone.done():
         launched.gone.set_result(why)
 
 
 def _start_spawner(
-    control: socket.socket, lock: socket.socket | None, cgroups: Cgroups | None
-) -> subprocess.Popen[bytes]:
-    places = {
-        "home": cgroups.home.join_files if cgroups else [],
-        "folders": [str(folder) for folder in cgroups.folders] if cgroups else [],
-    }
-    spawner = Path(__file__).with_name("spawner.py")
-    argv = [sys.executable, "-I", "-S", str(spawner)]
-    argv += [str(control.fileno()), str(os.getpid()), json.dumps(places)]
-    held = [sock for sock in (control, lock) if sock is not None]
-    try:
-        return subprocess.Popen(
-            argv,
+    lock: socket.socket | None, cgroups: Cgroups | None
+) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Return our end of a new spawner's socket, and its process, which then holds the lock."""
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        held = [theirs.enter_context(lock)] if lock else []
+        control, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.enter_context(control)
+        held.append(theirs.enter_context(end))
+        places = {
+            "home": cgroups.create_home().join_files if cgroups else [],
+            "folders": [str(folder) for folder in cgroups.folders] if cgroups else [],
+        }
+        spawner = Path(__file__).with_name("spawner.py")
+        argv = [sys.executable, "-I", "-S", str(spawner)]
+        process = subprocess.Popen(
+            [*argv, str(end.fileno()), str(os.getpid()), json.dumps(places)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env={},
             pass_fds=[sock.fileno() for sock in held],
             start_new_session=True,  # Ctrl-C is for the host, which ends the spawner in order
         )
-    finally:
-        for sock in held:
-            sock.close()
+        ours.pop_all()
+    return control, process
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:

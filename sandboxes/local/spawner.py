@@ -12,21 +12,30 @@ come along with them:
         fd 4 is where bwrap tells the process id of the worker
     {"op": "kill", "id": 1}
     -> {"id": 1, "gone": "why"}, once for each spawn, when nothing of the sandbox is left
+
+It never waits for the host to read, which may itself wait until it is read from.
 """
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import sys
 import time
+from collections import deque
 
 _PR_SET_CHILD_SUBREAPER = 36
 _INFO_FD = 4
 _GRACE_S = 5.0
+_INFO_S = 1.0
+_OPEN_FILES = 4096  # one for each sandbox, of which a pool may have a thousand, and some more
+_OOM_SCORE = "/proc/self/oom_score_adj"
+_OOM_SCORE_MORE, _OOM_SCORE_MOST = 500, 1000
 
 
 class Child:
@@ -46,6 +55,9 @@ class Spawner:
         self._parent = os.pidfd_open(parent)
         self._children: dict[int, Child] = {}
         self._home = home
+        self._reports: deque[bytes] = deque()
+        self._own_score = _oom_score()
+        self._their_score = min(self._own_score + _OOM_SCORE_MORE, _OOM_SCORE_MOST)
         self._wake, wake_end = os.pipe()
         for fd in (self._wake, wake_end):
             os.set_blocking(fd, False)
@@ -58,14 +70,18 @@ class Spawner:
         for fd in (self._control.fileno(), self._parent, self._wake):
             poll.register(fd, select.POLLIN)
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            room = select.POLLOUT if self._reports else 0
+            poll.modify(self._control.fileno(), select.POLLIN | room)
+            ready = dict(poll.poll())
             if self._wake in ready:
                 os.read(self._wake, 4096)
                 self._reap()
             if self._parent in ready:
                 return
-            if self._control.fileno() in ready and not self._take_request():
+            asked = ready.get(self._control.fileno(), 0) & ~select.POLLOUT
+            if asked and not self._take_request():
                 return
+            self._send_reports()
 
     def end(self) -> None:
         """Kill and reap every sandbox."""
@@ -73,7 +89,7 @@ class Spawner:
             self._kill(pid)
         deadline = time.monotonic() + _GRACE_S
         while self._reap() and time.monotonic() < deadline:
-            select.select([self._wake], [], [], 0.1)
+            _is_readable(self._wake, 0.1)
 
     def _take_request(self) -> bool:
         try:
@@ -101,6 +117,8 @@ class Spawner:
 
     def _spawn(self, request: dict, fds: list[int]) -> None:  # type: ignore[type-arg]
         """Start as a child of the right groups and user: a fork inherits both."""
+        if len(fds) != 3:  # the rest found no room in our table, and was closed
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         box, stderr, seccomp = fds
         info, info_end = os.pipe()
         argv = request["argv"]
@@ -108,6 +126,7 @@ class Spawner:
         actions = [(os.POSIX_SPAWN_DUP2, fd, target) for fd, target in plan]
         try:
             _join(request["join"])
+            _set_oom_score(self._their_score)
             _become(request["uid"])
             pid = os.posix_spawn(argv[0], argv, {}, file_actions=actions, setsid=True)
         except OSError:
@@ -116,6 +135,7 @@ class Spawner:
         finally:
             os.close(info_end)
             _become_root_again(request["uid"])
+            _set_oom_score(self._own_score)
             _join(self._home)
         self._children[pid] = Child(request["id"], info)
 
@@ -125,8 +145,7 @@ class Spawner:
         if child.is_killed:
             return
         child.is_killed = True
-        ready, _, _ = select.select([child.info], [], [], 1.0)
-        text = os.read(child.info, 4096) if ready else b""
+        text = os.read(child.info, 4096) if _is_readable(child.info, _INFO_S) else b""
         _, found, rest = text.partition(b'"child-pid":')
         worker = int(rest.split(b",")[0].split(b"\n")[0]) if found else 0
         if not (worker and _kill_child(worker, pid)):
@@ -147,8 +166,13 @@ class Spawner:
                 self._report(child.number, f"it ended with {os.waitstatus_to_exitcode(status)}")
 
     def _report(self, number: int, why: str) -> None:
-        with contextlib.suppress(OSError):  # the host is gone, as the loop is about to see
-            self._control.send(json.dumps({"id": number, "gone": why}).encode())
+        self._reports.append(json.dumps({"id": number, "gone": why}).encode())
+
+    def _send_reports(self) -> None:
+        with contextlib.suppress(OSError):  # no room now, or no host, as the loop is about to see
+            while self._reports:
+                self._control.send(self._reports[0], socket.MSG_DONTWAIT)
+                self._reports.popleft()
 
 
 def _kill_child(pid: int, parent: int) -> bool:
@@ -167,6 +191,30 @@ def _kill_child(pid: int, parent: int) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def _is_readable(fd: int, timeout_s: float) -> bool:
+    poll = select.poll()  # select would refuse the numbers of 1024 and up
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+def _oom_score() -> int:
+    try:
+        with open(_OOM_SCORE) as file:
+            return int(file.read())
+    except OSError:
+        return 0
+
+
+def _set_oom_score(score: int) -> None:
+    """Say how fit a victim this process is, and what it starts, where memory ends.
+
+    A machine without room is to lose a sandbox, not what it serves. Where the file is closed to
+    us, as in some containers, they are as fit as each other.
+    """
+    with contextlib.suppress(OSError), open(_OOM_SCORE, "w") as file:
+        file.write(str(score))
 
 
 def _join(files: list[str]) -> None:
@@ -193,18 +241,25 @@ def _become_root_again(uid: int | None) -> None:
 
 
 def _remove_groups(folders: list[str]) -> None:
+    numbering = os.stat("/proc/self/ns/pid").st_ino
     for folder in folders:
         for name in os.listdir(folder):
-            if name.startswith(f"{os.getpid()}-"):
+            if name.startswith(f"{os.getpid()}-") and f"-{numbering}." in name:
                 # What would not die keeps its group; the next start tries again.
                 with contextlib.suppress(OSError):
                     os.rmdir(f"{folder}/{name}")
+
+
+def _want_open_files() -> None:
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, min(_OPEN_FILES, most)), most))
 
 
 def main(fd: int, parent: int, places: dict) -> None:  # type: ignore[type-arg]
     """Serve, then leave nothing behind."""
     os.chdir("/")
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _want_open_files()
     _join(places["home"])
     if os.getuid() == 0:
         os.setgroups([])

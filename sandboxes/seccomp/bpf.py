@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+from collections.abc import Iterable, Sequence
 
 from agentgym.sandboxes.seccomp.table import (
     ABSENT,
@@ -52,8 +53,8 @@ def build_filter(machine: str, *, allow_memfd: bool) -> bytes:
     ]
     if machine == "x86_64":
         program += [_op(_JUMP_GREATER_EQUAL, _X32_BIT, if_false=1), _op(_RETURN, _ENOSYS)]
-    for name, condition in CONDITIONS.items():
-        program += _inspect(special[name], condition)
+    for name, alternatives in CONDITIONS.items():
+        program += _inspect(special[name], alternatives)
     verdicts = _verdicts(machine)
     verdicts[special[MEMORY_FILES]] = _ALLOW if allow_memfd else _EPERM
     return b"".join([*program, *_ladder(verdicts), _op(_RETURN, _ENOSYS)])
@@ -77,17 +78,34 @@ def _ladder(verdicts: dict[int, int]) -> list[bytes]:
     return steps
 
 
-def _inspect(number: int, condition: Condition) -> list[bytes]:
-    """Decide about one call by the low 32 bits of an argument."""
-    values = condition.values
-    body = [_op(_LOAD, _ARGUMENTS + 8 * condition.argument)]
-    test = _JUMP_ANY_BIT if condition.kind == "no bit of" else _JUMP_EQUAL
-    when_met, otherwise = _EPERM, _ALLOW
-    if condition.kind == "one of":
-        when_met, otherwise = _ALLOW, _EPERM
-    body += [_op(test, value, if_true=len(values) - i) for i, value in enumerate(values)]
-    body += [_op(_RETURN, otherwise), _op(_RETURN, when_met)]
+def _inspect(number: int, alternatives: Iterable[Sequence[Condition]]) -> list[bytes]:
+    """Decide about one call by its arguments."""
+    body = [step for conditions in alternatives for step in _allow_if(conditions)]
+    body.append(_op(_RETURN, _EPERM))
     return [_op(_JUMP_EQUAL, number, if_false=len(body)), *body]
+
+
+def _allow_if(conditions: Sequence[Condition]) -> list[bytes]:
+    """Allow the call if all of these hold, else go on behind."""
+    steps = [_op(_RETURN, _ALLOW)]
+    for condition in reversed(conditions):
+        steps = [*_test(condition, skip=len(steps)), *steps]
+    return steps
+
+
+def _test(condition: Condition, *, skip: int) -> list[bytes]:
+    """Go on if the low 32 bits of the argument are as they must be, else skip so many steps."""
+    values = condition.values
+    steps = [_op(_LOAD, _ARGUMENTS + 8 * condition.argument)]
+    left = range(len(values) - 1, -1, -1)
+    if condition.kind == "one of":
+        steps += [_op(_JUMP_EQUAL, value, if_true=n) for value, n in zip(values, left, strict=True)]
+        steps[-1] = _op(_JUMP_EQUAL, values[-1], if_false=skip)
+        return steps
+    test = _JUMP_ANY_BIT if condition.kind == "no bit of" else _JUMP_EQUAL
+    return steps + [
+        _op(test, value, if_true=n + skip) for value, n in zip(values, left, strict=True)
+    ]
 
 
 def _op(code: int, k: int, *, if_true: int = 0, if_false: int = 0) -> bytes:

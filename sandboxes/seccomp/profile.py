@@ -1,5 +1,6 @@
 """The table of system calls as a profile for Docker: what it does not name is refused."""
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -34,8 +35,10 @@ def build_profile(machine: str) -> str:
         _refused(numbers(all_of(REFUSED.values()), machine), _EPERM),
         _refused(numbers(ABSENT, machine), _ENOSYS),
     ]
-    for name, condition in CONDITIONS.items():
-        rules += [_allowed_when(name, test) for test in _tests(condition) if name in special]
+    for name, alternatives in CONDITIONS.items():
+        for conditions in alternatives if name in special else ():
+            every = itertools.product(*map(_tests, conditions))
+            rules += [_allowed_when(name, tests) for tests in every]
     profile = {
         "defaultAction": "SCMP_ACT_ERRNO",  # EPERM; engines answer ENOSYS beyond the last number
         "architectures": [f"SCMP_ARCH_{machine.upper()}"],
@@ -48,9 +51,12 @@ def _refused(names: Iterable[str], error: int) -> dict[str, Any]:
     return {"names": list(names), "action": "SCMP_ACT_ERRNO", "errnoRet": error}
 
 
-def _allowed_when(name: str, test: dict[str, Any]) -> dict[str, Any]:
-    """Several such rules for one call are alternatives, and so are several tests in one rule."""
-    return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [test]}
+def _allowed_when(name: str, tests: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Several such rules for one call are alternatives.
+
+    The tests in one must all be met if each is of another argument; else they are alternatives.
+    """
+    return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": list(tests)}
 
 
 def _tests(condition: Condition) -> Iterator[dict[str, Any]]:

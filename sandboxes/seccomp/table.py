@@ -24,25 +24,29 @@ class Condition(NamedTuple):
 
 
 _NAMESPACES = 0x7E020000  # CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET
-_SOCKET_FAMILIES = (1, 2, 10, 16)  # UNIX, INET, INET6, NETLINK; no others are well namespaced
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _PERSONALITIES = (0, 0x0040000, 0xFFFFFFFF)  # Linux, without randomised addresses, just asking
-
 _SIGNALS_AND_WATCHES = (
     10,
     1026,
 )  # F_SETSIG: SIGCONT to who is to stand still; F_NOTIFY: as inotify
 
-CONDITIONS = {
-    "clone": Condition(0, "no bit of", (_NAMESPACES,)),
-    "fcntl": Condition(1, "none of", _SIGNALS_AND_WATCHES),
-    "ioctl": Condition(1, "none of", _TERMINAL_INPUT),
-    "socket": Condition(0, "one of", _SOCKET_FAMILIES),
-    "socketpair": Condition(0, "one of", _SOCKET_FAMILIES),
-    "prlimit64": Condition(0, "one of", (0,)),  # of the caller itself
-    "personality": Condition(0, "one of", _PERSONALITIES),
+# No other families are well namespaced, and of NETLINK only what tells of routes and of sockets:
+# another protocol of it delivers the events of the machine's devices.
+_UNIX_INET_INET6 = (Condition(0, "one of", (1, 2, 10)),)
+_NETLINK = (Condition(0, "one of", (16,)), Condition(2, "one of", (0, 4)))
+
+CONDITIONS: dict[str, tuple[tuple[Condition, ...], ...]] = {
+    "clone": ((Condition(0, "no bit of", (_NAMESPACES,)),),),
+    "fcntl": ((Condition(1, "none of", _SIGNALS_AND_WATCHES),),),
+    "ioctl": ((Condition(1, "none of", _TERMINAL_INPUT),),),
+    "socket": (_UNIX_INET_INET6, _NETLINK),
+    "socketpair": (_UNIX_INET_INET6, _NETLINK),
+    "prlimit64": ((Condition(0, "one of", (0,)),),),  # of the caller itself
+    "personality": ((Condition(0, "one of", _PERSONALITIES),),),
 }
-"""Allowed as long as this holds, else refused."""
+"""Allowed as long as one of these holds, each made of conditions on different arguments, else
+refused."""
 
 MEMORY_FILES = "memfd_create"
 """Allowed where a control group counts memory, else refused."""

@@ -290,6 +290,12 @@ def test_rewards_by_one_bit(root: Path) -> None:
     assert found.hint
 
 
+@pytest.mark.parametrize("column", ["raw/valid", "shaped/valid"])
+def test_rewards_by_their_parts(root: Path, column: str) -> None:
+    rewrite_notes(root, lambda _, columns: columns[column].__iadd__(1))
+    assert failed(root) == {"rewards"}
+
+
 def test_rewards_of_another_shaper(root: Path) -> None:
     (root / "config.toml").write_text(render_toml(resolve_words([f"env.id={ENV}"])))
     assert failed(root) == {"rewards"}

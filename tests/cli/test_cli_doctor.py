@@ -93,3 +93,15 @@ def test_forbidden_namespaces_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert found.status == "warning"
     assert found.mend is not None
     assert "sysctl -w" in found.mend
+
+
+def test_what_crashes_start_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pattern = tmp_path / "core_pattern"
+    monkeypatch.setattr(diagnosis, "_CORE_PATTERN", pattern)
+    for text, status in ((None, "ok"), ("core\n", "ok"), ("|/usr/bin/keeper %p\n", "warning")):
+        if text:
+            pattern.write_text(text)
+        (found,) = [each for each in diagnosis.diagnose_kernel() if each.name == "crashes"]
+        assert found.status == status
+    assert "|/usr/bin/keeper" in found.detail
+    assert "kernel.core_pattern=core" in (found.mend or "")

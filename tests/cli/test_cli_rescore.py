@@ -18,7 +18,7 @@ def test_shapers_stand_beside_the_one_trained_with(agentgym, tmp_path: Path) -> 
     paid = found["shapers"][PAID]
     assert paid["difference"]["a"] == found["shapers"]["trained"]["reward"]
     assert paid["difference"]["b"] == paid["reward"]
-    assert 0 < paid["gates"]["outcome"] < 1
+    assert 0 < paid["gates"]["valid"] < 1
     assert len(paid["by_step"]["equal"]) == 3
     assert paid["advantages"]["rank"] < 1
     assert len(list(read_notes("r", "rewards"))) == 6

@@ -23,6 +23,10 @@ def test_settings_belong_to_the_name_before_them() -> None:
     }
 
 
+def test_a_word_that_stands_for_a_section_does_so_here() -> None:
+    assert parse_shapers(["off"]) == {"off": Outcome()}
+
+
 def test_commas_inside_of_values_do_not_cut() -> None:
     text = """gigpo, base={name = "grpo", cross_steps = true}, salt"""
     assert parse_credits([text])["salt"] == SALT()

@@ -94,6 +94,7 @@ def _remove(name: str) -> None:
 
 
 def _processes(uid: int) -> list[int]:
+    assert uid != os.getuid(), "these may be anybody's"
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -7,9 +7,9 @@ from agentgym.env import first_tasks
 from agentgym.envs.code import CodeConfig
 from agentgym.rollout.collect import collect, make_jobs
 from agentgym.rollout.scripted import scripted_policies
+from agentgym.sandboxes.backend import PoolSettings
 from agentgym.sandboxes.docker import DockerSandboxConfig
 from agentgym.sandboxes.local import LocalSandboxConfig
-from agentgym.sandboxes.pool import PoolSettings
 from agentgym.store.run import Run
 from agentgym.trainers.trainer import train
 from agentgym.types import Trajectory

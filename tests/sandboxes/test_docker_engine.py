@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from users import processes_of
 
 from agentgym.check.report import NotChecked
-from agentgym.check.sandbox.host import processes_of
 from agentgym.check.sandbox.own_engine import IMAGE, OwnEngine
 from agentgym.errors import SandboxDied, SandboxUnavailable
 from agentgym.sandboxes.docker import DockerSandboxConfig, engine as engine_module

@@ -1,4 +1,7 @@
-"""The published and recomputed numbers of each method, as data: tests/vectors/credit.json."""
+"""The published and recomputed numbers of estimators, as data: tests/vectors/credit.json.
+
+Those of shapers and reward functions are in test_shaping_vectors.py.
+"""
 
 import json
 from collections.abc import Sequence
@@ -38,8 +41,6 @@ from agentgym.trainers.credit.rloo import RLOO
 from agentgym.trainers.credit.salt import SALT
 from agentgym.trainers.credit.turn_gae import TurnGAE
 from agentgym.trainers.credit.ui_s1 import UIS1
-from agentgym.trainers.shaping.gated import Gated, Level
-from agentgym.trainers.shaping.progressive import Progressive, Stage
 
 _PATH = Path(__file__).parents[1] / "vectors" / "credit.json"
 VECTORS = {vector["id"]: vector for vector in json.loads(_PATH.read_text())["vectors"]}
@@ -63,9 +64,6 @@ ONE_TEST_EACH = [
     "gigpo.group_of_one",
     "gigpo.identical_rewards",
     "gigpo.no_anchor_overlap",
-    "gra.two_level",
-    "gra.cascade",
-    "prs.stages",
     "grpo",
     "rloo",
     "group_of_one.grpo_rloo",
@@ -100,25 +98,14 @@ RISKPO = ["riskpo.uniform", "riskpo.sum-mean"]
 NOT_COVERED = [
     "gigpo.invalid_action_penalty",  # a penalty is a reward term here
     "gigpo.similarity_autojunk",  # states match exactly here
-    "prs.length_aware_bleu",  # a score of an environment, not of the shaper
     "istar.trajectory_dpo_loss",  # trains the process reward model
 ]
 
 
 def test_every_vector_of_these_methods_is_covered_or_named_as_not() -> None:
-    others = {
-        "vspo",
-        "toolrl",
-        "carr",
-        "par",
-        "tlts",
-        "datarus",
-        "searchllm",
-        "dapo",
-        "dump",
-        "sec",
-    }
-    others |= {"ppo", "gspo", "cispo", "topr", "dcpo", "tis", "icepop", "verl"}
+    others = {"gra", "searchllm", "prs", "toolrl", "carr", "par", "tlts", "datarus"}  # shaping
+    others |= {"vspo", "dapo", "dump", "sec"}
+    others |= {"ppo", "gspo", "cispo", "topr", "dcpo", "tis", "icepop", "verl"}  # losses
     others |= {"hill", "sage_light", "training_free_grpo", "pods", "speed"}
     named = GIGPO + SALT_GIVEN_ADVANTAGES + SALT_FROM_REWARDS + ONE_TEST_EACH + NOT_COVERED
     named += MC_GRPO + NGRPO_CASES + RISKPO + BILEVEL
@@ -456,41 +443,6 @@ def test_opmd() -> None:
     assert _close(DrGRPO()(table, rewards), expected["mean"])
 
 
-def test_gated_two_level() -> None:
-    vector = VECTORS["gra.two_level"]
-    cases = [case["levels"] for case in vector["inputs"]["cases"]]
-    table = build_table([_scored(cases)])
-    shaped = _gated(vector["inputs"]["gates"])(table, progress=0.0)
-    assert _close(shaped.rewards, vector["expected"]["total"])
-    assert shaped.gates["level0"].tolist() == [1.0, 1.0, 0.0, 0.0]
-    assert _kept(vector["inputs"]["gates"], table) == vector["expected"]["kept"]
-
-    direct = _gated([None, None, None])(table, progress=0.0)
-    assert _close(direct.rewards, vector["expected"]["direct_accumulation"])
-    assert direct.gates == {}
-
-
-def test_gated_cascade() -> None:
-    vector = VECTORS["gra.cascade"]
-    table = build_table([_scored([vector["inputs"]["levels"]])])
-    shaped = _gated(vector["inputs"]["gates"])(table, progress=0.0)
-    assert _close(shaped.rewards, [vector["expected"]["total"]])
-    assert {name: gate.tolist() for name, gate in shaped.gates.items()} == {
-        "level0": [1.0],
-        "level1": [0.0],
-    }
-    assert _kept(vector["inputs"]["gates"], table) == [vector["expected"]["kept"]]
-
-
-def test_progressive_stages() -> None:
-    vector = VECTORS["prs.stages"]
-    table = build_table([_scored(vector["inputs"]["cases"])])
-    stages = [Stage(term=f"level{k}", weight=w) for k, w in enumerate(vector["inputs"]["weights"])]
-    shaped = Progressive(stages=tuple(stages))(table, progress=0.0)
-    assert _close(shaped.rewards, vector["expected"])
-    assert shaped.gates["level1"].tolist() == [0.0, 0.0, 1.0, 1.0, 1.0]
-
-
 def _anchored(trajectories: Sequence[dict[str, Any]]) -> StepTable:
     """Trajectories given as anchor states and rewards."""
     return build_table(
@@ -527,29 +479,6 @@ def _walked(
             ]
         )
     return build_table([make_group(*episodes)])
-
-
-def _scored(cases: Sequence[Sequence[float]]) -> Any:
-    """Trajectories of one step whose terms `level0`, `level1` ... are given."""
-    return make_group(
-        *([make_step(**{f"level{k}": value for k, value in enumerate(case)})] for case in cases)
-    )
-
-
-def _gated(gates: Sequence[float | None], *, only: int | None = None) -> Gated:
-    """Levels with these gates; with `only`, one alone has a weight."""
-    return Gated(
-        levels=tuple(
-            Level(term=f"level{k}", threshold=gate, weight=float(only in (None, k)))
-            for k, gate in enumerate(gates)
-        )
-    )
-
-
-def _kept(gates: Sequence[float | None], table: StepTable) -> list[list[float]]:
-    """What is left of each level, by trajectory: gates look at terms before their weights."""
-    levels = [_gated(gates, only=k)(table, progress=0.0).rewards for k in range(len(gates))]
-    return np.stack(levels, axis=1).tolist()
 
 
 def _num_merged(salt: SALT, table: StepTable) -> int:

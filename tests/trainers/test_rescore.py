@@ -44,8 +44,8 @@ def test_shapers_differ_as_they_should(root):
     assert found.with_outcome(backwards) == pytest.approx(-1)
     assert found.difference(backwards).difference < 0 < found.difference(paid).difference
     assert max(paid.by_step["equal"]) <= max(found.shapers[0].by_step["equal"])
-    assert set(guarded.gates) == {"outcome"}
-    assert len(guarded.gates["outcome"]) == 3
+    assert set(guarded.gates) == {"valid"}
+    assert len(guarded.gates["valid"]) == 3
     assert not paid.gates
     updates = list(read_updates(root))
     methods = recorded_methods(f"{root}/config.toml")
@@ -63,7 +63,7 @@ def test_rewards_are_noted_once(root):
     for note, update in zip(notes, read_updates(root), strict=True):
         shaped = update.shape(found.shapers[2].shaping)
         assert same_bits(note.columns["rewards"], shaped.rewards)
-        assert same_bits(note.columns["gate/outcome"], shaped.gates["outcome"])
+        assert same_bits(note.columns["gate/valid"], shaped.gates["valid"])
         assert note.payload["shaping"]["levels"][0]["threshold"] == 0.5
         assert note.payload["step"] == update.step
 

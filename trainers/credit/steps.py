@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from agentgym.trainers.credit.gigpo import GiGPO
+from agentgym.trainers.credit.graph_gpo import GraphGPO
+from agentgym.trainers.credit.hgpo import HGPO
 from agentgym.trainers.credit.igpo import IGPO
 from agentgym.trainers.credit.istar import IStar
 from agentgym.trainers.credit.portool import PORTool
@@ -15,7 +17,7 @@ from agentgym.trainers.credit.turn_gae import TurnGAE
 from agentgym.trainers.credit.ui_s1 import UIS1
 
 AnyStepCredit = Annotated[
-    GiGPO | SALT | TDState | PORTool | IGPO | IStar | ProRAG | UIS1 | TurnGAE,
+    GiGPO | HGPO | GraphGPO | SALT | TDState | PORTool | IGPO | IStar | ProRAG | UIS1 | TurnGAE,
     Field(discriminator="name"),
 ]
 """Any of them, by its `name`."""

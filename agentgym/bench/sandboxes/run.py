@@ -8,7 +8,7 @@ from agentgym.bench.sandboxes import baselines, operations
 from agentgym.bench.sandboxes.measure import Call, Row, Side, take_turns
 from agentgym.bench.sandboxes.memory import pss_mb
 from agentgym.sandbox import Sandbox, Sandboxes
-from agentgym.sandboxes.pool import PoolSettings
+from agentgym.sandboxes.backend import PoolSettings
 
 IDLE = 32
 

@@ -14,6 +14,7 @@ from agentgym.store.notes import Note
 from agentgym.store.run import Run
 from agentgym.table import Floats
 from agentgym.trainers.recompute import Update, latest_notes
+from agentgym.trainers.shaping.base import Shaped
 
 
 class RunSubject:
@@ -43,8 +44,7 @@ class UpdateSubject:
     """One optimiser step, and what the methods of the run make of it now."""
 
     update: Update
-    rewards: Floats
-    """[S]"""
+    shaped: Shaped
     advantages: Floats | None
     """[S] or [N], from the recorded rewards; None: a column that they need is not there."""
     num_tokens: int

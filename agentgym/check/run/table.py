@@ -198,7 +198,7 @@ def _update_subject(update: Update, subject: RunSubject) -> UpdateSubject:
     is_sound = len(update.rewards) == table.num_steps and np.isfinite(update.rewards).all()
     return UpdateSubject(
         update=update,
-        rewards=update.shape(methods.shaping).rewards,
+        shaped=update.shape(methods.shaping),
         advantages=methods.credit(table, update.rewards) if is_sound and not missing else None,
         num_tokens=sum(trajectory.num_sampled for trajectory in update.trajectories),
     )

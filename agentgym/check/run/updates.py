@@ -28,8 +28,20 @@ def check_versions(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
 
 
 def check_rewards(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
-    """Shaping the recorded terms gives the recorded rewards, to the last bit."""
-    yield from _differs(found, found.rewards, found.update.rewards, "rewards")
+    """Shaping the recorded terms gives the recorded rewards, to the last bit, part by part."""
+    yield from _differs(found, found.shaped.rewards, found.update.rewards, "rewards")
+    if not any(name.startswith("raw/") for name in found.update.columns):
+        return  # a record from before parts were kept
+    table = found.update.table
+    raw = {f"raw/{name}": table.term(name) for name in table.term_names}
+    parts = {f"shaped/{name}": values for name, values in found.shaped.terms.items()}
+    gates = {f"gate/{name}": values for name, values in found.shaped.gates.items()}
+    for name, values in (raw | parts | gates).items():
+        then = found.update.columns.get(name)
+        if then is None:
+            yield f"{found.where}: there is no column {name}"
+        else:
+            yield from _differs(found, values, then, name)
 
 
 def check_advantages(found: UpdateSubject, _: RunSubject) -> Iterator[str]:

@@ -5,10 +5,9 @@ import tarfile
 from collections.abc import Callable, Iterator
 
 from agentgym.check.report import Failed
-from agentgym.check.sandbox.judges import expect
+from agentgym.check.sandbox.judges import expect, expect_refused
 from agentgym.check.sandbox.row import Row
 from agentgym.check.sandbox.target import Target
-from agentgym.sandbox import Sandbox
 
 _MANY = 16_385
 
@@ -77,21 +76,13 @@ async def _refuse_all(target: Target) -> str:
     async with target.sandbox() as sandbox:
         await sandbox.write_file("mine", b"stays")
         for name, blob in hostile():
-            await _refuse(sandbox, name, blob)
+            await expect_refused(sandbox.restore(blob), f"the archive {name!r}")
             count += 1
         kept = await sandbox.read_file("mine")
         expect(kept == b"stays", "a refused archive changed what was there")
         tmp = await sandbox.python("import os; print(os.listdir('/tmp'))")
         expect(tmp.stdout == b"[]\n", f"an archive wrote into /tmp: {tmp.stdout!r}")
     return f"{count} archives refused"
-
-
-async def _refuse(sandbox: Sandbox, name: str, blob: bytes) -> None:
-    try:
-        await sandbox.restore(blob)
-    except ValueError:
-        return
-    raise Failed(f"the archive {name!r} was taken")
 
 
 async def _bomb(target: Target) -> str:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from agentgym.errors import ConfigError
 from agentgym.sandboxes import AnySandbox
-from agentgym.sandboxes.pool import PoolSettings
+from agentgym.sandboxes.backend import PoolSettings
 
 
 def names() -> list[str]:

@@ -11,11 +11,11 @@ from typing import Any
 
 from agentgym.check.report import Failed, NotChecked
 from agentgym.check.sandbox import host
-from agentgym.check.sandbox.judges import expect, shown
+from agentgym.check.sandbox.judges import expect, expect_died, shown
 from agentgym.check.sandbox.own_engine import IMAGE, OwnEngine
 from agentgym.check.sandbox.row import Row
-from agentgym.check.sandbox.target import Target
-from agentgym.errors import SandboxDied, SandboxError
+from agentgym.check.sandbox.target import Target, namespace_of
+from agentgym.errors import SandboxError
 from agentgym.sandbox import Limits
 from agentgym.sandboxes.docker import DockerSandboxConfig
 from agentgym.sandboxes.docker.engine import Engine
@@ -52,7 +52,7 @@ async def _container(target: Target, end: str) -> str:
         with Engine(settings.base_url) as engine:
             began = time.monotonic()
             await asyncio.to_thread(_tell, engine, end, sandbox.id)
-            await _expect_died(running)
+            await expect_died(running)
             took = time.monotonic() - began
     expect(took < 3.0, f"it was told after {took:.1f} s")
     async with target.sandbox() as another:
@@ -109,13 +109,13 @@ async def _engine_ended(target: Target, number: signal.Signals, *options: str) -
         ours = settings.model_copy(update={"base_url": own.url, "image": IMAGE, "spares": 1})
         async with ours.build() as sandboxes:
             async with sandboxes.lease() as sandbox:
-                await sandbox.python("pass")
-                pids = host.processes_of(sandbox.info.enforced["uid"])
+                async with namespace_of(sandbox) as namespace:
+                    processes = host.named(host.processes_in(namespace))
                 running = asyncio.ensure_future(sandbox.python(_FOREVER, limits=_LONG))
                 await asyncio.sleep(0.2)
                 began = time.monotonic()
                 await asyncio.to_thread(own.end, number)
-                await _expect_died(running)
+                await expect_died(running)
                 took = time.monotonic() - began
             await _expect_unavailable(sandboxes)
             await asyncio.to_thread(own.start)
@@ -123,7 +123,7 @@ async def _engine_ended(target: Target, number: signal.Signals, *options: str) -
                 result = await another.python("print('again')")
                 expect(result.stdout == b"again\n", shown(result))
                 expect(another.id != sandbox.id, "a sandbox came back from the dead")
-            await _expect_gone(own.url, sandbox.id, pids)
+            await _expect_gone(own.url, sandbox.id, processes)
         with Engine(own.url) as engine:
             left = await asyncio.to_thread(partial(engine.list, owner=None))
             expect(not left, f"{len(left)} containers are left")
@@ -152,14 +152,6 @@ async def _own_engine(*options: str) -> AsyncIterator[OwnEngine]:
         await asyncio.to_thread(running.__exit__, None, None, None)
 
 
-async def _expect_died(running: "asyncio.Future[Any]") -> None:
-    try:
-        result = await running
-    except SandboxDied:
-        return
-    raise Failed(f"what was killed gave a result: {shown(result)}")
-
-
 async def _expect_unavailable(sandboxes: Any) -> None:
     try:
         async with sandboxes.lease(fresh=True) as sandbox:
@@ -169,11 +161,11 @@ async def _expect_unavailable(sandboxes: Any) -> None:
     raise Failed("a sandbox was started without an engine")
 
 
-async def _expect_gone(url: str, name: str, pids: list[int]) -> None:
+async def _expect_gone(url: str, name: str, processes: set[str]) -> None:
     """Expect that a container and its processes are gone soon after the engine is back."""
     began = time.monotonic()
     with Engine(url) as engine:
-        while await asyncio.to_thread(engine.inspect, name) or any(map(host.lives, pids)):
+        while await asyncio.to_thread(engine.inspect, name) or host.living(processes):
             expect(time.monotonic() - began < _BACK_S, f"{name} is left")
             await asyncio.sleep(0.1)
 

@@ -1,13 +1,15 @@
 """What the result of a hostile program must be. Each returns what it saw, or raises Failed."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from agentgym.check.report import Failed
+from agentgym.errors import SandboxDied
 from agentgym.sandbox import ExecResult, Status
 
 Judge = Callable[[ExecResult], str]
 
 _SHOWN = 300
+_SOON_S = 1.0
 
 
 def refused(result: ExecResult) -> str:
@@ -23,15 +25,38 @@ def refused(result: ExecResult) -> str:
 
 
 def says(*expected: str) -> Judge:
-    """Expect one of these on stdout, whatever else became of it."""
+    """Expect one of these on stdout, and a program that came to its end."""
 
     def judge(result: ExecResult) -> str:
         said = result.stdout.decode("utf-8", "replace").strip()
-        if said not in expected:
+        if said not in expected or result.status is not Status.EXITED:
             raise Failed(f"expected {' or '.join(map(repr, expected))}; {shown(result)}")
         return said
 
     return judge
+
+
+def soon(judge: Judge) -> Judge:
+    """Expect what another judge does, and a reply that waited for nobody."""
+
+    def judge_soon(result: ExecResult) -> str:
+        seen = judge(result)
+        expect(result.wall_s < _SOON_S, f"it took {result.wall_s:.1f} s; {shown(result)}")
+        return seen
+
+    return judge_soon
+
+
+def alone(result: ExecResult) -> None:
+    """Expect that "still here", its own number and those of all processes were said.
+
+    What ran before is over: there is nobody but the worker and who says this.
+    """
+    words = result.stdout.decode("utf-8", "replace").split()
+    if words[:2] != ["still", "here"] or len(words) < 4:
+        raise Failed(f"afterwards the sandbox answers {result}")
+    others = set(words[3:]) - {"1", words[2]}
+    expect(not others, f"{len(others)} processes outlived the reply: {sorted(others, key=int)}")
 
 
 def ends(*statuses: Status) -> Judge:
@@ -54,6 +79,25 @@ def exits(code: int) -> Judge:
         return f"exit code {code}"
 
     return judge
+
+
+async def expect_refused(call: Awaitable[object], what: str) -> None:
+    """Raise Failed unless a call is refused with a ValueError."""
+    try:
+        await call
+    except ValueError:
+        return
+    raise Failed(f"{what} was not refused")
+
+
+async def expect_died(call: Awaitable[object]) -> None:
+    """Raise Failed unless a call says that its sandbox is gone."""
+    try:
+        got = await call
+    except SandboxDied:
+        return
+    said = shown(got) if isinstance(got, ExecResult) else repr(got)
+    raise Failed(f"a sandbox that is gone gave an answer: {said[:_SHOWN]}")
 
 
 def expect(condition: object, otherwise: str) -> None:

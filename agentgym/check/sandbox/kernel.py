@@ -127,9 +127,10 @@ call("request_key", b"user", b"a", 0, 0)
 call("bpf", 0, ctypes.create_string_buffer(72), 72)
 call("perf_event_open", ctypes.create_string_buffer(128), 0, -1, -1, 0)
 call("userfaultfd", 1); call("fanotify_init", 0, 0); call("fanotify_init", 0x200, 0)
-call("name_to_handle_at", -100, b"/", ctypes.create_string_buffer(128),
-     ctypes.byref(ctypes.c_int()), 0)
-call("open_by_handle_at", -100, ctypes.create_string_buffer(128), 0)
+handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128))
+for path in (b"/", b"/usr", b"/tmp"):
+    call("name_to_handle_at", -100, path, handle, ctypes.byref(ctypes.c_int()), 0)
+call("open_by_handle_at", os.open("/usr", 0), handle, 0)
 call("quotactl", 0, 0, 0, 0); call("syslog", 3, 0, 0); call("acct", 0); call("vhangup")
 call("memfd_secret", 0); call("lookup_dcookie", 0, 0, 0); call("mbind", 0, 0, 0, 0, 0, 0)
 call("reboot", 0, 0, 0, 0); call("kexec_load", 0, 0, 0, 0); call("swapon", b"/tmp", 0)
@@ -227,7 +228,9 @@ def leaks(path):
         if any(word.strip("0x") for word in line.replace("-", " ").split()[:2]
                if len(word) >= 8 and not word.strip("0123456789abcdefx")): return line
     os.open("/nowhere", 0)
+def lists(path): return open(path).read().splitlines() or os.open("/nowhere", 0)
 for path in ("kallsyms", "iomem", "modules", "vmallocinfo"): attempt(path, leaks, "/proc/" + path)
+for path in ("keys", "key-users"): attempt(path, lists, "/proc/" + path)
 for path in ("/proc/kcore", "/proc/kmsg", "/dev/kmsg", "/dev/mem", "/proc/slabinfo",
              "/proc/pagetypeinfo", "/proc/self/stack", "/proc/timer_list", "/proc/sched_debug"):
     attempt(path, lambda: open(path, "rb").read(1) or os.open("/nowhere", 0))

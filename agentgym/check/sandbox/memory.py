@@ -149,56 +149,6 @@ except OSError as e: print(errno.errorcode[e.errno])
         says("ENOSPC"),
     ),
     attack(
-        "fds_in_flight",
-        "files that travel in a circle of sockets are gone, or the sandbox is replaced",
-        """
-a, b = socket.socketpair()
-with open("/tmp/big", "wb") as file: file.write(bytes(32 << 20))
-fd = os.open("/tmp/big", 0); os.unlink("/tmp/big")
-socket.send_fds(a, [b"x"], [fd, a.fileno(), b.fileno()])
-socket.send_fds(b, [b"x"], [fd, a.fileno(), b.fileno()])
-print("sent")
-""",
-        says("sent"),
-        survives=False,
-    ),
-    attack(
-        "pipe_pinning",
-        "what stands in pipes counts, or is refused",
-        """
-held = []
-try:
-    while True:
-        held += os.pipe(); fcntl.fcntl(held[-1], 1031, 1 << 20)
-        os.set_blocking(held[-1], False)
-        while os.write(held[-1], bytes(1 << 20)): pass
-except BlockingIOError: print("refused")
-except OSError as e: print("refused", errno.errorcode[e.errno])
-""",
-        _bounded(),
-        memory_bytes=_SMALL,
-        open_files=4096,
-    ),
-    attack(
-        "socket_pinning",
-        "what stands in sockets counts, or is refused",
-        """
-held = []
-try:
-    while True:
-        held += socket.socketpair()
-        for end in held[-2:]: end.setsockopt(1, 7, 1 << 30); end.setblocking(False)
-        try:
-            while held[-1].send(bytes(1 << 16)): pass
-        except BlockingIOError: pass
-except OSError as e: print("refused", errno.errorcode[e.errno])
-""",
-        _bounded(),
-        memory_bytes=_SMALL,
-        open_files=4096,
-        cpu_s=20,
-    ),
-    attack(
         "vmsplice_pinning",
         "memory given to pipes counts, or is refused",
         """

@@ -1,10 +1,12 @@
 """Programs that want to speak to somebody."""
 
+import contextlib
 import secrets
 import socket
+from collections.abc import Iterator, Sequence
 
 from agentgym.check.report import Failed
-from agentgym.check.sandbox.judges import refused, says
+from agentgym.check.sandbox.judges import expect, refused, says, shown
 from agentgym.check.sandbox.program import program
 from agentgym.check.sandbox.row import Row, attack
 from agentgym.check.sandbox.target import Target
@@ -14,20 +16,73 @@ _NOWHERE = "192.0.2.1"  # of the block that RFC 5737 keeps for documentation
 
 
 async def _loopback_of_host(target: Target) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
+    with _listeners() as listeners:
         code = f"""
-def connect(host):
-    with socket.socket() as s: s.settimeout(1); s.connect((host, {listener.getsockname()[1]}))
-for host in ("127.0.0.1", "127.1.2.3", "0.0.0.0"): attempt(host, connect, host)
+def connect(family, host, port):
+    with socket.socket(family) as s: s.settimeout(1); s.connect((host, port))
+for family, host, port in {_addresses(listeners)!r}: attempt(host, connect, family, host, port)
 """
         async with target.sandbox() as sandbox:
             seen = refused(await sandbox.python(program(code), limits=Limits(wall_s=5.0)))
-        try:
-            listener.accept()[0].close()
-        except BlockingIOError:
-            return seen
-        raise Failed("it connected to the host")
+        for listener in listeners:
+            with contextlib.suppress(BlockingIOError):
+                listener.accept()[0].close()
+                raise Failed("it connected to the host")
+        return seen
+
+
+async def _packets_to_host(target: Target) -> str:
+    """Ask for names where a server of this machine would listen: packets stay in the sandbox."""
+    with _listeners(socket.SOCK_DGRAM) as listeners:
+        code = f"""
+question = struct.pack(">6H", 1, 256, 1, 0, 0, 0) + bytes([4]) + b"name" + bytes([0, 0, 1, 0, 1])
+for family, host, port in {_addresses(listeners)!r}:
+    with socket.socket(family, 2) as s:
+        try: s.sendto(question, (host, port))
+        except OSError: pass
+print("sent")
+"""
+        async with target.sandbox() as sandbox:
+            says("sent")(await sandbox.python(program(code)))
+        _expect_silence(listeners)
+        for listener in listeners:
+            listener.sendto(b"x", listener.getsockname())
+            expect(listener.recv(1) == b"x", "a listener of this check is deaf")
+        return "no packet arrived"
+
+
+def _expect_silence(listeners: Sequence[socket.socket]) -> None:
+    for listener in listeners:
+        with contextlib.suppress(BlockingIOError):
+            raise Failed(f"a packet came to the host: {listener.recv(99)!r}")
+
+
+@contextlib.contextmanager
+def _listeners(kind: int = socket.SOCK_STREAM) -> Iterator[list[socket.socket]]:
+    """Listen on the loopback of this machine, by either protocol that it has."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            listener = stack.enter_context(socket.socket(family, kind))
+            listener.setblocking(False)
+            try:
+                listener.bind((host, 0))
+            except OSError:
+                continue
+            if kind == socket.SOCK_STREAM:
+                listener.listen()
+            found.append(listener)
+        yield found
+
+
+def _addresses(listeners: Sequence[socket.socket]) -> list[tuple[int, str, int]]:
+    """Return family, host and port of every way to them that a program may try."""
+    ways = {socket.AF_INET: ("127.0.0.1", "127.1.2.3", "0.0.0.0"), socket.AF_INET6: ("::1", "::")}
+    return [
+        (int(each.family), host, each.getsockname()[1])
+        for each in listeners
+        for host in ways[each.family]
+    ]
 
 
 async def _abstract_of_host(target: Target) -> str:
@@ -57,35 +112,36 @@ attempt("port", socket.create_connection, ("127.0.0.1", 44444), 1)
         target.sandbox() as other,
         await one.session() as session,
     ):
-        await session.python(program(listen))
+        listening = await session.python(program(listen))
+        expect(listening.exit_code == 0 and not listening.stderr, shown(listening))
         return refused(await other.python(program(meet)))
 
 
 ROWS = (
     Row(name="net_connect_host", must="the host's loopback is not its own", run=_loopback_of_host),
+    Row(name="udp_dns", must="no packet to a server of the host", run=_packets_to_host),
     attack(
         "net_connect",
         "no route to anywhere",
         f"""
-def connect(family, *address):
-    with socket.socket(family) as s: s.settimeout(1); s.connect(address)
-attempt("test net", connect, 2, "{_NOWHERE}", 80)
-attempt("documentation", connect, 10, "2001:db8::1", 80)
-attempt("link local", connect, 10, "fe80::1", 80, 0, 2)
+def connect(kind, port):
+    with socket.socket(2, kind) as s: s.settimeout(1); s.connect(("{_NOWHERE}", port))
+def send():
+    with socket.socket(2, 2) as s: s.sendto(b"x", ("{_NOWHERE}", 53))
+attempt("tcp", connect, 1, 80)
+attempt("udp", connect, 2, 53)
+attempt("packet", send)
 """,
     ),
     attack(
-        "udp_dns",
-        "no packet and no name",
-        f"""
-def send(family, *address):
-    s = socket.socket(family, 2); s.setsockopt(1, 6, 1); s.sendto(b"x", address)
-attempt("udp", send, 2, "{_NOWHERE}", 53)
-attempt("broadcast", send, 2, "255.255.255.255", 53)
-attempt("multicast", send, 2, "224.0.0.1", 53)
-attempt("multicast", send, 10, "ff02::1", 53)
-attempt("name", socket.gethostbyname, "example.com")
-attempt("name", socket.getaddrinfo, "example.com", 80)
+        "net_routes",
+        "only the loopback, so no broadcast, no multicast and no neighbour either",
+        """
+def routes(name): return open("/proc/net/" + name).read().splitlines()
+ways = routes("route")[1:] + [line for line in routes("ipv6_route") if line.split()[-1] != "lo"]
+print("BREACH" if ways else "refused", "routes", ways)
+devices = [line.split(":")[0].strip() for line in routes("dev")[2:]]
+print("refused" if "lo" in devices else "BREACH", "devices", devices)
 """,
     ),
     attack(

@@ -2,13 +2,28 @@
 
 from collections.abc import Callable
 
-from agentgym.check.sandbox.judges import Judge, ends, exits, expect, says, shown
+from agentgym.check.sandbox.judges import Judge, ends, exits, expect, says, shown, soon
 from agentgym.check.sandbox.program import program
 from agentgym.check.sandbox.row import Row, attack
 from agentgym.check.sandbox.target import Target
 from agentgym.sandbox import ExecResult, Limits, Status
 
 _MOST = 1 << 20
+_UNCOPIED = """
+with open("/tmp/page", "wb") as file: file.write(b"x" * 65536)
+page, start = os.open("/tmp/page", os.O_RDONLY), ctypes.c_long()
+source, end = os.pipe()
+os.write(end, b"x" * 4096)
+def splice():
+    start.value = 0
+    return syscall("splice", page, ctypes.byref(start), 1, 0, 65536, 0)
+"""
+_WAYS = {
+    "sendfile": "os.sendfile(1, page, 0, 65536)",
+    "splice": "splice()",
+    "tee": 'syscall("tee", source, 1, 4096, 0)',
+}
+"""Each gives how many bytes came to stdout; a way that is closed ends the program at once."""
 
 
 def _cut(result: ExecResult) -> str:
@@ -78,19 +93,15 @@ ROWS = (
         _cut,
         max_output_bytes=_MOST,
     ),
-    attack(
-        "output_flood_spliced",
-        "the same where nothing is copied",
-        """
-import mmap
-area = mmap.mmap(-1, 1 << 20)
-class Part(ctypes.Structure): _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
-part = Part(ctypes.addressof(ctypes.c_char.from_buffer(area)), 1 << 20)
-while True:
-    if syscall("vmsplice", 1, ctypes.byref(part), 1, 0) == -1: os.write(1, b"x" * 65536)
-""",
-        _cut,
-        max_output_bytes=_MOST,
+    *(
+        attack(
+            f"output_flood_{way}",
+            "the same where the kernel moves the bytes",
+            f"{_UNCOPIED}\nwhile {call} > 0: pass",
+            _cut,
+            max_output_bytes=_MOST,
+        )
+        for way, call in _WAYS.items()
     ),
     attack(
         "output_pipe_resized",
@@ -144,7 +155,7 @@ sys.exit(3)
         "never_reads_stdin",
         "the reply does not wait for who reads",
         "print('done')",
-        says("done"),
+        soon(says("done")),
         stdin=b"x" * (1 << 20),
     ),
 )

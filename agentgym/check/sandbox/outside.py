@@ -9,15 +9,42 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from agentgym.check.report import NotChecked
 from agentgym.check.sandbox.judges import expect, refused, says, shown
-from agentgym.check.sandbox.program import program
+from agentgym.check.sandbox.program import SCAN, program
 from agentgym.check.sandbox.row import Row, attack
 from agentgym.check.sandbox.target import Target
 from agentgym.sandbox import Limits
-from agentgym.sandboxes.box import ENVIRONMENT
+from agentgym.sandboxes.machine import ENVIRONMENT
 
 _ROOT = Path(__file__).resolve().parents[3]
 _WALK_S = 60.0
+_SEARCH = """
+import re
+wanted = re.compile({needle!r}.encode())
+count = 0
+def holds(path):
+    found = os.lstat(path)
+    is_new = found.st_mtime >= {began} or path.startswith("/proc/")
+    if found.st_mode >> 12 != 8 or not is_new: return False
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try: return wanted.search(os.read(fd, 1 << 16))
+    finally: os.close(fd)
+for top, folders, names in os.walk("/"):
+    if top == "/sys": folders.clear()
+    count += len(names)
+    for name in names:
+        path = os.path.join(top, name)
+        try:
+            if "agentgym" in name or holds(path): print("BREACH", path)
+        except OSError: pass
+print("searched", count)
+"""
+_PLANT = """
+secret = bytes.fromhex({secret!r})
+with open("/tmp/mine", "wb") as file: file.write(secret)
+if os.fork() == 0: os.execv("/bin/sh", ["sh", "-c", "sleep 60; :", secret])
+"""
 
 
 @contextlib.contextmanager
@@ -73,35 +100,22 @@ print(repr(found), sorted(os.environ))
 
 
 async def _hidden_tests(target: Target) -> str:
-    """Search every file that is as new as one of the host for what stands in that one."""
+    """Search files as new as one of the host, /proc and all memory for what stands in that one."""
     began = time.time() - 60
     with _secret_file() as (_, secret):
         needle = secret[:1] + "[" + secret[1] + "]" + secret[2:]
-        code = f"""
-import re
-needle = re.compile({needle!r}.encode())
-count = 0
-def holds(path):
-    found = os.lstat(path)
-    if found.st_mtime < {began} or found.st_mode >> 12 != 8: return False
-    with open(path, "rb") as file: return needle.search(file.read(1 << 16))
-for top, folders, names in os.walk("/"):
-    if top in ("/proc", "/sys"): folders.clear()
-    count += len(names)
-    for name in names:
-        path = os.path.join(top, name)
-        try:
-            if "agentgym" in name or holds(path): print("BREACH", path)
-        except OSError: pass
-print("searched", count)
-"""
+        search = program(_SEARCH.format(needle=needle, began=began)) + SCAN.format(needle=needle)
+        plant = _PLANT.format(secret=secret.encode().hex())
         limits = Limits(wall_s=_WALK_S, cpu_s=_WALK_S)
         async with target.sandbox() as sandbox:
-            await sandbox.write_file("/tmp/mine", secret.encode())  # to be found, or it is blind
-            result = await sandbox.python(program(code), limits=limits)
-    found = result.stdout.decode("utf-8", "replace").strip().splitlines()
-    expect(found[:-1] == ["BREACH /tmp/mine"], shown(result))
-    return found[-1]
+            result = await sandbox.python(search, limits=limits)
+            control = await sandbox.python(program(plant) + search, limits=limits)
+    found = control.stdout.decode("utf-8", "replace")
+    for place in ("BREACH /tmp/mine", "/cmdline", "BREACH memory"):
+        expect(place in found, f"the search is blind: no {place} in {found[:300]!r}")
+    lines = result.stdout.decode("utf-8", "replace").splitlines()
+    expect(lines[1:] == ["scanned"] and lines[0].startswith("searched"), shown(result))
+    return f"{lines[0]} files, and all memory"
 
 
 async def _other_sandboxes(target: Target) -> str:
@@ -114,29 +128,43 @@ for path in glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/environ"
     if {mark[:16]!r}.encode() + {mark[16:]!r}.encode() in held: print("BREACH", path)
 for top in ("/box", "/tmp", "/dev/shm"): print("BREACH" if os.listdir(top) else "refused", top)
 """
+    show = ["sh", "-c", "echo $MARK; sleep 1; :", mark]
     async with target.sandbox() as one, target.sandbox() as other:
         for top in ("/box", "/tmp"):
             await one.write_file(f"{top}/mark", mark.encode())
-        running = asyncio.ensure_future(one.exec(["sleep", "0.5"], env={"MARK": mark}))
+        running = asyncio.ensure_future(one.exec(show, env={"MARK": mark}))
+        await asyncio.sleep(0.3)
+        looked = time.monotonic()
         seen = refused(await other.python(program(look)))
-        await running
+        expect(not running.done(), "the other program had ended before it was looked for")
+        result = await running
+        expect(result.stdout.decode().strip() == mark, shown(result))
+        began = time.monotonic() - result.wall_s
+        expect(began < looked, "the other program had not begun when it was looked for")
         return seen
 
 
-async def _inotify(target: Target) -> str:
+async def _pipes(target: Target) -> str:
+    """Take all large pipes that a user may have; another sandbox must have as many."""
     take = """
-taken = 0
-while taken < 5000 and libc.inotify_init1(0) >= 0: taken += 1
+taken, held = 0, []
+try:
+    while taken < 500:
+        held += os.pipe(); fcntl.fcntl(held[-1], 1031, 1 << 20); taken += 1
+except OSError: pass
 print(taken, flush=True); time.sleep({seconds})
 """
     limits = Limits(open_files=4096)
     async with target.sandbox() as one, target.sandbox() as other:
-        running = asyncio.ensure_future(
-            one.python(program(take.format(seconds=0.7)), limits=limits)
-        )
-        await asyncio.sleep(0.3)
-        other_has = int((await other.python(program(take.format(seconds=0)))).stdout)
+        if one.info.enforced["uid"] == other.info.enforced["uid"]:
+            raise NotChecked("all sandboxes of an ordinary user run as that user")
+        running = asyncio.ensure_future(one.python(program(take.format(seconds=1)), limits=limits))
+        await asyncio.sleep(0.4)
+        other_has = int((await other.python(program(take.format(seconds=0)), limits=limits)).stdout)
+        expect(not running.done(), "the one had ended before the other began")
         one_has = int((await running).stdout)
+        if not 0 < one_has < 500:
+            raise NotChecked(f"large pipes are not counted by user here: one took {one_has}")
         expect(other_has >= one_has, f"one took {one_has}, the other {other_has}")
         return f"one took {one_has}, the other {other_has}"
 
@@ -152,18 +180,18 @@ try: fcntl.fcntl(os.open("/usr/bin", 0), 1026, 0x8000003f)
 except OSError: pass
 print("watching", flush=True)
 began = time.monotonic()
-while time.monotonic() - began < 0.6: time.sleep(0.1)
+while time.monotonic() - began < 1: time.sleep(0.1)
 try: seen += [os.read(fd, 4096)] if fd >= 0 else []
 except OSError: pass
-print("BREACH" if seen else "nothing seen", seen)
+print(f"BREACH {seen}" if seen else "nothing seen")
 """
     async with target.sandbox() as one, target.sandbox() as other:
         running = asyncio.ensure_future(one.python(program(watch)))
         await asyncio.sleep(0.3)
-        await other.exec(["/usr/bin/env"])
-        result = await running
-        expect(b"BREACH" not in result.stdout, "it saw what another sandbox ran")
-        return "nothing seen"
+        used = await other.exec(["/usr/bin/env"])
+        expect(used.exit_code == 0, shown(used))
+        expect(not running.done(), "it had ended before there was anything to see")
+        return says("watching\nnothing seen")(await running).splitlines()[-1]
 
 
 ROWS = (
@@ -176,7 +204,12 @@ ROWS = (
         cost="slow",
     ),
     Row(name="other_sandboxes", must="no file and no process of others", run=_other_sandboxes),
-    Row(name="inotify_cross_sandbox", must="what one takes the other has", run=_inotify),
+    attack(
+        "inotify_cross_sandbox",
+        "refused: no watch is there to be taken from others",
+        "call('inotify_init1', 0); call('inotify_add_watch', 0, b'/box', 1)",
+    ),
+    Row(name="pipes_cross_sandbox", must="what one takes the other has", run=_pipes),
     Row(name="watch_shared_files", must="nobody sees what others read", run=_watch_shared),
     attack(
         "machine_name",

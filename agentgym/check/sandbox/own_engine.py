@@ -61,7 +61,10 @@ class OwnEngine:
         """
         folder = self._folder
         self._forget_dead_containerd()
+        settings = folder / "daemon.json"  # those of this machine are not for this engine
+        settings.write_text("{}")
         argv = ["dockerd", "--host", self.url, "--pidfile", f"{folder}/pid", "--bridge", "none"]
+        argv += ["--config-file", str(settings)]
         argv += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
         argv += ["--iptables=false", "--ip-forward=false", "--ip-masq=false"]
         argv += ["--containerd-namespace", _NAMESPACE]

@@ -2,12 +2,11 @@
 
 import asyncio
 
-from agentgym.check.report import NotChecked
 from agentgym.check.sandbox import host
-from agentgym.check.sandbox.judges import ends, expect, says, shown
+from agentgym.check.sandbox.judges import ends, expect, says, shown, soon
 from agentgym.check.sandbox.program import program
 from agentgym.check.sandbox.row import Row, attack
-from agentgym.check.sandbox.target import Target
+from agentgym.check.sandbox.target import Target, namespace_of
 from agentgym.sandbox import Limits, Status
 
 _BOMB = """
@@ -39,16 +38,15 @@ while not os.path.exists("/tmp/heartbeat"): time.sleep(0.01)
 
 
 async def _kernel_user(target: Target) -> str:
-    async with target.sandbox() as sandbox:
-        uid = sandbox.info.enforced["uid"]
-        expect(uid != "0", "its programs are root to the kernel")
+    async with target.sandbox() as sandbox, namespace_of(sandbox) as namespace:
         running = asyncio.ensure_future(sandbox.exec(["sleep", "0.5"]))
         await asyncio.sleep(0.2)
-        found = len(host.processes_of(uid))
+        users = [host.users_of(pid) for pid in host.processes_in(namespace)]
         await running
-        if not found:
-            raise NotChecked("its processes are not those of this machine")
-        return f"{found} processes run as user {uid}"
+        expect(len(users) > 1, f"{len(users)} of its processes are seen, not worker and program")
+        uids = set().union(*users)
+        expect("0" not in uids, "one of its processes is root to the kernel")
+        return f"{len(users)} processes run as user {', '.join(sorted(uids))}"
 
 
 async def _daemon(target: Target) -> str:
@@ -178,7 +176,7 @@ time.sleep(60)
         "daemon_holds_stdout",
         "the reply does not wait for who holds stdout",
         "if os.fork() == 0: time.sleep(60)\nprint('done')",
-        says("done"),
+        soon(says("done")),
     ),
     attack(
         "orphan_storm",

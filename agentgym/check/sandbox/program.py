@@ -27,6 +27,21 @@ def alone():
 """`attempt` and `call` print BREACH where something was possible that must not be, and what
 stopped it otherwise; `syscall` makes a system call by name."""
 
+SCAN = """
+import re
+wanted = re.compile({needle!r}.encode())
+with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+    for line in maps.read().splitlines():
+        start, end = (int(x, 16) for x in line.split()[0].split("-"))
+        if line.split()[1][0] == "r" and "[v" not in line:
+            memory.seek(start)
+            found = wanted.findall(memory.read(end - start))
+            if found: print("BREACH memory", line, len(found))
+print("scanned")
+"""
+"""Searches all memory of a program, which is a fork of the worker, for the needle: a regular
+expression that does not find itself."""
+
 
 def program(code: str) -> str:
     """Return the whole program."""

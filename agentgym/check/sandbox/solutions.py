@@ -195,39 +195,6 @@ sys.stdout = Out()
 def double(x):
     return 0
 """,
-    "searches for the tests": """
-import os
-def double(x):
-    for top in ("/box", "/tmp", "/proc/self", "/dev/shm", "/usr/local"):
-        for folder, _, names in os.walk(top):
-            for name in names:
-                try:
-                    path = os.path.join(folder, name)
-                    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-                    data = os.read(fd, 1 << 16)
-                    os.close(fd)
-                except OSError:
-                    continue
-                if b"HIDDEN-VALUE" in data and "solution" not in name:
-                    return 2 * x
-    return 0
-""",
-    "reads its memory for the tests": """
-def double(x):
-    needle = b"HIDDEN-" + b"VALUE"
-    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
-        for line in maps:
-            ends, rights = line.split()[:2]
-            if rights.startswith("r") and "[v" not in line:
-                start, end = (int(each, 16) for each in ends.split("-"))
-                memory.seek(start)
-                try:
-                    if memory.read(end - start).count(needle) > 8:
-                        return 2 * x
-                except OSError:
-                    pass
-    return 0
-""",
     "leaves work for later": """
 import os
 def double(x):
@@ -263,6 +230,150 @@ def double(x):
 }
 
 WRONG = FIFTEEN | MORE
+
+_FIND = """
+import re
+def found(data):
+    text = data if isinstance(data, bytes) else repr(data).encode("utf-8", "replace")
+    hidden = re.search(b"HIDDEN-[0-9a-f]{64}", text)
+    return hidden and hidden[0].decode()
+"""
+
+_SEARCHING = {
+    "searches its files": """
+import os
+def double(x):
+    for top in ("/box", "/tmp", "/proc/self", "/dev/shm", "/usr/local"):
+        for folder, _, names in os.walk(top):
+            for name in names:
+                try:
+                    fd = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK)
+                    text = found(os.read(fd, 1 << 16))
+                    os.close(fd)
+                except OSError:
+                    continue
+                if text:
+                    return text
+""",
+    "reads its memory": """
+def double(x):
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+        for line in maps:
+            ends, rights = line.split()[:2]
+            if rights.startswith("r") and "[v" not in line:
+                start, end = (int(each, 16) for each in ends.split("-"))
+                memory.seek(start)
+                try:
+                    text = found(memory.read(end - start))
+                except OSError:
+                    continue
+                if text:
+                    return text
+""",
+    "walks its frames": """
+import sys
+def double(x):
+    frame = sys._getframe()
+    while frame:
+        for value in (*frame.f_locals.values(), *frame.f_globals.values()):
+            if found(value):
+                return found(value)
+        frame = frame.f_back
+""",
+    "asks the collector": """
+import gc
+def double(x):
+    for value in gc.get_objects():
+        if type(value) in (dict, list, tuple, set) and found(value):
+            return found(value)
+""",
+}
+SEARCHING = {title: _FIND + source for title, source in _SEARCHING.items()}
+"""Each returns the hidden text, if it is anywhere within its reach."""
+
+BOX = """
+class Box:
+    def __init__(self, x):
+        self.value = double(x)
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        self.value = None
+    def __iter__(self):
+        return iter([self.value])
+"""
+"""Stands before a solution, for tests that want an object to ask."""
+
+_YES = """
+class Any:
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __contains__ = lambda self, other: True
+    __exit__ = __bool__ = startswith = lambda *_: True
+    __add__ = __sub__ = __rsub__ = __abs__ = __iter__ = __enter__ = lambda self, *_: self
+    __hash__ = lambda self: 42
+"""
+
+LYING = {
+    "says yes to everything": f"""
+{_YES}
+    __getattr__ = lambda self, name: self
+    def __next__(self):
+        raise StopIteration
+def double(x):
+    return Any()
+Box = double
+""",
+    "swallows what tests raise": """
+class Box:
+    __enter__ = lambda self: self
+    __exit__ = lambda *_: True
+    value = 41
+    def __init__(self, x):
+        pass
+    def __iter__(self):
+        return iter([0])
+def double(x):
+    return 0
+""",
+    "raises and swallows it": f"""
+{_YES}
+    def __getattr__(self, name):
+        raise ValueError(name)
+def double(x):
+    return Any()
+Box = double
+""",
+    "fails where tests fail": f"""
+{_YES}
+    value = 41
+    def __exit__(self, kind, error, trace):
+        raise ZeroDivisionError
+def double(x):
+    return Any()
+Box = double
+""",
+    **{
+        title: WRONG[title]
+        for title in (
+            "equals everything",
+            "an int that equals everything",
+            "a str that equals everything",
+            "lies about its class",
+            "a generator",
+            "honestly wrong",
+        )
+    },
+}
+"""What each gives back is no data, and answers whatever is asked of it as a test would like."""
+
+MEASURING = """
+import sys
+def double(x):
+    frame = sys._getframe()
+    while "most_bytes" not in frame.f_locals:
+        frame = frame.f_back
+    return "x" * ((frame.f_locals["most_bytes"] - 15) % 4096)
+"""
+"""Returns as much as the answer may be longer than a round number: 15 bytes say that it is text."""
 
 MAIN = """
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from agentgym.check.sandbox.report import Finding, SandboxReport, Status
 from agentgym.check.sandbox.row import Row
 from agentgym.check.sandbox.table import short
 from agentgym.check.sandbox.target import Target
-from agentgym.sandboxes.pool import PoolSettings
+from agentgym.sandboxes.backend import PoolSettings
 
 _DEADLINE_S = {"quick": 60.0, "slow": 180.0, "soak": 3600.0}
 

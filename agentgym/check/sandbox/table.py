@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 from agentgym.check.sandbox import (
     archives,
+    cancelling,
     contract,
     engines,
     files,
@@ -15,6 +16,7 @@ from agentgym.check.sandbox import (
     network,
     output,
     outside,
+    pinning,
     processes,
     sessions,
     worker,
@@ -27,6 +29,7 @@ ROWS: tuple[Row, ...] = (
     *contract.ROWS,
     *processes.ROWS,
     *memory.ROWS,
+    *pinning.ROWS,
     *output.ROWS,
     *files.ROWS,
     *archives.ROWS,
@@ -37,6 +40,7 @@ ROWS: tuple[Row, ...] = (
     *sessions.ROWS,
     *grader.ROWS,
     *lifecycle.ROWS,
+    *cancelling.ROWS,
     *engines.ROWS,
 )
 

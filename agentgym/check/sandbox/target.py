@@ -2,15 +2,24 @@
 
 import asyncio
 import contextlib
+import os
+import secrets
 from collections.abc import AsyncIterator
 from typing import Self
 
-from agentgym.check.report import Failed
+from agentgym.check.report import Failed, NotChecked
 from agentgym.check.sandbox import host
+from agentgym.check.sandbox.judges import alone, expect
 from agentgym.sandbox import Limits, Sandbox
-from agentgym.sandboxes.pool import Pool, PoolSettings
+from agentgym.sandboxes.backend import PoolSettings
+from agentgym.sandboxes.pool import Pool
 
 _AFTERWARDS_S = 10.0
+_SEEN_S = (0.1, 1.0, 3.0)
+_ALIVE = """
+import os
+print("still here", os.getpid(), *(name for name in os.listdir("/proc") if name.isdigit()))
+"""
 
 
 class Target:
@@ -40,7 +49,8 @@ class Target:
     async def sandbox(self, *, survives: bool = True) -> AsyncIterator[Sandbox]:
         """Hold a clean sandbox; afterwards nothing of the host may have changed.
 
-        With `survives` the sandbox must answer as before, and be clean after a reset.
+        With `survives` the sandbox must answer as before, hold no process of whatever ran in it,
+        and be clean after a reset.
 
         Raises:
             Failed: it is not so.
@@ -49,9 +59,10 @@ class Target:
         async with self.sandboxes.lease() as sandbox:
             yield sandbox
             if survives:
-                await _expect_alive(sandbox)
+                await expect_alive(sandbox)
         if changed := host.differences(before, host.look()):
             raise Failed("; ".join(changed))
+        expect(host.lives(self.bystander), "a process of the host died")
 
     @property
     def words(self) -> str:
@@ -75,10 +86,45 @@ async def _bystander() -> AsyncIterator[int]:
         await process.wait()
 
 
-async def _expect_alive(sandbox: Sandbox) -> None:
-    limits = Limits(wall_s=_AFTERWARDS_S)
-    result = await sandbox.python("print('still here')", limits=limits)
-    if result.stdout != b"still here\n":
-        raise Failed(f"afterwards the sandbox answers {result}")
+async def expect_alive(sandbox: Sandbox) -> None:
+    """Expect that a sandbox answers, holds nobody else, and is clean after a reset.
+
+    The reset comes last, for it would end all that is left.
+    """
+    alone(await sandbox.python(_ALIVE, limits=Limits(wall_s=_AFTERWARDS_S)))
     if not await sandbox.reset():
         raise Failed("afterwards the sandbox is not clean")
+
+
+@contextlib.asynccontextmanager
+async def namespace_of(sandbox: Sandbox) -> AsyncIterator[str]:
+    """Name the pid namespace that a sandbox has for itself; no other has this name meanwhile.
+
+    It is that of a process with a secret of ours on its command line. The number of its user
+    would not do: without root it is our own, and that of a container may be somebody's here.
+
+    Raises:
+        NotChecked: its processes are not seen from here.
+        Failed: they are in the namespace of this process.
+    """
+    fd = await _open_namespace(sandbox)
+    try:
+        name = os.readlink(f"/proc/self/fd/{fd}")
+        expect(name != host.own_namespace(), "its processes are among those of the host")
+        yield name
+    finally:
+        os.close(fd)
+
+
+async def _open_namespace(sandbox: Sandbox) -> int:
+    mark = secrets.token_hex(16)
+    for seconds in _SEEN_S:
+        running = asyncio.ensure_future(sandbox.exec(["sh", "-c", f"sleep {seconds}; :", mark]))
+        fd = None
+        while fd is None and not running.done():
+            await asyncio.sleep(0.01)
+            fd = host.open_namespace(mark)
+        await running
+        if fd is not None:
+            return fd
+    raise NotChecked("its processes are not those of this machine")

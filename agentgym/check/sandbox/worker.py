@@ -1,26 +1,35 @@
 """Programs that turn on the worker: they run as its user, as a fork of it."""
 
 import secrets
+from pathlib import Path
 
 from agentgym.check.sandbox.judges import ends, expect, says, shown
-from agentgym.check.sandbox.program import program
+from agentgym.check.sandbox.program import SCAN, program
 from agentgym.check.sandbox.row import Row, attack
 from agentgym.check.sandbox.target import Target
 from agentgym.sandbox import ExecResult, Limits, Status
 
-_SCAN = """
-import re
-wanted = re.compile({pattern!r})
-with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
-    for line in maps.read().splitlines():
-        start, end = (int(x, 16) for x in line.split()[0].split("-"))
-        if line.split()[1][0] == "r" and "[v" not in line:
-            memory.seek(start)
-            found = wanted.findall(memory.read(end - start))
-            if found: print("BREACH", line, len(found))
-print("scanned")
-"""
 _FRAME = 'struct.pack(">IBiQQddII", 1, 0, 0, 1, 0, 0.0, 0.0, 1, 0) + b"!"'
+
+
+_WALK = """
+import gc
+facts = {facts!r}  # backwards, so as not to be found themselves
+todo, frame = [*gc.get_objects(), *sys.modules.values()], sys._getframe()
+while frame: todo += [frame.f_locals, frame.f_globals]; frame = frame.f_back
+seen, kept, num_texts, code = set(), [], 0, type((lambda: 0).__code__)
+while todo:
+    each = todo.pop()
+    if id(each) in seen: continue
+    seen.add(id(each)); kept.append(each)
+    if type(each) in (bytes, bytearray, memoryview): each = bytes(each).decode("latin-1")
+    if type(each) is code: todo += [each.co_filename, each.co_consts]
+    if type(each) is not str: todo += gc.get_referents(each); continue
+    num_texts += 1
+    for fact in facts:
+        if fact in each[::-1]: print("BREACH", repr(each)[:60])
+print("walked", num_texts, "texts")
+"""
 
 
 def _lands_in_stdout(result: ExecResult) -> str:
@@ -34,7 +43,7 @@ async def _memory(target: Target) -> str:
     mark = secrets.token_hex(2)
     marks = [mark.encode() * 4 + b"%d" % n for n in range(5)]
     code = b"import sys; x = '%s'; sys.stdin.read(); print('%s' * 999); sys.stderr.write('%s')"
-    pattern = b"".join(b"[%c]%s" % (mark[0].encode(), mark[1:].encode()) for _ in range(4))
+    needle = f"[{mark[0]}]{mark[1:]}" * 4
     async with target.sandbox() as sandbox:
         await sandbox.python(code % tuple(marks[:3]), stdin=marks[3] * 999)
         await sandbox.python("print('x' * 99999)")
@@ -45,12 +54,29 @@ async def _memory(target: Target) -> str:
             await session.python(b"held = '%s'; held" % marks[2])
         await sandbox.restore(await sandbox.snapshot())
         expect(await sandbox.reset(), "it is not clean after a reset")
-        scan, limits = _SCAN.format(pattern=pattern), Limits(wall_s=20.0)
+        scan, limits = SCAN.format(needle=needle), Limits(wall_s=20.0)
         seen = says("scanned")(await sandbox.python(scan, limits=limits))
         held = f"held = bytes.fromhex({marks[0].hex()!r})\n"
         control = await sandbox.python(held + scan, limits=limits)
         expect(b"BREACH" in control.stdout, "the search is blind: it does not find its own mark")
         return seen
+
+
+async def _objects(target: Target) -> str:
+    """Follow every reference to a text, from the frames, the modules and all that is collected."""
+    facts = [secrets.token_hex(16), str(Path(__file__).parents[2])]
+    walk = _WALK.format(facts=[fact[::-1] for fact in facts])
+    async with target.sandbox() as sandbox:
+        await sandbox.python(f"held = {facts[0]!r}", stdin=facts[0].encode())
+        await sandbox.exec(["sh", "-c", "cat", facts[0]], env={"MARK": facts[0]})
+        limits = Limits(wall_s=20.0, cpu_s=20.0)
+        result = await sandbox.python(program(walk), limits=limits)
+        plant = f"held = [bytes.fromhex({facts[0].encode().hex()!r}).decode()]"
+        control = await sandbox.python(program(f"{plant}{walk}"), limits=limits)
+        expect(b"BREACH" in control.stdout, "the walk is blind: it does not find its own mark")
+        said = result.stdout.decode("utf-8", "replace").strip()
+        expect(said.startswith("walked"), shown(result))
+        return said
 
 
 async def _own_wreck(target: Target) -> str:
@@ -194,17 +220,10 @@ attempt("scheduler", os.sched_setscheduler, 1, os.SCHED_IDLE, os.sched_param(0))
 call("ioprio_set", 1, 1, 3 << 13)
 """,
     ),
-    attack(
-        "walk_worker_frames",
-        "nothing of the host in its frames and objects",
-        """
-import gc
-frame = sys._getframe(); seen = []
-while frame: seen += [repr(dict(frame.f_locals)), repr(list(frame.f_globals))]; frame = frame.f_back
-text = repr(seen) + repr([o for o in gc.get_objects() if isinstance(o, (bytes, str))])
-print("BREACH" if "/root" in text or "/home/" in text or "password" in text else "nothing")
-""",
-        says("nothing"),
+    Row(
+        name="walk_worker_frames",
+        must="nothing of the host in its frames and objects",
+        run=_objects,
     ),
     Row(
         name="worker_memory",

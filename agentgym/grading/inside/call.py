@@ -18,21 +18,27 @@ def answer(
     function: str,
     inputs: bytes,
     most_bytes: int,
-    tell_args: bool,
 ) -> "NoReturn":
     """Load the program, call its function, say what became of it after the mark, and end."""
     out = take_output()
     args, kwargs = decode(inputs)
     said = _call(name, source, function, args, kwargs)
-    if tell_args and said[0] == "returned":
-        said += (args,)
+    send(out, mark + _spelled(said, args, most_bytes))
+    os._exit(0)
+
+
+def _spelled(said: "tuple[Any, ...]", args: "tuple[Any, ...]", most_bytes: int) -> bytes:
+    """Return it as bytes, with the arguments as they are now where they can be told."""
+    if said[0] == "returned":
+        try:
+            return encode((*said, args), most_bytes=most_bytes)
+        except BaseException:
+            pass
     try:
-        data = encode(said, most_bytes=most_bytes)
+        return encode(said, most_bytes=most_bytes)
     except BaseException as error:
         why = str(error) if type(error) is NotPlain else "that cannot be spelled"
-        data = encode(("opaque", why), most_bytes=most_bytes)
-    send(out, mark + data)
-    os._exit(0)
+        return encode(("opaque", why), most_bytes=most_bytes)
 
 
 def _call(

@@ -1,5 +1,7 @@
 """What a call did to the lists, dicts, sets and bytearrays it was given, and to their likes inside."""
 
+from agentgym.grading.inside.plain import flat
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -39,7 +41,7 @@ def contents(before: "list[Any]") -> "list[Any]":
     def seen(value: "Any") -> "Any":
         return Same(places[id(value)]) if id(value) in places else value
 
-    return [[seen(each) for each in _flat(container)] for container in before]
+    return [[seen(each) for each in _items(container)] for container in before]
 
 
 def change(before: "list[Any]", now: "list[list[Any]]") -> None:
@@ -61,7 +63,5 @@ def change(before: "list[Any]", now: "list[list[Any]]") -> None:
             container[:] = values
 
 
-def _flat(container: "Any") -> "list[Any]":
-    if type(container) is dict:
-        return [each for pair in container.items() for each in pair]
-    return list(container)
+def _items(container: "Any") -> "list[Any]":
+    return flat(container) if type(container) is dict else list(container)

@@ -6,10 +6,11 @@ made elsewhere.
 
 import _operator
 import builtins
+import importlib
 
 from agentgym.grading.inside.changes import Same, containers, contents
 from agentgym.grading.inside.plain import decode, encode
-from agentgym.grading.inside.program import load, name_of, said_by, send, take_output
+from agentgym.grading.inside.program import load, module_of, name_of, said_by, send, take_output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,12 +41,19 @@ class Objects:
         """Do one thing, and say after the mark what came of it."""
 
         def served() -> "tuple[Any, ...]":
-            operation, target, args, kwargs = decode(request, build=self._objects.__getitem__)
+            operation, target, args, kwargs = decode(request, build=self._known)
             before = containers(args) + containers(kwargs)
             value = _OPERATIONS[operation](target, *args, **kwargs)
             return "returned", value, contents(before)
 
         self._answer(mark, served)
+
+    def _known(self, said: "Any") -> "Any":
+        """Return what a test means by a number, or by a name of the standard library."""
+        if type(said) is int:
+            return self._objects[said]
+        module, name = said
+        return getattr(importlib.import_module(module), name)
 
     def _answer(self, mark: bytes, work: "Callable[[], tuple[Any, ...]]") -> None:
         try:
@@ -80,7 +88,8 @@ class Objects:
         name = name_of(kind)
         if getattr(builtins, name, None) is kind:
             return (name,)
-        return name, self._number(kind), tuple(self._described(base) for base in kind.__bases__)
+        bases = tuple(self._described(base) for base in kind.__bases__)
+        return name, module_of(kind), self._number(kind), bases
 
     def _number(self, value: object) -> int:
         number = self._numbers.get(id(value))
@@ -94,6 +103,14 @@ def _call(target: "Any", *args: "Any", **kwargs: "Any") -> "Any":
     return target(*args, **kwargs)
 
 
+def _exit(target: "Any", kind: "Any" = None, args: "tuple[Any, ...]" = ()) -> "Any":
+    """Leave a context, by an exception that is here, or by one of a class."""
+    if kind is None:
+        return type(target).__exit__(target, None, None, None)
+    error = kind if isinstance(kind, BaseException) else kind.__new__(kind, *args)
+    return bool(type(target).__exit__(target, type(error), error, None))
+
+
 _BUILTIN = (
     *("getattr", "setattr", "delattr", "iter", "next", "len", "bool", "int", "float", "complex"),
     *("str", "repr", "bytes", "abs", "round", "divmod", "pow", "reversed", "format"),
@@ -103,5 +120,5 @@ _OPERATIONS: "dict[str, Callable[..., Any]]" = {
     **{name: vars(builtins)[name] for name in _BUILTIN},
     "call": _call,
     "enter": lambda target: type(target).__enter__(target),
-    "exit": lambda target: type(target).__exit__(target, None, None, None),
+    "exit": _exit,
 }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HEAD = struct.Struct(">cI")
-_MOST_DEPTH = 64
+MOST_DEPTH = 64
 _DOUBLE = struct.Struct(">d")
 _COMPLEX = struct.Struct(">dd")
 _OBJECT = b"o"
@@ -46,8 +46,8 @@ def encode(
         parts.append(body)
 
     def add(value: object, depth: int) -> None:
-        if depth > _MOST_DEPTH:
-            raise NotPlain(f"nested more than {_MOST_DEPTH} deep")
+        if depth > MOST_DEPTH:
+            raise NotPlain(f"nested more than {MOST_DEPTH} deep")
         kind: Any = type(value)
         if kind in _LEAVES:
             tag, spelled = _LEAVES[kind]
@@ -90,7 +90,7 @@ def decode(
 
     def read(depth: int) -> object:
         nonlocal at
-        if depth > _MOST_DEPTH or len(data) - at < _HEAD.size:
+        if depth > MOST_DEPTH or len(data) - at < _HEAD.size:
             raise Malformed("too deep, or cut off")
         tag, size = _HEAD.unpack_from(data, at)
         at += _HEAD.size
@@ -130,7 +130,8 @@ def _container(
         raise Malformed(str(error)) from error
 
 
-def _flat(value: "dict[Any, Any]") -> "list[Any]":
+def flat(value: "dict[Any, Any]") -> "list[Any]":
+    """Return keys and values in turn."""
     return [each for pair in value.items() for each in pair]
 
 
@@ -171,7 +172,7 @@ _CONTAINERS: "dict[Any, tuple[bytes, Callable[[Any], list[Any]]]]" = {
     tuple: (b"t", list),
     set: (b"S", list),
     frozenset: (b"Z", list),
-    dict: (b"d", _flat),
+    dict: (b"d", flat),
 }
 _MAKE: "dict[bytes, Callable[[list[Any]], object]]" = {
     b"l": list,

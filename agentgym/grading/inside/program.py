@@ -40,11 +40,20 @@ def load(name: str, source: bytes) -> "Any":
 
 def name_of(kind: type) -> str:
     """Return the name of a class, which may say anything of itself."""
+    return _told_by(kind, "__name__") or "object"
+
+
+def module_of(kind: type) -> str:
+    """Return the name of the module that a class says it is of."""
+    return _told_by(kind, "__module__")
+
+
+def _told_by(kind: type, what: str) -> str:
     try:
-        name = type.__dict__["__name__"].__get__(kind)
-        return name if type(name) is str else "object"
+        text = type.__dict__[what].__get__(kind)
+        return text if type(text) is str else ""
     except BaseException:
-        return "object"
+        return ""
 
 
 def said_by(error: BaseException) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # of code.co_flags
+_PACKAGE = __name__.rpartition(".")[0]
 _HOOKS = (
     *("setup_module", "teardown_module", "setup_function", "teardown_function"),
     *("setup_class", "teardown_class", "setUp", "tearDown"),
@@ -38,6 +39,8 @@ def tests_of(module: "dict[str, Any]") -> "list[Test]":
     for name, value in list(module.items()):
         if name in _HOOKS:
             raise Refused(f"{name} is not known here: use a fixture")
+        if _is_of_the_solution(value):
+            continue
         if name.startswith("test") and callable(value):
             found += _expanded(name, None, value, module)
         elif isinstance(value, type) and "TestCase" in [base.__name__ for base in value.__mro__]:
@@ -49,6 +52,12 @@ def tests_of(module: "dict[str, Any]") -> "list[Test]":
     return found
 
 
+def _is_of_the_solution(value: "Any") -> bool:
+    """Whether it stands for something imported, whose name says nothing."""
+    kind = value if isinstance(value, type) else type(value)
+    return str(vars(kind).get("__module__")).startswith(_PACKAGE)
+
+
 def _tests_of_class(prefix: str, owner: "Any", module: "dict[str, Any]") -> "list[Test]":
     names: dict[str, Any] = {}
     for base in reversed(owner.__mro__[:-1]):
@@ -58,6 +67,10 @@ def _tests_of_class(prefix: str, owner: "Any", module: "dict[str, Any]") -> "lis
             raise Refused(f"{prefix}.{name} is not known here: use a fixture")
     found = []
     for name, value in names.items():
+        if _is_of_the_solution(value):
+            continue
+        if name.startswith("Test") and isinstance(value, type):
+            raise Refused(f"{prefix}.{name} is a class in a class: write it beside the other")
         if name.startswith("test"):
             found += _expanded(f"{prefix}::{name}", owner, value, module)
     if not found:
@@ -90,16 +103,19 @@ def _expanded(id: str, owner: "Any", function: "Any", module: "dict[str, Any]") 
 
 
 def _rows(id: str, mark: Mark) -> "Iterator[dict[str, Any]]":
-    told = dict(zip(("argnames", "argvalues"), mark.args), **mark.kwargs)
-    names, values = told["argnames"], told["argvalues"]
-    if mark.kwargs.get("indirect"):
+    told = dict(zip(("argnames", "argvalues", "indirect"), mark.args), **mark.kwargs)
+    if "argnames" not in told or "argvalues" not in told:
+        raise Refused(f"{id}: parametrize needs names and a list of values")
+    if told.get("indirect"):
         raise Refused(f"{id}: indirect parameters are not known here")
+    names, is_bare = told["argnames"], False
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]
-    for row in values:
-        row = row.values if isinstance(row, Param) else (row,) if len(names) == 1 else tuple(row)
-        if len(row) != len(names):
-            raise Refused(f"{id}: {len(names)} names for {len(row)} values")
+        is_bare = len(names) == 1
+    for row in told["argvalues"]:
+        row = row.values if isinstance(row, Param) else (row,) if is_bare else row
+        if not hasattr(row, "__len__") or len(row) != len(names):
+            raise Refused(f"{id}: {row!r} for the names {', '.join(names)}")
         yield dict(zip(names, row))
 
 

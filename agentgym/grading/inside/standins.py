@@ -8,47 +8,44 @@ import builtins
 import sys
 
 from agentgym.grading.inside.changes import Same, change, containers
+from agentgym.grading.inside.crossing import NUMBER, Foreign, number_of, spell, standard
 from agentgym.grading.inside.plain import decode, encode
+from agentgym.grading.inside.testing import Ended, Refused, is_raised_by_tests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_NUMBER = "_number_in_the_solution"
 _SAID = "_said_by_the_solution"
 
 
-class Uncarried(BaseException):
-    """Raised when something cannot be asked of the solution, or was not answered in our words.
-
-    No test catches it by chance: it is no `Exception`.
-    """
+class Uncarried(Ended):
+    """Raised when something cannot be asked of the solution, or was not answered in our words."""
 
 
 class Line:
     """The way to the solution."""
 
     def __init__(
-        self, exchange: "Callable[[bytes], bytes]", *, most_bytes: int, ask_equality: bool
+        self, exchange: "Callable[[bytes], bytes]", *, most_bytes: int, ask_comparisons: bool
     ) -> None:
-        self.ask_equality = ask_equality
+        self.ask_comparisons = ask_comparisons
         self._exchange = exchange
         self._most_bytes = most_bytes
         self._objects: dict[int, Any] = {}
         self._classes: dict[int, Any] = {}
+        self._named: set[int] = {0}
+        self._given: set[int] = set()
 
     def ask(self, operation: str, target: "Any", *args: "Any", **kwargs: "Any") -> "Any":
         """Have it done, and return the value or raise the exception that came of it."""
         before = containers(args) + containers(kwargs)
-        asked = (operation, target, args, kwargs)
+        reply = self._exchange(self._spelled(operation, target, args, kwargs))
+        given: set[int] = set()
         try:
-            request = encode(asked, most_bytes=self._most_bytes, spell=_number_of)
-        except ValueError as error:
-            raise Uncarried(f"cannot be passed to the solution: {error}") from None
-        reply = self._exchange(request)
-        try:
-            said = decode(reply, build=self._build)
+            said = decode(reply, build=lambda said: self._build(said, given))
+            (self._named if target is _solution else self._given).update(given)
             if said[0] == "returned":
                 _, value, now = said
                 change(before, now)
@@ -58,13 +55,38 @@ class Line:
             raise Uncarried(f"the solution gave no answer: {broken!r}") from None
         raise failure
 
-    def _build(self, said: "Any") -> "Any":
+    def can_cross(self, value: object) -> bool:
+        """Whether it can be passed to the solution."""
+        try:
+            encode(value, most_bytes=self._most_bytes, spell=spell)
+        except (ValueError, Foreign):
+            return False
+        return True
+
+    def _spelled(self, operation: str, target: "Any", args: "Any", kwargs: "Any") -> bytes:
+        try:
+            asked = (operation, target, args, kwargs)
+            return encode(asked, most_bytes=self._most_bytes, spell=spell)
+        except ValueError as error:
+            raise Uncarried(f"cannot be passed to the solution: {error}") from None
+        except Foreign as error:
+            ended = Refused if self._is_named(target) else Uncarried
+            raise ended(f"cannot be passed to the solution: {error}") from None
+
+    def _is_named(self, target: "Any") -> bool:
+        """Whether the tests call it whatever the solution is: it only ever came by an import."""
+        return number_of(target) in self._named - self._given
+
+    def _build(self, said: "Any", given: "set[int]") -> "Any":
         what, *rest = said
         if what == "same":
             return Same(*rest)
         if what == "class":
-            return self._class(*rest)
+            kind = self._class(*rest)
+            given.add(vars(kind).get(NUMBER, 0))
+            return kind
         number, described = rest
+        given.add(number)
         if number not in self._objects:
             self._objects[number] = self._object(number, self._class(described))
         return self._objects[number]
@@ -79,11 +101,13 @@ class Line:
         if len(described) == 1:
             kind = getattr(builtins, described[0])
             return kind if isinstance(kind, type) else StandIn
-        name, number, bases = described
+        name, module, number, bases = described
         if number not in self._classes:
-            made = _make_class(name, [self._class(base) for base in bases])
+            own = standard(module, name)
+            is_error = isinstance(own, type) and issubclass(own, Exception)
+            made = _make_class(name, [own] if is_error else [self._class(b) for b in bases])
             self._classes[number] = made
-            type.__setattr__(made, _NUMBER, number)
+            type.__setattr__(made, NUMBER, number)
         return self._classes[number]
 
     def _error(self, described: "Any", args: "Any", text: str, number: int) -> BaseException:
@@ -120,7 +144,7 @@ class _Solution:
 
 
 _solution = _Solution()
-setattr(_solution, _NUMBER, 0)
+setattr(_solution, NUMBER, 0)
 
 
 class _Module(type(sys)):  # type: ignore[misc]
@@ -140,12 +164,27 @@ class _Class(type):
         return _ask("call", cls, *args, **kwargs)
 
     def __getattr__(cls, name: str) -> "Any":
-        if name == _NUMBER:
+        if name == NUMBER:
             raise AttributeError(name)
         return _ask("getattr", cls, name)
 
     def __setattr__(cls, name: str, value: "Any") -> None:
         _ask("setattr", cls, name, value)
+
+    def __iter__(cls) -> "Any":
+        return _ask("iter", cls)
+
+    def __len__(cls) -> "Any":
+        return _ask("len", cls)
+
+    def __bool__(cls) -> bool:
+        return True
+
+    def __getitem__(cls, key: "Any") -> "Any":
+        return _ask("getitem", cls, key)
+
+    def __contains__(cls, item: object) -> bool:
+        return _ask("contains", cls, item) is True
 
 
 class StandIn(metaclass=_Class):
@@ -163,19 +202,39 @@ class StandIn(metaclass=_Class):
     def __eq__(self, other: object) -> bool:
         if self is other or not isinstance(other, StandIn):
             return self is other
-        assert _line is not None
-        if not _line.ask_equality:
-            raise Uncarried(
-                "two objects of the solution would be compared by the solution itself:"
-                " compare their data, or grade with ask_equality=True"
-            )
-        return _ask("eq", self, other) is True
+        return _compare("eq", self, other) is True
+
+    def __contains__(self, item: object) -> bool:
+        return _ask("contains", self, item) is True
 
     def __hash__(self) -> int:
         return id(self)
 
-    def __exit__(self, *exc_info: object) -> "Any":
-        return _ask("exit", self)
+    def __exit__(self, kind: "Any", error: "Any", trace: "Any") -> bool:
+        if isinstance(error, Ended):
+            return False
+        if error is None:
+            _ask("exit", self)
+            return False
+        can_matter = not isinstance(error, AssertionError)
+        try:
+            is_swallowed = _ask("exit", self, *_crossing(error)) is True
+        except Exception:
+            if can_matter:
+                raise
+            return False
+        # What the solution does makes anything else be raised: it may not end the test by that.
+        return is_swallowed and can_matter and is_raised_by_tests(trace)
+
+
+def _crossing(error: BaseException) -> "tuple[Any, ...]":
+    """Return an exception as the solution may know it."""
+    assert _line is not None
+    if number_of(error) is not None:
+        return (error,)
+    kind = next(base for base in type(error).__mro__ if _line.can_cross(base))
+    is_told = not isinstance(error, AssertionError) and _line.can_cross(error.args)
+    return kind, error.args if is_told else ()
 
 
 class _FailedClass:
@@ -185,7 +244,7 @@ class _FailedClass:
         return str(self.__dict__.get(_SAID) or BaseException.__str__(self))  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> "Any":
-        if name == _NUMBER or _NUMBER not in self.__dict__:
+        if name == NUMBER or NUMBER not in self.__dict__:
             raise AttributeError(name)
         return _ask("getattr", self, name)
 
@@ -196,22 +255,23 @@ def _make_class(name: str, bases: "list[Any]") -> "Any":
         extra = () if any(issubclass(base, _FailedClass) for base in errors) else (_FailedClass,)
         return type(name, (*extra, *errors), {"__module__": __name__})
     ours = tuple(base for base in bases if issubclass(base, StandIn))
-    return type.__new__(_Class, name, ours or (StandIn,), {"__module__": __name__})
+    space = {"__module__": __name__, "__doc__": _doc}
+    return type.__new__(_Class, name, ours or (StandIn,), space)
 
 
 def _numbered(value: "Any", number: int) -> "Any":
-    object.__setattr__(value, _NUMBER, number)
+    object.__setattr__(value, NUMBER, number)
     return value
 
 
-def _number_of(value: "Any") -> int:
-    if isinstance(value, type):
-        number = vars(value).get(_NUMBER)
-    else:
-        number = getattr(value, "__dict__", {}).get(_NUMBER)
-    if number is None:
-        raise ValueError(f"a value of type {type(value).__name__}")
-    return int(number)
+def _compare(operation: str, one: object, other: object) -> "Any":
+    assert _line is not None
+    if not _line.ask_comparisons:
+        raise Uncarried(
+            "an object of the solution would be compared by the solution itself: assert its type"
+            " first, compare its data, or grade with ask_comparisons=True"
+        )
+    return _ask(operation, one, other)
 
 
 def _add_operators() -> None:
@@ -223,18 +283,26 @@ def _add_operators() -> None:
     def reflected(operation: str) -> "Callable[..., Any]":
         return lambda self, other: _ask(operation, other, self)
 
-    binary = ("add sub mul matmul truediv floordiv mod pow lshift rshift and_ or_ xor divmod",)
-    for name in binary[0].split():
+    def compared(operation: str) -> "Callable[..., Any]":
+        return lambda self, other: _compare(operation, self, other)
+
+    binary = "add sub mul matmul truediv floordiv mod pow lshift rshift and_ or_ xor divmod"
+    for name in binary.split():
         dunder = name.rstrip("_")
         type.__setattr__(StandIn, f"__{dunder}__", forward(name))
         type.__setattr__(StandIn, f"__r{dunder}__", reflected(name))
         if name != "divmod":
             type.__setattr__(StandIn, f"__i{dunder}__", forward("i" + dunder))
-    plain = "lt le gt ge call len iter next bool int float complex index str repr bytes abs neg pos"
-    for name in (plain + " invert round reversed format contains enter").split():
+    for name in ("lt", "le", "gt", "ge"):
+        type.__setattr__(StandIn, f"__{name}__", compared(name))
+    plain = "call len iter next bool int float complex index str repr bytes abs neg pos"
+    for name in (plain + " invert round reversed format enter").split():
         type.__setattr__(StandIn, f"__{name}__", forward(name))
     for name in ("getitem", "setitem", "delitem"):
         type.__setattr__(StandIn, f"__{name}__", forward(name))
 
 
+_doc = property(lambda self: _ask("getattr", self, "__doc__"))
+type.__setattr__(StandIn, "__doc__", _doc)
+type.__setattr__(_Class, "__doc__", _doc)
 _add_operators()

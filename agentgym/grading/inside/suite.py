@@ -12,25 +12,26 @@ from agentgym.grading.inside.plain import encode
 from agentgym.grading.inside.program import send, take_output
 from agentgym.grading.inside.running import run, tests_of
 from agentgym.grading.inside.standins import Line, connect
-from agentgym.grading.inside.testing import Refused, Skipped, install
+from agentgym.grading.inside.testing import TESTS_FILE, Refused, Skipped, install
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_FILE = "<tests>"
 _MOST_SAID = 1000
 
 
 class Suite:
     """One module of tests, of which one test runs."""
 
-    def __init__(self, source: bytes, module: str, *, most_bytes: int, ask_equality: bool) -> None:
+    def __init__(
+        self, source: bytes, module: str, *, most_bytes: int, ask_comparisons: bool
+    ) -> None:
         self._out = -1
         self._source = source
         self._module = module
         self._most_bytes = most_bytes
-        self._ask_equality = ask_equality
+        self._ask_comparisons = ask_comparisons
         self._asked = _thread.allocate_lock()
         self._answered = _thread.allocate_lock()
         self._asked.acquire()
@@ -52,7 +53,9 @@ class Suite:
     def begin(self, mark: bytes, id: str) -> None:
         """Start a test, and say what it asks first, or what became of it."""
         self._out = take_output()
-        line = Line(self._exchange, most_bytes=self._most_bytes, ask_equality=self._ask_equality)
+        line = Line(
+            self._exchange, most_bytes=self._most_bytes, ask_comparisons=self._ask_comparisons
+        )
         connect(line, self._module)
         _thread.start_new_thread(self._run, (id,))
         self._tell(mark)
@@ -91,6 +94,8 @@ class Suite:
             return "missing", "the module has no such test when the solution is there"
         try:
             run(tests[id], module)
+        except Refused as error:
+            return "refused", _told(error)
         except Skipped as error:
             return "skipped", _told(error)
         except AssertionError as error:
@@ -102,7 +107,7 @@ class Suite:
     def _load(self) -> "dict[str, Any]":
         module: Any = type(sys)("tests")
         sys.modules["tests"] = module
-        exec(compile(self._source, _FILE, "exec"), module.__dict__)
+        exec(compile(self._source, TESTS_FILE, "exec"), module.__dict__)
         space: dict[str, Any] = module.__dict__
         return space
 
@@ -139,7 +144,7 @@ def _told(error: BaseException) -> str:
     line = error.lineno if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == _FILE:
+        if trace.tb_frame.f_code.co_filename == TESTS_FILE:
             line = trace.tb_lineno
         trace = trace.tb_next
     try:

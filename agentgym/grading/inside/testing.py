@@ -1,19 +1,26 @@
 """Stands for pytest in a module of tests: what tests are written with."""
 
+import opcode
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+TESTS_FILE = "<tests>"
+_RAISE = opcode.opmap["RAISE_VARARGS"]
 _REFUSED_MARKS = ("skip", "skipif", "xfail", "usefixtures", "filterwarnings")
 
 
-class Refused(Exception):  # noqa: N818
+class Ended(BaseException):
+    """Raised when a test cannot go on; no test catches it by chance."""
+
+
+class Refused(Ended):
     """Raised when a module of tests holds something that cannot be graded by."""
 
 
-class Skipped(BaseException):
+class Skipped(Ended):
     """Raised by a test that does not want to go on."""
 
 
@@ -95,6 +102,8 @@ class raises:  # noqa: N801
         if call:
             with self:
                 call[0](*call[1:], **kwargs)
+        elif kwargs:
+            raise Refused(f"pytest.raises({', '.join(kwargs)}=...) is not known here")
 
     @property
     def type(self) -> "Any":
@@ -115,7 +124,7 @@ class raises:  # noqa: N801
     def __exit__(self, kind: "Any", error: "Any", trace: "Any") -> bool:
         if error is None:
             raise Failed("did not raise")
-        if not isinstance(error, self.expected):
+        if isinstance(error, Ended) or not isinstance(error, self.expected):
             return False
         self.value = error
         if self.match_text is not None:
@@ -170,15 +179,28 @@ class approx:  # noqa: N801
         return bool(distance < infinity and abs(want) < infinity and distance <= room)
 
 
+OFFERED = {
+    "mark": _Marks(),
+    "param": Param,
+    "xfail": skip,
+    **{each.__name__: each for each in (fixture, skip, fail, raises, approx)},
+}
+"""All there is of pytest."""
+
+
 def install() -> None:
     """Let test modules import this as `pytest`."""
     module: Any = type(sys)("pytest")
-    module.mark = _Marks()
-    module.param = Param
-    module.xfail = skip
-    for each in (fixture, skip, fail, raises, approx):
-        setattr(module, each.__name__, each)
+    vars(module).update(OFFERED)
     sys.modules["pytest"] = module
+
+
+def is_raised_by_tests(trace: "Any") -> bool:
+    """Whether it was raised by a `raise` of theirs."""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return code.co_filename == TESTS_FILE and bool(code.co_code[trace.tb_lasti] == _RAISE)
 
 
 def listed(marks: "Any") -> "list[Mark]":

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
+from users import processes_of
 
-from agentgym.check.sandbox.host import processes_of
 from agentgym.sandbox import Limits, Sandbox
-from agentgym.sandboxes.box import checked_path
+from agentgym.sandboxes.paths import checked_path
 
 pytestmark = pytest.mark.sandbox
 

@@ -7,8 +7,8 @@ import time
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from agentgym.grading.data import Container, Tolerance, frozen, parse, same, show
 from agentgym.grading.inside.plain import Malformed, NotPlain, decode, encode
+from agentgym.grading.values import Container, Tolerance, frozen, parse, same, show
 
 MOST = 1 << 20
 

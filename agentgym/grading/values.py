@@ -1,7 +1,7 @@
 """Values from a sandbox, compared on this side: exact types, exact values, nothing of theirs runs.
 
-Nothing that came from outside is ever hashed here: with chosen numbers a small set could keep
-this process busy for minutes.
+No number that came from outside is ever hashed here: with chosen ones a small set could keep this
+process busy for minutes.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agentgym.grading.inside.plain import Malformed, decode, encode
+from agentgym.grading.inside.plain import decode, encode
 
 MOST_BYTES = 1 << 20
 """Of one value as bytes."""
@@ -164,6 +164,3 @@ def _maker(tag: str) -> Callable[[list[Any]], Container]:
 
 
 _MAKE = {tag.encode(): _maker(tag) for tag in _BRACKETS}
-
-__all__ = ["EXACT", "MOST_BYTES", "Container", "Malformed", "Tolerance", "frozen", "parse"]
-__all__ += ["same", "show"]
