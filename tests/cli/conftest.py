@@ -29,6 +29,8 @@ def agentgym(
 ) -> Run:
     """Run a command in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    # A file that is loaded puts its folder there, where `new` would then find its module.
+    monkeypatch.setattr(sys, "path", sys.path.copy())
 
     def run(*arguments: str) -> Done:
         capsys.readouterr()

@@ -45,10 +45,12 @@ async def test_nothing_can_be_used_when_its_lease_has_ended(backend: AnySandbox)
     async with backend.model_copy(update={"max_size": 1}).build() as sandboxes:
         async with sandboxes.lease() as sandbox:
             session = await sandbox.session()
-            running = asyncio.create_task(session.python("1 + 1"))
+            running = asyncio.create_task(session.python("import time; time.sleep(0.3); 1 + 1"))
             late = [asyncio.create_task(sandbox.write_file("late", b"")) for _ in range(3)]
-            while not sandbox._box._turn.locked():  # type: ignore[attr-defined]  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            async with asyncio.timeout(30):
+                while not sandbox._box._turn.locked():  # type: ignore[attr-defined]
+                    assert not running.done(), running
+                    await asyncio.sleep(0)
         assert (await running).stdout == b"2\n"
         for task in late:
             with pytest.raises(SandboxDied, match="its lease has ended"):
