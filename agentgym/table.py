@@ -60,12 +60,16 @@ class StepTable:
     """[S], annotation: mean token entropy of the step, in nats."""
     value: Floats | None = None
     """[S], annotation: value of the state before the action."""
+    token_value: Floats | None = None
+    """[N], annotation: value at each sampled token."""
     answer_logprob: Floats | None = None
-    """[S], annotation: mean log-probability of the true answer after the step."""
+    """[S], annotation: mean log-probability of the true answer before the step."""
     process_reward: Floats | None = None
     """[S], annotation: score of the step by a process reward model."""
     duration: Floats | None = None
     """[S], annotation: seconds the action took."""
+    pool_mean: Floats | None = None
+    """[M], annotation: mean return of all samples drawn for the task, also of those not kept."""
 
     @property
     def num_steps(self) -> int:

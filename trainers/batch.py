@@ -5,7 +5,6 @@ A row is one segment of a trajectory that is trained on. Letters as in `agentgym
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import torch
@@ -13,19 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentgym.table import Floats, Ints, StepTable
+from agentgym.trainers.causes import Cause
 from agentgym.types import Segment, Trajectory
-
-
-class Cause(IntEnum):
-    """Why a sampled token had no weight in the update."""
-
-    TRAINED = 0
-    ZERO_ADVANTAGE = 1
-    """Its whole row had the advantage 0 and was left out."""
-    NOT_IN_BATCH = 2
-    """It stands in no segment of its trajectory."""
-    CLIPPED = 3
-    """The loss cut its gradient off."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,11 +25,14 @@ class Row:
     loss_mask: NDArray[np.bool_]
     """[L], True where the token is trained on."""
     old_logprobs: NDArray[np.float32]
-    """[L], under the policy that sampled; 0 where masked out."""
+    """[L], under the policy that sampled; 0 where masked out. Where the loss corrects for the
+    engine's numbers they are the trainer's own."""
     advantages: NDArray[np.float32]
     """[L], 0 where masked out."""
     token: Ints
     """[L], the token's number among the N sampled tokens; -1 where it is none of them."""
+    rollout_logprobs: NDArray[np.float32] | None = None
+    """[L], as the engine had them, where `old_logprobs` are the trainer's."""
 
     @property
     def num_trained(self) -> int:
@@ -67,6 +58,8 @@ class Batch:
     """[B] int64, tokens of each row without padding."""
     reference_logprobs: Tensor | None = None
     """[B, T] float32, under the frozen reference; only where the loss asks for it."""
+    rollout_logprobs: Tensor | None = None
+    """[B, T] float32, as the engine had them; only where the loss corrects for them."""
 
     def __post_init__(self) -> None:
         shape = self.token_ids.shape
@@ -196,4 +189,7 @@ def pad(rows: Sequence[Row], *, device: torch.device | str = "cpu") -> Batch:
         advantages=column("advantages", 0),
         token=column("token", -1),
         lengths=torch.tensor(lengths, device=device),
+        rollout_logprobs=(
+            None if rows[0].rollout_logprobs is None else column("rollout_logprobs", 0)
+        ),
     )

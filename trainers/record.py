@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from agentgym.store.notes import NoteWriter
 from agentgym.table import Floats, StepTable
+from agentgym.trainers.recompute import UPDATE, annotations
 from agentgym.trainers.shaping.base import Shaped
 from agentgym.trainers.update import Updated
-
-UPDATE = "update"
 
 
 class Recorder:
@@ -38,8 +37,11 @@ class Recorder:
         """Record which trajectories a step used, in order, and what became of their tokens.
 
         Columns: `step_start` [M + 1] and `token_start` [S + 1] tell whose the rows of the others
-        are; `rewards` [S] and `advantages` ([S] or [N]) are float64; `gate/NAME` [M];
-        `logprobs`, `weights`, `cause` [N] are as in `Updated`.
+        are; `rewards` [S] and `advantages` ([S] or [N]) are float64; `raw/TERM` [S], every term
+        of the environment, and `shaped/TERM` [S], what the shaper made of it, which add up to the
+        rewards; `gate/TERM` [M], the share of the term that counted; `logprobs`, `weights`, `cause`
+        [N] are as in `Updated`; each annotation of the table stands under its own name. With the
+        trajectories this is all that `recompute.py` needs.
         """
         payload: dict[str, Any] = {
             "step": step,
@@ -47,20 +49,22 @@ class Recorder:
             "schedules": dict(schedules),
             "trajectories": list(table.trajectory_ids),
         }
+        raw = {f"raw/{name}": table.term(name) for name in table.term_names}
+        parts = {f"shaped/{name}": values for name, values in shaped.terms.items()}
         gates = {f"gate/{name}": values for name, values in shaped.gates.items()}
         columns: dict[str, NDArray[Any]] = {
             "step_start": table.step_start,
             "token_start": table.token_start,
             "rewards": np.asarray(shaped.rewards, dtype=np.float64),
             "advantages": np.asarray(advantages, dtype=np.float64),
+            **raw,
+            **parts,
             **gates,
             "logprobs": updated.logprobs,
             "weights": updated.weights,
             "cause": updated.cause,
         }
-        if table.entropy is not None:
-            columns["entropy"] = table.entropy
-        self._notes.append(UPDATE, payload, columns)
+        self._notes.append(UPDATE, payload, columns | annotations(table))
 
     def sync(self) -> None:
         """Bring what was noted to the disk."""

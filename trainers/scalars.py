@@ -45,6 +45,10 @@ def describe(
         f"terms/{name}": float(table.per_trajectory(table.term(name)).mean())
         for name in table.term_names
     }
+    shaped_terms = {
+        f"shaped/{name}": float(table.per_trajectory(values).mean())
+        for name, values in shaped.terms.items()
+    }
     gates = {f"gates/{name}": float(values.mean()) for name, values in shaped.gates.items()}
     return {
         "success": float((outcomes >= success).mean()),
@@ -56,5 +60,6 @@ def describe(
         "zero_variance_groups": float(equal_groups(table, shaped.rewards).sum()),
         "drift": float(sum(trajectory.drift for trajectory in trajectories)),
         **terms,
+        **shaped_terms,
         **gates,
     }

@@ -29,9 +29,11 @@ from agentgym.trainers.checkpoint import (
     save_checkpoint,
 )
 from agentgym.trainers.credit.base import equal_groups
+from agentgym.trainers.diagnostics import diagnose
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
 from agentgym.trainers.evaluate import evaluate
 from agentgym.trainers.interrupt import Interrupt, Interrupted
+from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import (
@@ -62,13 +64,13 @@ async def train(
     """Train to the end, from the newest checkpoint where the run has one.
 
     What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
-    own success), `eval`, `checkpoint` and `fault`.
+    own success), `eval`, `checkpoint`, `fault` and `alarm`, once for each alarm of shaping.
 
     Raises:
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
         AgentGymError: it cannot start or go on.
     """
-    check_annotations(settings.credit.requires)
+    check_annotations(settings.credit.columns)
     _check_temperature(settings)
     seed = derive_seed(settings.seed, "torch")
     status: Status = "failed"
@@ -121,6 +123,7 @@ class Trainer:
         self._cursor = 0  # tasks taken when the last step was done
         self._is_ready = False
         self._saved: int | None = None
+        self._lookout = Lookout(run, success=type(env).success)
         self._recorder = Recorder(run.root)
         self._episodes = Episodes(
             run.root,
@@ -166,9 +169,14 @@ class Trainer:
         trajectories = [each for group in groups for each in group.trajectories if usable(each)]
         table = self.annotate(build_table(groups), trajectories)
         shaped = self.shape(table)
-        advantages = self.settings.credit(table, shaped.rewards)
+        credit = self.settings.credit
+        advantages = credit(table, shaped.rewards)
         rows = make_rows(trajectories, table, advantages)
-        schedules = {"progress": self.progress, "lr": self.lr}
+        schedules = {
+            "progress": self.progress,
+            "competence": self._lookout.competence,
+            "lr": self.lr,
+        }
         with self._watch.phase("update"):
             seed = derive_seed(self.settings.seed, "shuffle", self.step)
             updated = self.updater.update(rows, lr=self.lr, seed=seed)
@@ -181,10 +189,12 @@ class Trainer:
             advantages=advantages,
             updated=updated,
         )
+        diagnosis = diagnose(credit, table, shaped.rewards, advantages, updated.cause)
         self.step += 1
         self._cursor = self._tasks.position
+        self._lookout.add(table, shaped)
         await self.sync()
-        self.log(trajectories, table, shaped, updated, schedules)
+        self.log(trajectories, table, shaped, updated, {**diagnosis, **schedules})
 
     async def close(self) -> None:
         """Free everything."""
@@ -226,14 +236,16 @@ class Trainer:
             return annotate(
                 table,
                 trajectories,
-                columns=self.settings.credit.requires,
+                columns=self.settings.credit.columns,
                 policy=self.parts.policy,
                 max_tokens=self.settings.train.max_tokens_per_micro_batch,
             )
 
     def shape(self, table: StepTable) -> Shaped:
         """Return the rewards that count at this point of the training."""
-        return self.settings.shaping(table, progress=self.progress)
+        return self.settings.shaping(
+            table, progress=self.progress, competence=self._lookout.competence
+        )
 
     async def sync(self) -> None:
         """Hand the weights to the engine, under the number of steps they took."""
@@ -247,13 +259,14 @@ class Trainer:
         table: StepTable,
         shaped: Shaped,
         updated: Updated,
-        schedules: Mapping[str, float],
+        others: Mapping[str, float],
     ) -> None:
-        """Write the scalars of the step that was just done."""
+        """Write the scalars of the step that was just done; `others` are known already."""
         scalars = {
             **describe(trajectories, table, shaped, success=type(self.env).success),
             **updated.metrics,
-            **schedules,
+            **others,
+            **self._lookout.sound(self.step, table, shaped),
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),
@@ -388,6 +401,7 @@ class Trainer:
             self.updater.reference = build_policy(self.settings, reference)
         torch.set_rng_state(state["rng"])
         self.step = self._saved = state["step"]
+        self._lookout.restore(state.get("history", ()))
         self._tasks.skip(state["tasks"])
 
     def _state(self) -> dict[str, Any]:
@@ -395,6 +409,7 @@ class Trainer:
             "format": 1,
             "step": self.step,
             "tasks": self._cursor,
+            "history": self._lookout.state,
             "optimizer": self.updater.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
         }

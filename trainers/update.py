@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentgym.errors import AgentGymError
-from agentgym.trainers.batch import Batch, Cause, Row, Rows, pad, split_rows
-from agentgym.trainers.losses import Loss
+from agentgym.trainers.batch import Batch, Row, Rows, pad, split_rows
+from agentgym.trainers.causes import Cause
+from agentgym.trainers.losses import Loss, LossOutput, Normalizer
 from agentgym.trainers.policy import TokenStats, TrainerPolicy
 from agentgym.trainers.settings import OptimConfig, TrainConfig
 
@@ -89,7 +90,7 @@ class Updater:
             cause=rows.cause.copy(),
         )
         sums: defaultdict[str, list[float]] = defaultdict(list)
-        for minibatch in self._minibatches(rows.rows, seed=seed):
+        for minibatch in self._minibatches(self._corrected(rows.rows), seed=seed):
             for name, value in self._accumulate(minibatch, updated).items():
                 sums[name].append(value)
             norm = take_step(self.optimizer, self.policy, lr=lr, grad_clip=self._optim.grad_clip)
@@ -100,6 +101,21 @@ class Updater:
             updated.metrics["logprob_gap"] = sums["logprob_gap"][0]
         return updated
 
+    def _corrected(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Take the trainer's own log-probabilities for the old ones, where the loss compares them."""
+        if self._loss.correction.name == "none":
+            return rows
+        corrected = []
+        for part in split_rows(rows, max_tokens=self._train.max_tokens_per_micro_batch):
+            batch = pad(part, device=self.policy.device)
+            with torch.no_grad():
+                stats = self.policy.stats(batch.token_ids, batch.loss_mask, entropy_grad=False)
+            for row, logprobs in zip(part, stats.logprobs.float().cpu().numpy(), strict=True):
+                own = logprobs[: len(row.token_ids)]
+                sampled = row.old_logprobs
+                corrected.append(replace(row, old_logprobs=own, rollout_logprobs=sampled))
+        return corrected
+
     def _minibatches(self, rows: Sequence[Row], *, seed: int) -> Iterator[list[Row]]:
         shuffle = np.random.default_rng(seed)
         for _ in range(self._train.epochs):
@@ -109,7 +125,8 @@ class Updater:
 
     def _accumulate(self, minibatch: Sequence[Row], updated: Updated) -> dict[str, float]:
         """Add up the gradients of a minibatch; the cut into micro-batches changes nothing."""
-        normalizer = float(sum(row.num_trained for row in minibatch))
+        num_trained = float(sum(row.num_trained for row in minibatch))
+        normalizer = Normalizer(tokens=num_trained, rows=float(len(minibatch)))
         sums: defaultdict[str, Tensor | float] = defaultdict(float)
         for rows in split_rows(minibatch, max_tokens=self._train.max_tokens_per_micro_batch):
             batch = self._with_reference(pad(rows, device=self.policy.device))
@@ -118,14 +135,14 @@ class Updater:
             )
             out = self._loss(stats.logprobs, batch, normalizer=normalizer, entropy=stats.entropy)
             out.loss.backward()  # type: ignore[no-untyped-call]
-            gap = (stats.logprobs.detach() - batch.old_logprobs).abs().sum() / normalizer
+            gap = (stats.logprobs.detach() - batch.old_logprobs).abs().sum() / num_trained
             for name, value in {
                 **out.metrics,
                 "loss": out.loss.detach(),
                 "logprob_gap": gap,
             }.items():
                 sums[name] += value
-            _note_tokens(updated, batch, stats, clipped=out.clipped, weight=1 / normalizer)
+            _note_tokens(updated, batch, stats, out)
         return {name: float(value) for name, value in sums.items()}
 
     def _with_reference(self, batch: Batch) -> Batch:
@@ -136,13 +153,13 @@ class Updater:
         return replace(batch, reference_logprobs=stats.logprobs)
 
 
-def _note_tokens(
-    updated: Updated, batch: Batch, stats: TokenStats, *, clipped: Tensor, weight: float
-) -> None:
+def _note_tokens(updated: Updated, batch: Batch, stats: TokenStats, out: LossOutput) -> None:
     """Write down what the last pass over these tokens did to them."""
     mask = batch.loss_mask
     token = batch.token[mask].cpu().numpy()
-    cut = clipped[mask].cpu().numpy()
+    cut, weight = out.clipped[mask].cpu().numpy(), out.weights[mask].cpu().numpy()
     updated.logprobs[token] = stats.logprobs.detach()[mask].cpu().numpy()
     updated.weights[token] = np.where(cut, 0.0, weight)
-    updated.cause[token] = np.where(cut, Cause.CLIPPED, Cause.TRAINED)
+    updated.cause[token] = np.where(
+        cut, Cause.CLIPPED, np.where(weight == 0, Cause.DROPPED, Cause.TRAINED)
+    )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agentgym.env import EnvConfig
     from agentgym.errors import SandboxUnavailable
 
-_RESERVED = {"run": "the audit of a run"}
 _COLOURS = {"passed": "green", "failed": "red", "not_checked": "yellow"}
 
 
@@ -49,10 +48,13 @@ def check(
     """Check an environment: declarations, behaviour, rewards, tricks.
 
     Keys are those of the environment, as in env.tier=hard. `agentgym check sandbox local` attacks
-    the sandboxes of a backend instead; its keys are as in sandbox.cpus=2.
+    the sandboxes of a backend instead; its keys are as in sandbox.cpus=2. `agentgym check run RUN`
+    audits what a run recorded: tokens, masks, advantages.
 
     JSON: {env, ok, passed, failed, not_checked, checks: [{number, name, promise, status, message,
-    where, hint}]}; of a backend: [{name, backend, status, reason}]
+    where, hint}]}; of a backend: [{name, backend, status, reason}]; of a run: {run, ok, passed,
+    failed, not_checked, checks: [{number, name, promise, caught, status, seen, broken, message,
+    hint}]}
     """
     from agentgym.errors import ConfigError
 
@@ -63,9 +65,13 @@ def check(
             raise ConfigError("--level and --template have no effect on the check of a sandbox")
         check_sandbox(overrides or [], only=only, strict=strict, json=json)
         return
-    if env in _RESERVED:
-        hint = f"a file or package of this name: agentgym check ./{env}.py"
-        raise ConfigError(f"check {env} ({_RESERVED[env]}) is not here yet", hint=hint)
+    if env == "run":
+        from agentgym.cli.check_run import check_run
+
+        if level != "semantic" or template is not None or only:
+            raise ConfigError("--level, --only and --template have no effect on the check of a run")
+        check_run(overrides or [], strict=strict, json=json)
+        return
     if template is not None:
         _check_folder(template)
     chosen = _chosen(level, only)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgym.cli.options import Json
-from agentgym.cli.outfile import Force, check_output, output_file
+from agentgym.cli.outfile import Force, output_file
 from agentgym.cli.output import echo, echo_json, note
+from agentgym.cli.plot import Plot, check_plot, draw
 
 if TYPE_CHECKING:
     from agentgym.store.run import Run
@@ -24,9 +25,7 @@ def compare(
     by: Annotated[
         str, typer.Option(metavar="TERM", help="A reward term; wins and losses are by it.")
     ] = "outcome",
-    plot: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")
-    ] = None,
+    plot: Plot = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -46,7 +45,7 @@ def compare(
     from agentgym.store.run import Run
 
     if plot is not None:
-        _check_plot(plot, force=force)
+        check_plot(plot, force=force)
     runs = (Run.open(a), Run.open(b))
     report = _report(runs, by)
     if plot is not None:
@@ -61,17 +60,7 @@ def compare(
             echo(f"drawn in {plot}")
 
 
-def _check_plot(plot: str, *, force: bool) -> None:
-    from agentgym.errors import ConfigError
-
-    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
-    check_output(plot, force=force)
-
-
 def _draw(report: dict[str, Any], plot: str, *, force: bool) -> None:
-    from agentgym.cli.plot import draw
-
     with output_file(plot, force=force) as file:
         draw(report, file, kind=Path(plot).suffix[1:])
 

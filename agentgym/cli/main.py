@@ -21,7 +21,9 @@ from agentgym.cli import (
     export,
     new,
     play,
+    recredit,
     replay,
+    rescore,
     resume,
     run,
     sandbox,
@@ -66,6 +68,12 @@ app.command("show")(show.show)
 app.command("replay")(replay.replay)
 app.command("compare", epilog="Example: agentgym compare runs/short runs/long --by valid")(
     compare.compare
+)
+app.command(
+    "recredit", epilog="Example: agentgym recredit runs/keydoor --credit salt,history=1,grpo"
+)(recredit.recredit)
+app.command("rescore", epilog="Example: agentgym rescore runs/keydoor --shaping outcome")(
+    rescore.rescore
 )
 app.command(
     "export", epilog="Example: agentgym export runs/keydoor --messages --successes -o moves.jsonl"

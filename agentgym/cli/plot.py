@@ -1,8 +1,28 @@
-"""The drawing of `agentgym compare --plot`, by matplotlib."""
+"""The drawing of `--plot`, by matplotlib."""
 
-from typing import Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
 
 from agentgym.cli.curves import worth_showing
+from agentgym.cli.outfile import check_output
+
+Plot = Annotated[str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
+
+
+def check_plot(plot: str, *, force: bool) -> None:
+    """Refuse a plot that could not be written, before work is done for it.
+
+    Raises:
+        ConfigError: its name has another end, or it exists already.
+    """
+    from agentgym.errors import ConfigError
+
+    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
+    check_output(plot, force=force)
 
 
 def draw(report: dict[str, Any], file: BinaryIO, *, kind: str) -> None:
@@ -16,6 +36,24 @@ def draw(report: dict[str, Any], file: BinaryIO, *, kind: str) -> None:
     Raises:
         MissingError: matplotlib is not installed.
     """
+    shown = _shown(report)
+    panels = [*worth_showing(report["curves"]), *([None] if shown else [])]
+    figure = _figure(len(panels))
+    figure.suptitle(f"A {report['a']['run']}    B {report['b']['run']}", fontsize="small")
+    for axes, name in zip(figure.axes, panels, strict=True):
+        if name is None:
+            _draw_differences(axes, shown)
+        else:
+            _draw_curve(axes, name, report["curves"][name])
+    figure.savefig(file, format=kind, dpi=150)
+
+
+def _figure(panels: int) -> Any:
+    """Return a figure of panels side by side.
+
+    Raises:
+        MissingError: matplotlib is not installed.
+    """
     from agentgym.errors import MissingError
 
     try:
@@ -24,16 +62,9 @@ def draw(report: dict[str, Any], file: BinaryIO, *, kind: str) -> None:
         raise MissingError(
             "a plot needs the package matplotlib", hint="pip install 'agentgym-framework[plot]'"
         ) from error
-    shown = _shown(report)
-    panels = [*worth_showing(report["curves"]), *([None] if shown else [])]
-    figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
-    figure.suptitle(f"A {report['a']['run']}    B {report['b']['run']}", fontsize="small")
-    for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        if name is None:
-            _draw_differences(axes, shown)
-        else:
-            _draw_curve(axes, name, report["curves"][name])
-    figure.savefig(file, format=kind, dpi=150)
+    figure = Figure(figsize=(4.5 * panels, 3.6), layout="constrained")
+    figure.subplots(1, panels)
+    return figure
 
 
 def _shown(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -59,3 +90,33 @@ def _draw_differences(axes: Any, shown: list[tuple[str, dict[str, Any]]]) -> Non
     axes.set_yticks(range(len(shown)), [name for name, _ in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(title="B - A, 95 % interval")
+
+
+def draw_lines(
+    title: str,
+    steps: Sequence[int],
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    file: BinaryIO,
+    *,
+    kind: str,
+) -> None:
+    """Draw curves over optimiser steps, one panel beside the other.
+
+    Args:
+        title: over all of them.
+        steps: what every curve goes over.
+        panels: by their titles the curves, by their labels.
+        file: what to write to.
+        kind: png, svg or pdf.
+
+    Raises:
+        MissingError: matplotlib is not installed.
+    """
+    figure = _figure(len(panels))
+    figure.suptitle(title, fontsize="small")
+    for axes, (name, curves) in zip(figure.axes, panels.items(), strict=True):
+        for label, values in curves.items():
+            axes.plot(steps, values, label=label, marker="." if len(steps) < 20 else None)
+        axes.set(title=name, xlabel="optimiser step")
+        axes.legend(fontsize="small")
+    figure.savefig(file, format=kind, dpi=150)

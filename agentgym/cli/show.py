@@ -1,7 +1,7 @@
 """`agentgym show`: a run, or one of its episodes, in the terminal."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -42,8 +42,9 @@ def show(
 ) -> None:
     """Show what a run did, or one of its episodes, message by message.
 
-    JSON of a run: {run, status, info, metrics, ends, episodes}; of an episode: its record, and
-    {update, rewards, advantages, gates} as the trainer noted them, or null.
+    JSON of a run: {run, status, info, metrics, ends, episodes}; of an episode: its record, and as
+    noted {update, rewards, advantages, gates} by the trainer and {credits: {LABEL: advantages}} by
+    recredit, or null.
     """
     from agentgym.store.episodes import find_episode, read_episode
     from agentgym.store.run import Run
@@ -175,7 +176,20 @@ def _noted(run: "Run", episode: str) -> dict[str, Any] | None:
             for name, values in note.columns.items()
             if name.startswith("gate/")
         },
+        "credits": dict(_other_credit(run, episode, note.payload.get("step"))),
     }
+
+
+def _other_credit(run: "Run", episode: str, step: Any) -> Iterator[tuple[str, list[float]]]:
+    """Yield what other estimators gave the steps of an episode, by their labels."""
+    from agentgym.store.notes import read_notes
+
+    for note in read_notes(run.root, "credit"):
+        names = note.payload.get("trajectories", ())
+        if note.payload.get("step") == step and episode in names:
+            row = names.index(episode)
+            steps = slice(*map(int, note.columns["step_start"][row : row + 2]))
+            yield str(note.payload.get("label")), _per_step(note.columns, steps)
 
 
 def _per_step(columns: Mapping[str, Any], steps: slice) -> list[float]:
@@ -251,6 +265,8 @@ def _about(step: "Step", index: int, noted: dict[str, Any] | None) -> str:
     if noted is not None:
         about += f"  reward {noted['rewards'][index]:+.3g}"
         about += f"  advantage {noted['advantages'][index]:+.3g}"
+        for label, values in noted["credits"].items():
+            about += f"  {one_line(label, 40)} {values[index]:+.3g}"
     if step.completion is not None:
         about += f"  {len(step.completion.token_ids)} tokens"
     return about + _took(step.usage) + ("  timed out" if step.timed_out else "")

@@ -26,6 +26,8 @@ def run_schema(env: str | None = None) -> dict[str, Any]:
     """
     generator = _Generator(env)
     schema = generator.generate(RunConfig.__pydantic_core_schema__, mode="validation")
+    for key, words in RunConfig.words.items():
+        schema["properties"][key]["oneOf"] += [{"const": word} for word in words]
     about = f"agentgym run configuration{f' for {env}' if env else ''}"
     return {"$schema": generator.schema_dialect, "title": about, **schema}
 

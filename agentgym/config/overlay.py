@@ -2,7 +2,8 @@
 
 Later sources win key by key; lists are replaced. On the command line `key+=[...]` appends and
 `section={...}` replaces a whole section. A field that is a union of models picks one by its
-`name`. A model whose keys depend on its values has a class method `config_fields(given)`.
+`name`. A model whose keys depend on its values has a class method `config_fields(given)`; one
+where a word stands for a whole section has a table `words`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from agentgym.config.layers import Layers, dotted
 from agentgym.config.schema import Checker, explain
 from agentgym.config.toml import KeyPath, read_toml, render_key, render_value
+from agentgym.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -52,6 +54,16 @@ def resolve(
             layers.put(entry.path, entry.value, source)
     for text in overrides:
         layers.override(text)
+    return check_layers(model, layers)
+
+
+def check_layers(model: type[M], layers: Layers) -> Resolved[M]:
+    """Return the configuration that merged values come to.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value; says where it stands.
+    """
+    _spell_out(model, layers)
     Checker(model, layers).check()
     try:
         config = model.model_validate(layers.values)
@@ -60,6 +72,17 @@ def resolve(
         raise explain(model, layers, first) from error
     leaves = _leaves((), config.model_dump())
     return Resolved(config, {dotted(path): layers.source(path, DEFAULT) for path, _ in leaves})
+
+
+def _spell_out(model: type[BaseModel], layers: Layers) -> None:
+    for key, known in getattr(model, "words", {}).items():
+        word, source = layers.values.get(key), layers.source((key,), DEFAULT)
+        if isinstance(word, str) and word not in known:
+            words = " or ".join(render_value(each) for each in known)
+            message = f"{source}: `{key}` should be a table of keys or {words}, not "
+            raise ConfigError(message + render_value(word), hint=f"name one with {key}.name=...")
+        if isinstance(word, str):
+            layers.put((key,), known[word], source)
 
 
 def render_toml(resolved: Resolved[Any]) -> str:

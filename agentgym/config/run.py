@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -98,6 +98,11 @@ class EnvSection(BaseModel, extra="forbid", frozen=True):
 class RunConfig(BaseModel, extra="forbid", frozen=True):
     """Everything that decides what a run does."""
 
+    words: ClassVar[Mapping[str, Mapping[str, dict[str, Any]]]] = {
+        "shaping": {"off": {"name": "outcome"}}
+    }
+    """Words that stand for a whole section."""
+
     seed: int = Field(default=0, ge=0)
     """All randomness of a run comes from it."""
     out: str | None = None
@@ -109,16 +114,27 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     """Where programs of a model run."""
     rollout: RolloutConfig = RolloutConfig()
     shaping: AnyShaper = Outcome()
-    """How the raw reward terms of steps become their rewards."""
+    """How the raw reward terms of steps become their rewards; "off": the outcome alone."""
     credit: AnyCredit = GiGPO()
     """How the rewards of steps become their advantages."""
     loss: AnyLoss = PPO()
+    """What the weights descend on, given advantages."""
     optim: OptimConfig = OptimConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
     train: TrainConfig = TrainConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     eval: EvalConfig = EvalConfig()
     openai: OpenAIConfig = OpenAIConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {
+            key: cls.words.get(key, {}).get(value, value) if isinstance(value, str) else value
+            for key, value in given.items()
+        }
 
     @model_validator(mode="after")
     def _check_split(self) -> Self:

@@ -4,6 +4,7 @@ What is learnt about episodes after they were recorded: rewards, advantages, ent
 trainer's log-probabilities, which trajectories an optimiser step used.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from agentgym.errors import StoreError
 from agentgym.store.columns import Columns
 from agentgym.store.frames import read_records, shards
+from agentgym.store.jsonline import to_json
 from agentgym.store.writer import ROLL_BYTES, ShardWriter
 
 SCHEMA = "agentgym.notes/1"
@@ -47,6 +49,32 @@ class NoteWriter(ShardWriter):
         self.write({"kind": kind}, body, columns or {})
 
 
+class NewNoteWriter(NoteWriter):
+    """Appends only what the run does not have yet, so that a command can be repeated."""
+
+    def __init__(self, run_dir: str | Path, *, producer: str, kind: str) -> None:
+        super().__init__(run_dir, producer=producer)
+        self._kind = kind
+        self._known = {
+            _digest(note.payload, note.columns)
+            for note in read_notes(run_dir, kind)
+            if note.producer == producer
+        }
+
+    def add(self, payload: Mapping[str, Any], columns: Columns) -> bool:
+        """Write a note unless an equal one is there; return whether it was new.
+
+        Raises:
+            StoreError: a value cannot be stored, or the disk is full.
+        """
+        digest = _digest(payload, columns)
+        if digest in self._known:
+            return False
+        self.append(self._kind, payload, columns)
+        self._known.add(digest)
+        return True
+
+
 def read_notes(run_dir: str | Path, kind: str | None = None) -> Iterator[Note]:
     """Yield the whole notes of a run, producer by producer, in the order of writing.
 
@@ -66,3 +94,12 @@ def read_notes(run_dir: str | Path, kind: str | None = None) -> Iterator[Note]:
                 payload=record.body["payload"],
                 columns=record.columns,
             )
+
+
+def _digest(payload: Mapping[str, Any], columns: Columns) -> bytes:
+    """Return what tells notes of one kind apart."""
+    text = hashlib.blake2b(to_json(payload), digest_size=16)
+    for name, column in columns.items():
+        text.update(f"{name} {column.dtype.str} {len(column)} ".encode())
+        text.update(column.tobytes())
+    return text.digest()

@@ -47,8 +47,8 @@ def test_a_key_of_several_members_is_explained_for_each(agentgym, config) -> Non
     assert 'value    none: credit.name is "gigpo"' in told
     assert "value    0.5  # a.toml:9" in told
     found = agentgym("config", "explain", "credit.gamma", config, "credit.name=salt", "--json").json
-    assert [each["when"]["credit.name"] for each in found] == ["discounted_grpo", "gigpo"]
-    assert [each["value"] for each in found] == [None, None]
+    assert {"discounted_grpo", "gigpo"} < {each["when"]["credit.name"] for each in found}
+    assert {each["value"] for each in found} == {None}
 
 
 def test_a_table_is_explained_with_all_that_was_set_in_it(agentgym, tmp_path: Path) -> None:
@@ -70,12 +70,14 @@ def test_a_section_lists_its_keys_and_a_union_its_members(agentgym, config) -> N
     assert "rollout.sampling.temperature" in told
     assert "rollout.group_size" in told
     told = agentgym("config", "explain", "credit").out
-    assert "credit.name picks one of grpo, discounted_grpo, rloo, gigpo, salt" in told
+    assert "credit.name picks one of grpo, dr_grpo, discounted_grpo, rloo," in told
     assert 'credit.name = "gigpo"  the default' in told
     only = agentgym("config", "explain", "credit.name=salt", "--json").json
-    assert [each["key"] for each in only] == ["credit", "credit.history", "credit.base"]
-    loss = agentgym("config", "explain", "loss.name=ppo").out
-    assert loss == agentgym("config", "explain", "loss").out
+    keys = [each["key"] for each in only]
+    assert keys[:3] == ["credit", "credit.history", "credit.base.name"]
+    assert "credit.base.singletons" in keys
+    loss = agentgym("config", "explain", "loss").out
+    assert "loss.name picks one of ppo, gspo, cispo, topr, opmd, dcpo" in loss
     told = agentgym("config", "explain", "env", config).out
     assert "a.toml:5" in told
 

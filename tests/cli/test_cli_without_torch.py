@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from trained_run import make_trained_run
 
 BLOCK = """
 import importlib.abc, sys
@@ -18,7 +19,8 @@ KEYDOOR = "env.id=agentgym/KeyDoor-v0"
 
 
 @pytest.mark.slow
-def test_every_command_but_training_works_without_torch(process) -> None:
+def test_every_command_but_training_works_without_torch(process, tmp_path: Path) -> None:
+    make_trained_run(tmp_path / "t")
     for words in (
         ["envs", "--json"],
         ["check", "agentgym/Calculator-v0"],
@@ -32,6 +34,9 @@ def test_every_command_but_training_works_without_torch(process) -> None:
         ["config", "diff", "r", "agentgym/KeyDoor-v0"],
         ["compare", "r", "r", "--by", "valid", "--plot", "p.png"],
         ["export", "r", "--messages", "--successes", "-o", "e.jsonl"],
+        ["recredit", "t", "--credit", "salt,grpo", "--plot", "q.svg"],
+        ["rescore", "t", "--shaping", "outcome", "--plot", "s.svg"],
+        ["check", "run", "t"],
         ["train", KEYDOOR, "--dry-run"],
     ):
         done = process(*words, prefix=BLOCK)

@@ -56,6 +56,11 @@ def test_every_member_of_a_union_is_accepted(credit: str, shaping: tuple[str, ..
     assert wrong(render_toml(resolve_words([f"env.id={KEYDOOR}", *words]))) == []
 
 
+@pytest.mark.parametrize("name", ["cgrpo", "datarus", "train_long_think_short"])
+def test_a_shaper_with_defaults_for_everything_is_accepted_by_its_name(name: str) -> None:
+    assert wrong(f'env.id = "{KEYDOOR}"\nshaping.name = "{name}"') == []
+
+
 ENV = f'env.id = "{KEYDOOR}"\n'
 
 
@@ -87,6 +92,8 @@ ENV = f'env.id = "{KEYDOOR}"\n'
         ('shaping.name = "gated"', False),
         ('shaping = {name = "gated", levels = [{term = "outcome"}]}', True),
         ('shaping = {name = "gated", levels = [{terms = "outcome"}]}', False),
+        ('shaping = "off"', True),
+        ('shaping = "on"', False),
         ("train = 3", False),
     ],
 )

@@ -10,6 +10,7 @@ from agentgym.config.run import EnvSection, RunConfig, free_dir, recorded, resol
 from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
 from agentgym.trainers.credit import CREDITS
+from agentgym.trainers.shaping.outcome import Outcome
 
 KEYDOOR = "agentgym/KeyDoor-v0"
 CODE = "agentgym/Code-v0"
@@ -55,6 +56,25 @@ def test_terms_of_shaping_may_be_tables_in_a_list(tmp_path: Path) -> None:
     assert recorded(tmp_path / "config.toml").config == resolved.config
 
 
+def test_shaping_off_is_the_outcome_alone_wherever_it_stands(tmp_path: Path) -> None:
+    off, gated = tmp_path / "off.toml", tmp_path / "gated.toml"
+    off.write_text(f'shaping = "off"\nenv.id = "{CODE}"\n')
+    gated.write_text('[shaping]\nname = "gated"\nlevels = [{term = "outcome"}]\n')
+    for files, words, source in (
+        ([off], [], f"{off}:1"),
+        ([gated, off], [], f"{off}:1"),
+        ([off, gated], ["shaping=off"], "command line"),
+    ):
+        resolved = resolve(RunConfig, files, words)
+        assert resolved.config.shaping == Outcome()
+        assert resolved.provenance["shaping.name"] == source
+        (tmp_path / "config.toml").write_text(render_toml(resolved))
+        assert recorded(tmp_path / "config.toml").provenance == resolved.provenance
+    assert resolve(RunConfig, [off, gated]).config.shaping.name == "gated"
+    given = {"env": {"id": CODE}, "shaping": "off"}
+    assert RunConfig.model_validate(given).shaping == Outcome()
+
+
 def test_the_section_of_an_environment_has_its_keys() -> None:
     config = resolve_words([f"env.id={CODE}", "env.tier=easy"]).config
     assert config.env.id == CODE
@@ -77,6 +97,7 @@ def test_the_section_of_an_environment_has_its_keys() -> None:
         (["zzz=3"], "unknown key `zzz` | known keys: seed, out, env, model"),
         (["credit.name=grop"], "unknown credit 'grop' | did you mean \"grpo\"?"),
         (["credit.name=grpo", "credit.step_weight=1"], 'is no key of credit "grpo"'),
+        (["shaping=of"], '`shaping` should be a table of keys or "off", not "of"'),
         (["shaping.name=gate"], 'did you mean "gated"?'),
         (["eval.split=dev"], "`eval.split`: agentgym/Code-v0 has the splits train, test"),
         (["rollout.sampling.top_p=0.9"], "unknown key `rollout.sampling.top_p`"),

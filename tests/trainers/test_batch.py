@@ -6,13 +6,13 @@ from hypothesis import given, strategies as st
 from agentgym.table import build_table
 from agentgym.trainers.batch import (
     Batch,
-    Cause,
     Row,
     imitation_row,
     make_rows,
     pad,
     split_rows,
 )
+from agentgym.trainers.causes import Cause
 from agentgym.types import Completion, Group, Message, Segment, Step, Task, Trajectory
 
 

@@ -8,7 +8,7 @@ import agentgym.trainers.credit.base
 _DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["credit.md", "shaping.md"])
+@pytest.mark.parametrize("page", ["credit.md", "losses.md", "shaping.md"])
 def test_the_example_of_the_page_runs(page: str) -> None:
     failed, attempted = doctest.testfile(str(_DOCS / page), module_relative=False)
     assert attempted

@@ -1,7 +1,11 @@
-"""The published and recomputed numbers of each method, as data: tests/vectors/credit.json."""
+"""The published and recomputed numbers of estimators, as data: tests/vectors/credit.json.
+
+Those of shapers and reward functions are in test_shaping_vectors.py.
+"""
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +13,34 @@ import numpy as np
 import pytest
 from strategies import by_trajectory, make_group, make_step, make_table
 
-from agentgym.table import StepTable, build_table
+from agentgym.table import Floats, StepTable, build_table
+from agentgym.trainers.credit.asymre import AsymRE
 from agentgym.trainers.credit.base import discounted_returns
+from agentgym.trainers.credit.bilevel_gae import BilevelGAE
+from agentgym.trainers.credit.bnpo import BNPO
+from agentgym.trainers.credit.dr_grpo import DrGRPO
+from agentgym.trainers.credit.duration import DurationAware
+from agentgym.trainers.credit.empg import EMPG
+from agentgym.trainers.credit.gae import GAE
+from agentgym.trainers.credit.gdpo import GDPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
+from agentgym.trainers.credit.igpo import IGPO
+from agentgym.trainers.credit.istar import IStar, implicit_reward
+from agentgym.trainers.credit.mc_grpo import MCGRPO
+from agentgym.trainers.credit.ngrpo import NGRPO
+from agentgym.trainers.credit.opmd import OPMD
+from agentgym.trainers.credit.opo import OPO
+from agentgym.trainers.credit.portool import PORTool
+from agentgym.trainers.credit.prorag import ProRAG
+from agentgym.trainers.credit.reinforce_ada import ReinforceAda
+from agentgym.trainers.credit.reinforce_pp import ReinforcePP
+from agentgym.trainers.credit.reinforce_pp_baseline import ReinforcePPBaseline
+from agentgym.trainers.credit.riskpo import RiskPO
 from agentgym.trainers.credit.rloo import RLOO
 from agentgym.trainers.credit.salt import SALT
-from agentgym.trainers.shaping.gated import Gated, Level
-from agentgym.trainers.shaping.progressive import Progressive, Stage
+from agentgym.trainers.credit.turn_gae import TurnGAE
+from agentgym.trainers.credit.ui_s1 import UIS1
 
 _PATH = Path(__file__).parents[1] / "vectors" / "credit.json"
 VECTORS = {vector["id"]: vector for vector in json.loads(_PATH.read_text())["vectors"]}
@@ -40,36 +64,64 @@ ONE_TEST_EACH = [
     "gigpo.group_of_one",
     "gigpo.identical_rewards",
     "gigpo.no_anchor_overlap",
-    "gra.two_level",
-    "gra.cascade",
-    "prs.stages",
     "grpo",
     "rloo",
     "group_of_one.grpo_rloo",
+    "dr_grpo",
+    "opo",
+    "reinforce_pp",
+    "reinforce_pp_baseline",
+    "reinforce_pp.multi_turn_bug",
+    "gdpo.trl",
+    "bnpo.three_prompts",
+    "empg.basic",
+    "igpo.paper",
+    "igpo.info_gain",
+    "igpo.code_returns",
+    "istar.step_adv.paper",
+    "istar.step_adv.code",
+    "istar.implicit_reward",
+    "uis1.returns",
+    "prorag.advantage",
+    "duration_aware.weights",
+    "portool.fork",
+    "gae.masked_tokens",
+    "turnwise_gae",
+    "reinforce_ada.global_stats",
+    "asymre",
+    "opmd",
 ]
+BILEVEL = ["bilevel_gae.rewarded_turns", "bilevel_gae.zero_first_turn"]
+MC_GRPO = ["mc_grpo.graded", "mc_grpo.binary_minority", "mc_grpo.identical"]
+NGRPO_CASES = ["ngrpo.all_wrong", "ngrpo.mixed", "ngrpo.all_right"]
+RISKPO = ["riskpo.uniform", "riskpo.sum-mean"]
 NOT_COVERED = [
     "gigpo.invalid_action_penalty",  # a penalty is a reward term here
     "gigpo.similarity_autojunk",  # states match exactly here
-    "prs.length_aware_bleu",  # a score of an environment, not of the shaper
+    "istar.trajectory_dpo_loss",  # trains the process reward model
 ]
 
 
 def test_every_vector_of_these_methods_is_covered_or_named_as_not() -> None:
-    families = {"gigpo", "salt", "gra", "prs", "grpo", "rloo", "group_of_one"}
+    others = {"gra", "searchllm", "prs", "toolrl", "carr", "par", "tlts", "datarus"}  # shaping
+    others |= {"vspo", "dapo", "dump", "sec"}
+    others |= {"ppo", "gspo", "cispo", "topr", "dcpo", "tis", "icepop", "verl"}  # losses
+    others |= {"hill", "sage_light", "training_free_grpo", "pods", "speed"}
     named = GIGPO + SALT_GIVEN_ADVANTAGES + SALT_FROM_REWARDS + ONE_TEST_EACH + NOT_COVERED
-    assert sorted(named) == sorted(name for name in VECTORS if name.split(".")[0] in families)
+    named += MC_GRPO + NGRPO_CASES + RISKPO + BILEVEL
+    assert sorted(named) == sorted(name for name in VECTORS if name.split(".")[0] not in others)
 
 
 @pytest.mark.parametrize("name", GIGPO)
 def test_gigpo(name: str) -> None:
     inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
     table = _anchored(inputs["trajectories"])
-    stats = "cross_steps" if "cross_steps" in name else "per_trajectory"
+    base = _base(inputs["norm"], cross_steps="cross_steps" in name)
     gigpo = GiGPO(
         gamma=inputs["gamma"],
         step_weight=inputs["omega"],
         norm=inputs["norm"],
-        episode_stats=stats,
+        base=base,
     )
     rewards = table.term("outcome")
     returns = discounted_returns(table, rewards, gamma=inputs["gamma"])
@@ -83,7 +135,8 @@ def test_gigpo_group_of_one() -> None:
     vector = VECTORS["gigpo.group_of_one"]
     table = make_table([[vector["inputs"]["R"]]])
     rewards = table.term("outcome")
-    raw = GiGPO(norm=vector["inputs"]["norm"], singletons="raw")
+    norm = vector["inputs"]["norm"]
+    raw = GiGPO(norm=norm, base=_base(norm, singletons="raw"))
     assert _close(raw.episode_advantages(table, rewards), vector["expected"]["A_E"])
     assert _close(raw.step_advantages(table, rewards), vector["expected"]["A_S"])
     assert GiGPO()(table, rewards).tolist() == [0.0]
@@ -103,7 +156,9 @@ def test_gigpo_identical_rewards() -> None:
 def test_gigpo_no_anchor_overlap() -> None:
     vector = VECTORS["gigpo.no_anchor_overlap"]
     table = _anchored(vector["inputs"]["trajectories"])
-    gigpo = GiGPO(norm=vector["inputs"]["norm"], gamma=vector["inputs"]["gamma"])
+    norm = vector["inputs"]["norm"]
+    base = _base(norm)
+    gigpo = GiGPO(norm=norm, gamma=vector["inputs"]["gamma"], base=base)
     rewards = table.term("outcome")
     assert _close(gigpo.step_advantages(table, rewards), vector["expected"]["A_S"])
     assert _close(gigpo(table, rewards), vector["expected"]["A"])
@@ -123,14 +178,19 @@ def test_salt_from_given_advantages(name: str) -> None:
 def test_salt_from_rewards(name: str) -> None:
     inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
     table = _walked(inputs["trajectories"], inputs["rewards"])
-    salt = SALT(history=inputs["h"], base=name.rsplit(".", 1)[1])
+    salt = SALT(history=inputs["h"], base={"grpo": GRPO(), "rloo": RLOO()}[name.rsplit(".", 1)[1]])
     advantages = salt(table, table.term("outcome"))
     assert _nested(table, advantages) == pytest.approx(_flat(expected["step_advantages"]), abs=1e-5)
     assert _num_merged(salt, table) == expected["merged_edges"]
 
 
-@pytest.mark.parametrize(("name", "estimator"), [("grpo", GRPO()), ("rloo", RLOO())])
-def test_grpo_and_rloo(name: str, estimator: GRPO | RLOO) -> None:
+def _base(norm: str, **settings: Any) -> GRPO | DrGRPO:
+    return (GRPO if norm == "mean_std_norm" else DrGRPO)(**settings)
+
+
+@pytest.mark.parametrize("estimator", [GRPO(), RLOO(), DrGRPO()])
+def test_grpo_and_rloo(estimator: GRPO | RLOO | DrGRPO) -> None:
+    name = estimator.name
     vector = VECTORS[name]
     table = make_table(*([[reward] for reward in group] for group in vector["inputs"]["groups"]))
     assert _close(estimator(table, table.term("outcome")), _flat(vector["expected"]))
@@ -145,39 +205,242 @@ def test_group_of_one(estimator: GRPO | RLOO) -> None:
     assert type(estimator)()(table, rewards).tolist() == [0.0]
 
 
-def test_gated_two_level() -> None:
-    vector = VECTORS["gra.two_level"]
-    cases = [case["levels"] for case in vector["inputs"]["cases"]]
-    table = build_table([_scored(cases)])
-    shaped = _gated(vector["inputs"]["gates"])(table, progress=0.0)
-    assert _close(shaped.rewards, vector["expected"]["total"])
-    assert shaped.gates["level0"].tolist() == [1.0, 1.0, 0.0, 0.0]
-    assert _kept(vector["inputs"]["gates"], table) == vector["expected"]["kept"]
-
-    direct = _gated([None, None, None])(table, progress=0.0)
-    assert _close(direct.rewards, vector["expected"]["direct_accumulation"])
-    assert direct.gates == {}
+def test_opo() -> None:
+    vector = VECTORS["opo"]
+    table = _of_lengths([vector["inputs"]["group"]], vector["inputs"]["lengths"])
+    assert _close(OPO()(table, table.term("outcome")), vector["expected"])
 
 
-def test_gated_cascade() -> None:
-    vector = VECTORS["gra.cascade"]
-    table = build_table([_scored([vector["inputs"]["levels"]])])
-    shaped = _gated(vector["inputs"]["gates"])(table, progress=0.0)
-    assert _close(shaped.rewards, [vector["expected"]["total"]])
-    assert {name: gate.tolist() for name, gate in shaped.gates.items()} == {
-        "level0": [1.0],
-        "level1": [0.0],
-    }
-    assert _kept(vector["inputs"]["gates"], table) == [vector["expected"]["kept"]]
+def test_reinforce_pp() -> None:
+    inputs, expected = VECTORS["reinforce_pp"]["inputs"], VECTORS["reinforce_pp"]["expected"]
+    table = _of_lengths([inputs["rewards"]], inputs["lengths"])
+    advantages = ReinforcePP(gamma=inputs["gamma"])(table, table.term("outcome"))
+    assert _close(advantages, np.repeat(expected, inputs["lengths"]))
 
 
-def test_progressive_stages() -> None:
-    vector = VECTORS["prs.stages"]
-    table = build_table([_scored(vector["inputs"]["cases"])])
-    stages = [Stage(term=f"level{k}", weight=w) for k, w in enumerate(vector["inputs"]["weights"])]
-    shaped = Progressive(stages=tuple(stages))(table, progress=0.0)
-    assert _close(shaped.rewards, vector["expected"])
-    assert shaped.gates["level1"].tolist() == [0.0, 0.0, 1.0, 1.0, 1.0]
+def test_reinforce_pp_baseline() -> None:
+    vector = VECTORS["reinforce_pp_baseline"]
+    rewards, groups = vector["inputs"]["rewards"], vector["inputs"]["groups"]
+    by_group = [
+        [reward for reward, group in zip(rewards, groups, strict=True) if group == name]
+        for name in sorted(set(groups))
+    ]
+    table = _of_lengths(by_group, vector["inputs"]["lengths"])
+    assert _close(ReinforcePPBaseline()(table, table.term("outcome")), vector["expected"])
+
+
+def test_reinforce_pp_carries_returns_across_observations() -> None:
+    """Two turns with an observation between: what the policy did not sample is in no step."""
+    vector = VECTORS["reinforce_pp.multi_turn_bug"]
+    (mask,) = vector["inputs"]["mask"]
+    steps = [make_step(num_tokens=2), make_step(num_tokens=2, outcome=1.0)]
+    table = build_table([make_group(steps)])
+    returns = ReinforcePP().token_returns(table, table.term("outcome"))
+    (expected,) = vector["expected"]["returns_correct"]
+    assert returns.tolist() == [value for value, kept in zip(expected, mask, strict=True) if kept]
+
+
+@pytest.mark.parametrize("name", MC_GRPO)
+def test_mc_grpo(name: str) -> None:
+    inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
+    table = make_table([[reward] for reward in inputs["rewards_G_plus_1"]])
+    rewards = table.term("outcome")
+    free = MCGRPO(mad_eps=inputs["mad_eps"], limit=None)
+    assert _close(free(table, rewards), expected["advantages_no_rescale"])
+    as_released = MCGRPO(mad_eps=inputs["mad_eps"], limit=None, compat=True)
+    assert _close(as_released(table, rewards), expected["advantages_code"])
+    assert np.abs(MCGRPO()(table, rewards)).max() <= 5.0
+
+
+@pytest.mark.parametrize("name", NGRPO_CASES)
+def test_ngrpo(name: str) -> None:
+    inputs = VECTORS[name]["inputs"]
+    table = make_table([[reward] for reward in inputs["rewards"]])
+    ngrpo = NGRPO(max_reward=inputs["max_reward"], virtual=inputs["virtual"])
+    assert _close(ngrpo(table, table.term("outcome")), VECTORS[name]["expected"])
+
+
+def test_gdpo() -> None:
+    vector = VECTORS["gdpo.trl"]
+    inputs = vector["inputs"]
+    pairs = zip(inputs["reward_1"], inputs["reward_2"], strict=True)
+    table = build_table([make_group(*([make_step(a=one, b=two)] for one, two in pairs))])
+    gdpo = GDPO(weights=dict(zip("ab", inputs["weights"], strict=True)), eps=inputs["eps"])
+    assert _close(gdpo(table, np.zeros(table.num_steps)), vector["expected"]["advantages"])
+    assert _close(GDPO()(table, np.zeros(table.num_steps)), vector["expected"]["advantages"])
+
+
+def test_bnpo() -> None:
+    vector = VECTORS["bnpo.three_prompts"]
+    table = make_table(*([[reward] for reward in group] for group in vector["inputs"]["groups"]))
+    advantages = BNPO()(table, table.term("outcome"))
+    assert _close(advantages, _flat(vector["expected"]["advantages"]))
+
+
+@pytest.mark.parametrize("name", RISKPO)
+def test_riskpo(name: str) -> None:
+    inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
+    questions = inputs["question_rewards"]
+    table = make_table(*([[reward] for reward in question] for question in questions))
+    low, high = inputs["quantiles"]
+    riskpo = RiskPO(low=low, high=high, mix=inputs["w_mix"], share=inputs["credit"])
+    assert _close(riskpo(table, table.term("outcome")), _flat(expected))
+
+
+def test_empg() -> None:
+    inputs, expected = VECTORS["empg.basic"]["inputs"], VECTORS["empg.basic"]["expected"]
+    table = _of_steps(*inputs["step_entropies"], column="entropy")
+    empg = EMPG(k=inputs["k"], k_future=inputs["k_f"], zeta=inputs["zeta"])
+    given = np.array(inputs["trajectory_advantages"])[table.trajectory]
+    assert _close(empg.modulate(table, given), _flat(expected))
+
+
+def test_igpo_of_the_paper() -> None:
+    """Turn rewards are given; the column that makes these gains begins anywhere."""
+    inputs, expected = VECTORS["igpo.paper"]["inputs"], VECTORS["igpo.paper"]["expected"]
+    table, rewards = _gaining(inputs["turn_rewards"])
+    igpo = IGPO(gamma=inputs["gamma"])
+    assert _close(igpo.turn_rewards(table, rewards), _flat(inputs["turn_rewards"]))
+    assert _close(igpo(table, rewards), _flat(expected))
+
+
+def test_igpo_gains() -> None:
+    vector = VECTORS["igpo.info_gain"]
+    probabilities = np.log(vector["inputs"]["gt_answer_prob_per_turn"])
+    table = _of_steps(probabilities, column="answer_logprob")
+    gains = IGPO().turn_rewards(table, np.zeros(table.num_steps))
+    assert _close(gains[:-1], vector["expected"])
+
+
+def test_igpo_of_the_code() -> None:
+    vector = VECTORS["igpo.code_returns"]
+    table, rewards = _gaining([[0.2, 1.0], [0.1, 0.0]])
+    advantages = IGPO(compat=True)(table, rewards)
+    expected = [[row[0], row[-1]] for row in vector["expected"]["advantages"]]
+    assert _close(advantages, _flat(expected))
+
+
+@pytest.mark.parametrize("way", ["paper", "code"])
+def test_istar(way: str) -> None:
+    vector = VECTORS[f"istar.step_adv.{way}"]
+    table = _of_steps(*vector["inputs"]["implicit_step_rewards"], column="process_reward")
+    istar = IStar(compat=way == "code")
+    assert _close(istar.step_advantages(table), _flat(vector["expected"]))
+
+
+def test_istar_implicit_reward() -> None:
+    vector = VECTORS["istar.implicit_reward"]
+    inputs = vector["inputs"]
+    logprobs = np.array(inputs["logp_prm"]), np.array(inputs["logp_ref"])
+    assert implicit_reward(*logprobs, beta=inputs["beta"]) == pytest.approx(vector["expected"])
+
+
+def test_ui_s1() -> None:
+    vector = VECTORS["uis1.returns"]
+    inputs = vector["inputs"]
+    pairs = zip(inputs["step_rewards"], inputs["action_matches_expert"], strict=True)
+    steps = [make_step(outcome=reward, match=match) for reward, match in pairs]
+    table = build_table([make_group(steps)])
+    returns = UIS1(gamma=inputs["gamma"]).returns(table, table.term("outcome"))
+    assert _close(returns, vector["expected"])
+
+
+def test_prorag() -> None:
+    """Two steps, of two tokens and one, against a step of two."""
+    inputs, expected = (
+        VECTORS["prorag.advantage"]["inputs"],
+        VECTORS["prorag.advantage"]["expected"],
+    )
+    won, lost = inputs["outcome"]
+    table = build_table(
+        [
+            make_group(
+                [make_step(num_tokens=2), make_step(num_tokens=1, outcome=won)],
+                [make_step(num_tokens=2, outcome=lost)],
+            )
+        ]
+    )
+    scores = inputs["prm_token_scores"]
+    process = np.array([scores[0][0], scores[0][2], scores[1][0]])
+    advantages = ProRAG(beta=inputs["beta"])(
+        replace(table, process_reward=process), table.term("outcome")
+    )
+    assert _close(advantages, [expected[0][0], expected[0][2], expected[1][0]])
+
+
+def test_duration_aware() -> None:
+    vector = VECTORS["duration_aware.weights"]
+    table = _of_steps(vector["inputs"]["durations"], column="duration")
+    scaled = DurationAware().scale(table, np.array(vector["inputs"]["advantages"]))
+    assert _close(scaled, vector["expected"])
+
+
+def test_portool() -> None:
+    """Three ways that leave the root, each to a place of its own."""
+    vector = VECTORS["portool.fork"]
+    ways = [
+        [make_step(state="root", action=f"a{n}", next_state=f"s{n}", outcome=reward)]
+        for n, reward in enumerate(vector["inputs"]["children_step_rewards"])
+    ]
+    table = build_table([make_group(*ways)])
+    assert _close(PORTool().fork_advantages(table, table.term("outcome")), vector["expected"])
+
+
+def test_gae_passes_over_observations() -> None:
+    vector = VECTORS["gae.masked_tokens"]
+    inputs = vector["inputs"]
+    table, rewards = _of_turns(inputs)
+    gae = GAE(gamma=inputs["gamma"], lam=inputs["lam"], whitened=False)
+    expected = [value for value in vector["expected"]["advantages_before_whitening"] if value]
+    assert _close(gae(table, rewards), expected)
+
+
+@pytest.mark.parametrize("name", BILEVEL)
+def test_bilevel_gae(name: str) -> None:
+    inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
+    table, rewards = _of_turns(inputs)
+    gae = BilevelGAE(
+        gamma=inputs["gamma"], lam=inputs["lam"], gamma_turn=inputs["high_level_gamma"]
+    )
+    advantages = expected["advantages_before_whitening"]
+    kept = [value for value, mask in zip(advantages, inputs["mask"], strict=True) if mask]
+    assert _close(gae(table, rewards), kept)
+
+
+def test_turnwise_gae() -> None:
+    vector = VECTORS["turnwise_gae"]
+    inputs, expected = vector["inputs"], vector["expected"]["advantages_before_whitening"]
+    table, rewards = _of_turns(inputs)
+    assert table.token_value is not None
+    table = replace(table, value=table.token_value[table.token_start[1:] - 1])
+    gae = TurnGAE(gamma=inputs["high_level_gamma"], lam=inputs["lam"])
+    kept = [value for value, mask in zip(expected, inputs["mask"], strict=True) if mask]
+    assert _close(np.repeat(gae(table, rewards), np.diff(table.token_start)), kept)
+
+
+def test_reinforce_ada() -> None:
+    vector = VECTORS["reinforce_ada.global_stats"]
+    inputs = vector["inputs"]
+    table = make_table([[reward] for reward in inputs["kept"]])
+    seen = inputs["pos_total"] / (inputs["pos_total"] + inputs["neg_total"])
+    table = replace(table, pool_mean=np.full(table.num_trajectories, seen))
+    assert _close(ReinforceAda()(table, table.term("outcome")), vector["expected"])
+
+
+def test_asymre() -> None:
+    vector = VECTORS["asymre"]
+    table = make_table([[reward] for reward in vector["inputs"]["rewards"]])
+    asymre = AsymRE(shift=vector["inputs"]["baseline_shift"])
+    assert _close(asymre(table, table.term("outcome")), vector["expected"])
+
+
+def test_opmd() -> None:
+    vector = VECTORS["opmd"]
+    table = make_table([[reward] for reward in vector["inputs"]["rewards"]])
+    rewards = table.term("outcome")
+    expected = vector["expected"]
+    assert _close(OPMD(tau=vector["inputs"]["tau"])(table, rewards), expected["logavgexp"])
+    assert _close(DrGRPO()(table, rewards), expected["mean"])
 
 
 def _anchored(trajectories: Sequence[dict[str, Any]]) -> StepTable:
@@ -218,29 +481,6 @@ def _walked(
     return build_table([make_group(*episodes)])
 
 
-def _scored(cases: Sequence[Sequence[float]]) -> Any:
-    """Trajectories of one step whose terms `level0`, `level1` ... are given."""
-    return make_group(
-        *([make_step(**{f"level{k}": value for k, value in enumerate(case)})] for case in cases)
-    )
-
-
-def _gated(gates: Sequence[float | None], *, only: int | None = None) -> Gated:
-    """Levels with these gates; with `only`, one alone has a weight."""
-    return Gated(
-        levels=tuple(
-            Level(term=f"level{k}", threshold=gate, weight=float(only in (None, k)))
-            for k, gate in enumerate(gates)
-        )
-    )
-
-
-def _kept(gates: Sequence[float | None], table: StepTable) -> list[list[float]]:
-    """What is left of each level, by trajectory: gates look at terms before their weights."""
-    levels = [_gated(gates, only=k)(table, progress=0.0).rewards for k in range(len(gates))]
-    return np.stack(levels, axis=1).tolist()
-
-
 def _num_merged(salt: SALT, table: StepTable) -> int:
     return int((np.bincount(salt.transitions(table)) > 1).sum())
 
@@ -256,3 +496,42 @@ def _flat(nested: Sequence[Sequence[float]]) -> list[float]:
 def _close(values: np.ndarray, expected: Sequence[float]) -> bool:
     """The vectors are given to 1e-5."""
     return np.allclose(values, expected, rtol=0.0, atol=1e-5)
+
+
+def _of_lengths(groups: Sequence[Sequence[float]], lengths: Sequence[int]) -> StepTable:
+    """A table of one step a trajectory, of so many tokens."""
+    left = iter(lengths)
+    return build_table(
+        [
+            make_group(
+                *([make_step(num_tokens=next(left), outcome=reward)] for reward in group),
+                name=f"g{number}",
+            )
+            for number, group in enumerate(groups)
+        ]
+    )
+
+
+def _of_steps(*trajectories: Sequence[float], column: str) -> StepTable:
+    """A group of trajectories with these values of a column."""
+    table = build_table([make_group(*([make_step() for _ in values] for values in trajectories))])
+    return replace(table, **{column: np.concatenate([np.asarray(each) for each in trajectories])})
+
+
+def _gaining(turn_rewards: Sequence[Sequence[float]]) -> tuple[StepTable, Floats]:
+    """A group whose answers gain so much in probability; the last of each is the outcome."""
+    logprobs = [np.log(0.3 + np.cumsum([0.0, *turns[:-1]])) for turns in turn_rewards]
+    table = _of_steps(*logprobs, column="answer_logprob")
+    rewards = np.zeros(table.num_steps)
+    rewards[table.step_start[1:] - 1] = [turns[-1] for turns in turn_rewards]
+    return table, rewards
+
+
+def _of_turns(inputs: dict[str, Any]) -> tuple[StepTable, Floats]:
+    """A trajectory of what a mask keeps: a turn ends at each gap, and at the end."""
+    mask = np.array(inputs["mask"], dtype=np.bool_)
+    turn = np.cumsum(np.diff(mask.astype(int), prepend=0) == 1)[mask]
+    lengths = np.bincount(turn)[1:]
+    table = build_table([make_group([make_step(num_tokens=int(length)) for length in lengths])])
+    rewards = np.bincount(turn, weights=np.array(inputs["rewards"], dtype=np.float64)[mask])[1:]
+    return replace(table, token_value=np.array(inputs["values"])[mask]), rewards

@@ -1,46 +1,27 @@
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from batches import call, make_batch
+from hypothesis import given, settings, strategies as st
+from pydantic import ValidationError
 
-from agentgym.trainers.batch import Batch
-from agentgym.trainers.losses import PPO
+from agentgym.trainers.losses import PPO, AnyLoss, Normalizer
+from agentgym.trainers.losses.cispo import CISPO
+from agentgym.trainers.losses.corrections import (
+    TIS,
+    IcePop,
+    NoCorrection,
+    OffPolicyMask,
+    Rejection,
+)
+from agentgym.trainers.losses.gspo import GSPO
+from agentgym.trainers.losses.opmd import OPMD
+from agentgym.trainers.losses.topr import TOPR
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "credit.json"
-
-
-def make_batch(mask, old_logprobs, advantages, reference=None):
-    """Batches begin with a column that nothing can predict."""
-    mask, old_logprobs, advantages = (
-        torch.nn.functional.pad(values, (1, 0)) for values in (mask, old_logprobs, advantages)
-    )
-    mask = mask.bool()
-    if reference is not None:
-        reference = torch.nn.functional.pad(reference, (1, 0))
-    return Batch(
-        token_ids=torch.zeros(mask.shape, dtype=torch.int64),
-        loss_mask=mask,
-        old_logprobs=old_logprobs * mask,
-        advantages=advantages * mask,
-        token=torch.full(mask.shape, -1),
-        lengths=torch.full((len(mask),), mask.shape[1]),
-        reference_logprobs=reference,
-    )
-
-
-def call(loss, logprobs, batch, *, entropy=None, normalizer=None):
-    logprobs = torch.nn.functional.pad(logprobs, (1, 0))
-    entropy = (
-        torch.zeros_like(logprobs) if entropy is None else torch.nn.functional.pad(entropy, (1, 0))
-    )
-    return loss(
-        logprobs,
-        batch,
-        normalizer=normalizer or float(batch.loss_mask.sum()),
-        entropy=entropy,
-    )
 
 
 def vector():
@@ -139,3 +120,143 @@ def test_a_huge_ratio_stays_finite():
     got.loss.backward()
     assert torch.isfinite(got.loss)
     assert torch.isfinite(logprobs.grad).all()
+
+
+LOSSES = [kind() for kind in get_args(get_args(AnyLoss)[0])]
+AGGREGATES = [
+    {"aggregate": "token-mean"},
+    {"aggregate": "seq-mean-token-sum"},
+    {"aggregate": "seq-mean-token-mean"},
+    {"aggregate": "seq-mean-token-sum-norm", "length": 7},
+]
+CORRECTIONS = [
+    NoCorrection(),
+    TIS(),
+    TIS(level="sequence", cap=3.0, floor=0.5),
+    IcePop(),
+    Rejection(),
+    OffPolicyMask(delta=0.1),
+]
+
+
+def every_setting():
+    for loss in LOSSES:
+        for aggregate in AGGREGATES:
+            for correction in CORRECTIONS:
+                settings = {"entropy_bonus": 0.1, "kl_penalty": 0.3, "correction": correction}
+                yield loss.model_copy(update=aggregate | settings)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10_000))
+def test_micro_batches_add_up_to_the_whole(seed):
+    mask, old, advantages, logprobs, entropy, reference = random_case(seed, rows=4)
+    mask[:, 0] = True
+    rollout = old + 0.3 * reference
+    normalizer = Normalizer(tokens=float(mask.sum()), rows=float(len(mask)))
+
+    def run(loss, rows):
+        leaf = logprobs[rows].clone().requires_grad_()
+        batch = make_batch(mask[rows], old[rows], advantages[rows], reference[rows], rollout[rows])
+        out = call(
+            loss,
+            leaf * mask[rows],
+            batch,
+            entropy=entropy[rows] * mask[rows],
+            normalizer=normalizer,
+        )
+        out.loss.backward()
+        return out, leaf.grad
+
+    for loss in every_setting():
+        whole, gradient = run(loss, slice(None))
+        parts = [run(loss, slice(at, at + 1)) for at in range(4)]
+        assert torch.isfinite(gradient).all(), loss
+        total = sum(out.loss.item() for out, _ in parts)
+        assert total == pytest.approx(whole.loss.item(), abs=1e-9), loss
+        assert torch.allclose(torch.cat([each for _, each in parts]), gradient), loss
+        for name, value in whole.metrics.items():
+            added = sum(out.metrics[name].item() for out, _ in parts)
+            assert added == pytest.approx(value.item(), abs=1e-6), (loss, name)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10_000))
+def test_nothing_that_is_masked_out_counts(seed):
+    mask, old, advantages, logprobs, entropy, reference = random_case(seed)
+    rollout = old + 0.3 * reference
+    for loss in every_setting():
+        leaf = logprobs.clone().requires_grad_()
+        batch = make_batch(mask, old, advantages, reference, rollout)
+        out = call(loss, leaf * mask, batch, entropy=entropy * mask)
+        out.loss.backward()
+        assert not leaf.grad[~mask].any(), loss
+        assert not out.weights[:, 1:][~mask].any(), loss
+        assert not out.clipped[:, 1:][~mask].any(), loss
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("gap", [-400.0, 400.0])
+def test_policies_far_apart_stay_finite(loss, gap):
+    mask = torch.ones((2, 2))
+    old = torch.full((2, 2), min(-0.1, -0.1 - gap))
+    logprobs = torch.full((2, 2), min(-0.1, -0.1 + gap), requires_grad=True)
+    advantages = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    changes = {"correction": TIS(level="sequence"), "kl_penalty": 1.0}
+    batch = make_batch(mask, old, advantages, reference=old, rollout=logprobs.detach())
+    out = call(loss.model_copy(update=changes), logprobs, batch)
+    out.loss.backward()
+    assert torch.isfinite(out.loss)
+    assert torch.isfinite(logprobs.grad).all()
+
+
+def test_what_is_detached_is_only_a_weight():
+    """The gradient of CISPO, TOPR and OPMD is that of a weighted log-probability."""
+    mask, old, advantages, logprobs, *_ = random_case(11)
+    ratio = (logprobs - old).exp()
+    weights = {
+        "cispo": ratio.clamp(0.0, 1.28),
+        "topr": ratio.clamp(max=1.0).where(advantages <= 0, 1.0),
+        "opmd": torch.full_like(ratio, 0.5),
+    }
+    for loss in (CISPO(), TOPR(level="token"), OPMD(tau=1.0)):
+        leaf = logprobs.clone().requires_grad_()
+        call(loss, leaf * mask, make_batch(mask, old, advantages)).loss.backward()
+        expected = -weights[loss.name] * advantages * mask / mask.sum()
+        assert torch.allclose(leaf.grad, expected), loss
+
+
+def test_gspo_moves_all_tokens_of_a_row_or_none():
+    mask, old, advantages, logprobs, *_ = random_case(12)
+    mask[:] = True
+    advantages = advantages[:, :1].expand_as(mask).clone()
+    leaf = logprobs.clone().requires_grad_()
+    out = call(GSPO(clip_low=0.2, clip_high=0.2), leaf, make_batch(mask, old, advantages))
+    out.loss.backward()
+    moved = (leaf.grad != 0).sum(dim=1)
+    assert set(moved.tolist()) <= {0, mask.shape[1]}
+    assert (out.clipped[:, 1:].sum(dim=1) == mask.shape[1] - moved).all()
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "reason"),
+    [
+        ({"aggregate": "seq-mean-token-sum-norm"}, "`length` goes with"),
+        ({"length": 3}, "`length` goes with"),
+        ({"correction": {"name": "icepop", "low": 3.0}}, "the lower bound 3 is above"),
+        ({"correction": {"name": "tis", "floor": 3.0}}, "the lower bound 3 is above"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(given_settings, reason):
+    with pytest.raises(ValidationError, match=reason):
+        PPO(**given_settings)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "value"), [("k1", 0.5), ("k2", 0.125), ("k3", 0.1065306597), ("abs", 0.5)]
+)
+def test_estimators_of_the_divergence(estimator, value):
+    ones = torch.ones((1, 1), dtype=torch.float64)
+    batch = make_batch(ones, -ones, 0 * ones, reference=-1.5 * ones)
+    out = call(PPO(kl_penalty=1.0, kl_estimator=estimator), -ones, batch)
+    assert out.metrics["kl_reference"].item() == pytest.approx(value)

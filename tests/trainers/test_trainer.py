@@ -8,14 +8,16 @@ from transformers import AutoModelForCausalLM
 
 from agentgym.config.run import RunConfig
 from agentgym.errors import AgentGymError, ConfigError
+from agentgym.metrics import read_metrics
 from agentgym.rollout.collect import to_groups
 from agentgym.store.episodes import read_episodes, read_heads
 from agentgym.store.notes import read_notes
 from agentgym.store.run import Run
 from agentgym.table import build_table
-from agentgym.trainers.batch import Cause
+from agentgym.trainers.causes import Cause
 from agentgym.trainers.checkpoint import checkpoints, latest_checkpoint, load_state
 from agentgym.trainers.interrupt import Interrupted
+from agentgym.trainers.shaping.alarms import Alarm
 from agentgym.trainers.trainer import Trainer, train
 
 VALID_COUNTS = {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]}
@@ -67,6 +69,8 @@ async def test_a_run_leaves_everything_in_its_directory(tmp_path):
     assert {"success", "reward", "entropy", "grad_norm", "lr", "tokens_per_second"} <= set(
         steps[0][2]
     )
+    assert {"anchors/singletons", "signal/steps", "credit/step_share"} <= set(steps[0][2])
+    assert sum(v for k, v in steps[0][2].items() if k.startswith("tokens/")) == pytest.approx(1)
     assert steps[0][2]["drift"] == 0
     assert steps[0][2]["sandbox/waits"] == 3
     assert steps[0][2]["logprob_gap"] < 1e-4
@@ -108,8 +112,17 @@ async def test_the_notes_tell_what_a_step_used_and_made_of_it(tmp_path):
         used = [by_id[name] for name in note.payload["trajectories"]]
         table = build_table(to_groups(used))
         columns = note.columns
-        shaped = config.shaping(table, progress=note.payload["schedules"]["progress"])
+        schedules = note.payload["schedules"]
+        shaped = config.shaping(
+            table, progress=schedules["progress"], competence=schedules["competence"]
+        )
         np.testing.assert_array_equal(columns["rewards"], shaped.rewards)
+        parts = [columns[f"shaped/{name}"] for name in ("outcome", "valid")]
+        np.testing.assert_array_equal(sum(parts), columns["rewards"])
+        assert {name for name in columns if name.startswith("raw/")} == {
+            f"raw/{name}" for name in table.term_names
+        }
+        np.testing.assert_array_equal(columns["raw/valid"], table.term("valid"))
         advantages = config.credit(table, shaped.rewards)
         np.testing.assert_array_equal(columns["advantages"], advantages)
         np.testing.assert_array_equal(columns["token_start"], table.token_start)
@@ -161,17 +174,44 @@ async def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, monke
 
 
 async def test_the_reference_outlives_a_resume(tmp_path):
-    config = make_config(loss={"kl_penalty": 0.1}, train={"steps": 1})
+    config = make_config(loss={"name": "ppo", "kl_penalty": 0.1}, train={"steps": 1})
     run = await run_training(tmp_path / "run", config)
     first, last = checkpoints(run.checkpoints_dir)
     start = (first / "model.safetensors").read_bytes()
     assert (last / "model.safetensors").read_bytes() != start
     assert (last / "reference" / "model.safetensors").read_bytes() == start
     seen = []
-    longer = make_config(loss={"kl_penalty": 0.1})
+    longer = make_config(loss={"name": "ppo", "kl_penalty": 0.1})
     with Run.resume(tmp_path / "run") as run:
         await train(longer, run, env=longer.env.config, on_step=lambda *args: seen.append(args[2]))
     assert seen[0]["kl_reference"] > 0
+
+
+async def test_competence_is_the_success_of_the_steps_before_and_survives_a_checkpoint(tmp_path):
+    by_skill = {"name": "linear", "by": "competence"}
+    terms = [{"term": "outcome"}, {"term": "valid", "schedule": by_skill}]
+    config = make_config(shaping={"name": "terms", "terms": terms}, train={"steps": 3})
+    run = await run_training(tmp_path / "run", config)
+    success = [scalars["success"] for scalars in _steps(run)]
+    notes = list(read_notes(run.root, "update"))
+    found = [note.payload["schedules"]["competence"] for note in notes]
+    assert found == pytest.approx([0.0, success[0], sum(success[:2]) / 2])
+    state = load_state(latest_checkpoint(run.checkpoints_dir))
+    assert [batch[2] for batch in state["history"]] == success
+
+
+async def test_an_alarm_is_told_once_and_counted_every_time(tmp_path, monkeypatch, caplog):
+    on = Alarm("dominating", True, "look at this")
+    monkeypatch.setattr("agentgym.trainers.lookout.alarms", lambda *args, success: [on])
+    run = await run_training(tmp_path / "run", make_config())
+    assert [scalars["shaping/alarm_dominating"] for scalars in _steps(run)] == [1.0, 1.0]
+    assert [event["step"] for event in run.events() if event["kind"] == "alarm"] == [1]
+    assert [record.getMessage() for record in caplog.records] == ["step 1: look at this"]
+
+
+def _steps(run):
+    """The scalars of each step."""
+    return [scalars for scalars in read_metrics(run.metrics_path).values() if "reward" in scalars]
 
 
 async def test_groups_that_teach_nothing_are_replaced(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from agentgym.errors import AgentGymError
-from agentgym.trainers.batch import Cause, Row, Rows
+from agentgym.trainers.batch import Row, Rows
+from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import PPO
 from agentgym.trainers.policy import TrainerPolicy
 from agentgym.trainers.settings import OptimConfig, TrainConfig

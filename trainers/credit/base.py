@@ -22,13 +22,20 @@ __all__ = [
     "Ints",
     "Singletons",
     "StepTable",
+    "TrajectoryCredit",
+    "carry_back",
     "center",
+    "compare_returns",
+    "count_tokens",
     "discounted_returns",
     "equal_groups",
+    "following",
     "group_stats",
     "leave_one_out",
     "number_rows",
+    "steps_left",
     "unshared",
+    "whiten",
 ]
 
 EPS = 1e-6
@@ -48,15 +55,22 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True):
     requires: ClassVar[tuple[str, ...]] = ()
     """Optional columns of the table that must be there."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Optional columns that it needs, or what it is built on."""
+        parts = (getattr(self, name) for name in type(self).model_fields)
+        nested = (part.columns for part in parts if isinstance(part, CreditConfig))
+        return tuple(dict.fromkeys([*self.requires, *(name for each in nested for name in each)]))
+
     def __call__(self, table: StepTable, rewards: Floats) -> Floats:
-        """Return an advantage for each step.
+        """Return an advantage for each step, or for each sampled token.
 
         Args:
             table: the steps.
             rewards: [S], shaped rewards.
 
         Returns:
-            [S], float64, finite.
+            [S], or [N] in the order of `table.token_start`; float64, finite.
 
         Raises:
             ConfigError: a column that the estimator requires is missing.
@@ -72,7 +86,22 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True):
 
     @abstractmethod
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
-        """Return [S] for rewards [S] that are known to be finite float64."""
+        """Return [S] or [N] for rewards [S] that are known to be finite float64."""
+
+
+class TrajectoryCredit(CreditConfig):
+    """An estimator that tells trajectories of a group apart, and not the steps of one.
+
+    It is what methods that look inside of trajectories start from.
+    """
+
+    @abstractmethod
+    def relative(self, table: StepTable, rewards: Floats) -> Floats:
+        """Return [M]: how much better each trajectory was."""
+
+    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+        """Give every step its trajectory's advantage."""
+        return self.relative(table, rewards)[table.trajectory]
 
 
 class GroupStats(NamedTuple):
@@ -112,6 +141,43 @@ def center(values: Floats, groups: Ints, *, scale: bool, singletons: Singletons 
     return centered / (std[groups] + EPS) if scale else centered
 
 
+def compare_returns(
+    table: StepTable,
+    returns: Floats,
+    *,
+    scale: bool,
+    cross_steps: bool = False,
+    singletons: Singletons = "zero",
+) -> Floats:
+    """Center returns [M] within their groups, giving [M].
+
+    `cross_steps`: the statistics are over steps, each with its trajectory's return.
+    """
+    if not cross_steps:
+        return center(returns, table.group, scale=scale, singletons=singletons)
+    rows = center(returns[table.trajectory], table.step_group, scale=scale, singletons=singletons)
+    return rows[table.step_start[:-1]]
+
+
+def whiten(values: Floats, weights: Ints) -> Floats:
+    """Standardise values as if each stood there `weights` times: (x - mean) / sqrt(var + 1e-8).
+
+    The variance is the unbiased one; equal values, and a single one, give exactly 0.
+    """
+    total = int(weights.sum())
+    if not total:
+        return np.zeros(len(values))
+    shift = values[np.argmax(weights > 0)]  # so that equal values differ by exactly 0
+    mean = shift + ((values - shift) * weights).sum() / total
+    variance = ((values - mean) ** 2 * weights).sum() / max(total - 1, 1)
+    return np.asarray((values - mean) / np.sqrt(variance + 1e-8))
+
+
+def count_tokens(table: StepTable) -> Ints:
+    """Return how many tokens each trajectory sampled, [M]."""
+    return np.diff(table.token_start[table.step_start])
+
+
 def leave_one_out(values: Floats, groups: Ints, *, singletons: Singletons = "zero") -> Floats:
     """Subtract from each value the mean of the *other* values of its group."""
     count = np.bincount(groups)[groups]
@@ -120,19 +186,35 @@ def leave_one_out(values: Floats, groups: Ints, *, singletons: Singletons = "zer
 
 
 def discounted_returns(table: StepTable, rewards: Floats, *, gamma: float) -> Floats:
-    """Return [S]: sum over k >= t of gamma^(k - t) r_k, inside each trajectory.
+    """Return [S]: sum over k >= t of gamma^(k - t) r_k, inside each trajectory."""
+    return carry_back(rewards, np.full(table.num_steps, gamma), steps_left(table))
 
-    After the pass with shift d, entry t holds the sum over its next 2d steps; so log2 of the
-    longest trajectory passes are enough.
+
+def carry_back(values: Floats, decay: Floats, left: Ints) -> Floats:
+    """Return x [n] with x_k = values_k + decay_k x_{k+1}, inside of sequences.
+
+    `left` counts how many entries of its sequence follow each entry. After the pass with shift d,
+    entry k holds the sum over its next 2d entries, and `factor` what the sum after those is
+    multiplied by; so log2 of the longest sequence passes are enough.
     """
-    returns = np.array(rewards, dtype=np.float64)
-    following = table.lengths[table.trajectory] - 1 - table.step
-    shift, longest = 1, int(table.lengths.max(initial=0))
+    sums, factor = np.array(values, dtype=np.float64), np.array(decay, dtype=np.float64)
+    shift, longest = 1, int(left.max(initial=-1)) + 1
     while shift < longest:
-        carried = np.where(following[:-shift] >= shift, returns[shift:], 0.0)
-        returns[:-shift] += gamma**shift * carried
+        reaches = left[:-shift] >= shift
+        sums[:-shift] += np.where(reaches, factor[:-shift] * sums[shift:], 0.0)
+        factor[:-shift] *= np.where(reaches, factor[shift:], 0.0)
         shift *= 2
-    return returns
+    return sums
+
+
+def steps_left(table: StepTable) -> Ints:
+    """Return how many steps of its trajectory follow each step, [S]."""
+    return table.lengths[table.trajectory] - 1 - table.step
+
+
+def following(values: Floats, table: StepTable, *, last: Floats | float = 0.0) -> Floats:
+    """Return for each step the value [S] of the step after it; `last` where there is none."""
+    return np.where(steps_left(table) > 0, np.roll(values, -1), last)
 
 
 def equal_groups(table: StepTable, rewards: Floats, *, tolerance: float = 1e-8) -> Bools:

@@ -5,15 +5,15 @@ from typing import Literal
 from pydantic import Field
 
 from agentgym.trainers.credit.base import (
-    CreditConfig,
     Floats,
     StepTable,
+    TrajectoryCredit,
     center,
     discounted_returns,
 )
 
 
-class DiscountedGRPO(CreditConfig):
+class DiscountedGRPO(TrajectoryCredit):
     """GRPO whose return is discounted to the first step.
 
         R_i = sum_t gamma^t r_{i,t}        A_{i,t} = (R_i - mean_j R_j) / (std_j R_j + 1e-6)
@@ -26,7 +26,7 @@ class DiscountedGRPO(CreditConfig):
     gamma: float = Field(default=0.95, gt=0, le=1)
     """1 is GRPO."""
 
-    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+    def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise the discounted returns within each group."""
         returns = discounted_returns(table, rewards, gamma=self.gamma)[table.step_start[:-1]]
-        return center(returns, table.group, scale=True)[table.trajectory]
+        return center(returns, table.group, scale=True)

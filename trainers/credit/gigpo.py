@@ -7,43 +7,46 @@ from pydantic import Field
 from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
-    Singletons,
     StepTable,
     center,
     discounted_returns,
     number_rows,
     unshared,
 )
+from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
 
 class GiGPO(CreditConfig):
     """An episode advantage plus one among the steps taken from the same state.
 
-        R_i = sum_t r_{i,t}                    A^E_i     = norm of R_i within the task's group
-        G_{i,t} = sum_k gamma^(k-t) r_{i,k}    A^S_{i,t} = norm of G_{i,t} among the steps of the
-                                                           task's group with an equal state
-        A_{i,t} = A^E_i + step_weight * A^S_{i,t}
+        A^E_i     = the trajectory's advantage: that of GRPO, unless `base` is another
+        G_{i,t}   = sum_{k>=t} gamma^(k-t) r_{i,k}
+        A^S_{i,t} = G_{i,t} - mean, divided by std + 1e-6, among the steps of the task's group with
+                    an equal state
+        A_{i,t}   = A^E_i + step_weight * A^S_{i,t}
 
     A state seen once, or without a key, has A^S = 0. A trajectory that returns to a state counts
     there each time, so a loop is compared with itself.
 
+    The paper has two modes: `mean_std_norm` at both levels is the default; `mean_norm` is
+    `norm = "mean_norm"` with `base.name = "dr_grpo"`.
+
     Source: arXiv:2505.10978, equations 3 to 8, by way of its authors' code verl-agent (read, and
-    its numbers reproduced). Deviations from that code: episode statistics are over trajectories
-    as in the paper (`cross_steps` is the code's way), and a group of one has A^E = 0. The code's
-    penalty for invalid actions is a reward term here; states match exactly, not by similarity.
+    its numbers reproduced). Deviations from that code: its episode statistics are over steps and
+    keep the raw return of a group of one (`base = {name = "grpo", cross_steps = true, singletons =
+    "raw"}`); its penalty for invalid actions is a reward term here; states match exactly, not by
+    similarity.
     """
 
     name: Literal["gigpo"] = "gigpo"
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount of the step returns; the episode's return has none."""
     step_weight: float = Field(default=1.0, ge=0)
-    """0, with the other defaults, is GRPO."""
+    """0 is the base alone."""
     norm: Literal["mean_norm", "mean_std_norm"] = "mean_std_norm"
-    """Subtract the mean, and divide by the std or not; at both levels."""
-    episode_stats: Literal["per_trajectory", "cross_steps"] = "per_trajectory"
-    """`cross_steps`: every step counts its trajectory's return, so long ones weigh more."""
-    singletons: Singletons = "zero"
-    """`raw`: where the episode statistics are of one value, it is kept, as in verl-agent."""
+    """Subtract the mean among the steps of a state, and divide by the std or not."""
+    base: AnyTrajectoryCredit = GRPO()
+    """The trajectory's advantage."""
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
@@ -52,13 +55,7 @@ class GiGPO(CreditConfig):
 
     def episode_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^E for each step, [S]."""
-        returns = table.per_trajectory(rewards)
-        scale = self.norm == "mean_std_norm"
-        if self.episode_stats == "cross_steps":
-            rows = returns[table.trajectory]
-            return center(rows, table.step_group, scale=scale, singletons=self.singletons)
-        relative = center(returns, table.group, scale=scale, singletons=self.singletons)
-        return relative[table.trajectory]
+        return self.base.relative(table, rewards)[table.trajectory]
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""

@@ -2,10 +2,16 @@
 
 from typing import Literal
 
-from agentgym.trainers.credit.base import CreditConfig, Floats, Singletons, StepTable, center
+from agentgym.trainers.credit.base import (
+    Floats,
+    Singletons,
+    StepTable,
+    TrajectoryCredit,
+    compare_returns,
+)
 
 
-class GRPO(CreditConfig):
+class GRPO(TrajectoryCredit):
     """Every step has its trajectory's standardised return.
 
         R_i = sum_t r_{i,t}        A_{i,t} = (R_i - mean_j R_j) / (std_j R_j + 1e-6)
@@ -15,11 +21,18 @@ class GRPO(CreditConfig):
     """
 
     name: Literal["grpo"] = "grpo"
+    cross_steps: bool = False
+    """Mean and std are over steps, each with its trajectory's return, so that long ones weigh more:
+    what verl-agent does with the episode's part of GiGPO."""
     singletons: Singletons = "zero"
-    """`raw`: a group of one keeps its return, as in verl."""
+    """`raw`: where the statistics are of one value, it is kept, as in verl."""
 
-    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+    def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise the returns within each group."""
-        returns = table.per_trajectory(rewards)
-        relative = center(returns, table.group, scale=True, singletons=self.singletons)
-        return relative[table.trajectory]
+        return compare_returns(
+            table,
+            table.per_trajectory(rewards),
+            scale=True,
+            cross_steps=self.cross_steps,
+            singletons=self.singletons,
+        )

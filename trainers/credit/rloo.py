@@ -3,15 +3,15 @@
 from typing import Literal
 
 from agentgym.trainers.credit.base import (
-    CreditConfig,
     Floats,
     Singletons,
     StepTable,
+    TrajectoryCredit,
     leave_one_out,
 )
 
 
-class RLOO(CreditConfig):
+class RLOO(TrajectoryCredit):
     """Every step has its trajectory's return less the mean return of the others.
 
         A_{i,t} = R_i - mean_{j != i} R_j = G / (G - 1) (R_i - mean_j R_j)
@@ -24,8 +24,7 @@ class RLOO(CreditConfig):
     singletons: Singletons = "zero"
     """`raw`: a group of one keeps its return, as in verl."""
 
-    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+    def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Compare each return with the others of its group."""
         returns = table.per_trajectory(rewards)
-        relative = leave_one_out(returns, table.group, singletons=self.singletons)
-        return relative[table.trajectory]
+        return leave_one_out(returns, table.group, singletons=self.singletons)

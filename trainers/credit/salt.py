@@ -10,11 +10,10 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
-    center,
-    leave_one_out,
     number_rows,
     unshared,
 )
+from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
 
 class SALT(CreditConfig):
@@ -36,17 +35,12 @@ class SALT(CreditConfig):
     name: Literal["salt"] = "salt"
     history: int = Field(default=3, ge=1)
     """How many earlier pairs of action and observation must be equal too."""
-    base: Literal["grpo", "rloo"] = "grpo"
+    base: AnyTrajectoryCredit = GRPO()
     """The trajectory's advantage to start from."""
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Average the base advantage over equal transitions."""
-        returns = table.per_trajectory(rewards)
-        if self.base == "rloo":
-            relative = leave_one_out(returns, table.group)
-        else:
-            relative = center(returns, table.group, scale=True)
-        return self.merge(table, relative)
+        return self.merge(table, self.base.relative(table, rewards))
 
     def merge(self, table: StepTable, relative: Floats) -> Floats:
         """Average trajectory advantages [M] over equal transitions, giving [S]."""

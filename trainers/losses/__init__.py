@@ -1,9 +1,18 @@
 """Policy losses: one method a file, one name here."""
 
-from agentgym.trainers.losses.base import Loss, LossOutput
+from typing import Annotated
+
+from pydantic import Field
+
+from agentgym.trainers.losses.base import Loss, LossOutput, Normalizer
+from agentgym.trainers.losses.cispo import CISPO
+from agentgym.trainers.losses.dcpo import DCPO
+from agentgym.trainers.losses.gspo import GSPO
+from agentgym.trainers.losses.opmd import OPMD
 from agentgym.trainers.losses.ppo import PPO
+from agentgym.trainers.losses.topr import TOPR
 
-AnyLoss = PPO
-"""What `[loss]` may hold: a union told apart by `name` as soon as there are two."""
+AnyLoss = Annotated[PPO | GSPO | CISPO | TOPR | OPMD | DCPO, Field(discriminator="name")]
+"""Any loss, by its `name`."""
 
-__all__ = ["PPO", "AnyLoss", "Loss", "LossOutput"]
+__all__ = ["PPO", "AnyLoss", "Loss", "LossOutput", "Normalizer"]

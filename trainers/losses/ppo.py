@@ -4,21 +4,25 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from agentgym.trainers.losses.base import Loss, LossOutput
+from agentgym.trainers.losses.base import Loss, TokenLoss, log_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from agentgym.trainers.batch import Batch
 
-_MAX_LOG_RATIO = 20.0  # exp() of more overflows to inf, and inf * 0 is NaN
-
 
 class PPO(Loss):
-    """The clipped ratio of PPO, averaged over the tokens of the minibatch.
+    """The clipped ratio of PPO.
+
+        rho = pi / pi_old        loss = -min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A)
+        with dual_clip c, where A < 0: min(loss, -c A)
+
+    NGRPO's asymmetric clip is clip_low = 0.16, clip_high = 0.24.
 
     Source: PPO, arXiv:1707.06347; the wider upper bound and the token mean: DAPO,
-    arXiv:2503.14476; the lower bound for negative advantages: arXiv:1912.09729.
+    arXiv:2503.14476; the lower bound for negative advantages: arXiv:1912.09729. verl's numbers
+    reproduced.
     """
 
     name: Literal["ppo"] = "ppo"
@@ -29,26 +33,25 @@ class PPO(Loss):
     dual_clip: float | None = Field(default=None, gt=1)
     """Most that a negative advantage is multiplied by, however large the ratio."""
 
-    def __call__(
-        self, logprobs: "Tensor", batch: "Batch", *, normalizer: float, entropy: "Tensor"
-    ) -> LossOutput:
-        """Return the loss of a micro-batch."""
-        mask, advantages = batch.loss_mask, batch.advantages
-        log_ratio = (logprobs - batch.old_logprobs).masked_fill(~mask, 0.0)
-        ratio = log_ratio.clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO).exp()
-        free = -ratio * advantages
-        bound = -ratio.clamp(1 - self.clip_low, 1 + self.clip_high) * advantages
-        token_loss = free.maximum(bound)
-        clipped = bound > free
-        if self.dual_clip is not None:
-            ceiling = -self.dual_clip * advantages.clamp(max=0.0)
-            beyond = (advantages < 0) & (token_loss > ceiling)
-            token_loss, clipped = ceiling.where(beyond, token_loss), clipped | beyond
-        extra, metrics = self.regularise(logprobs, batch, normalizer=normalizer, entropy=entropy)
-        drift = log_ratio.detach()
-        metrics |= {
-            "policy_loss": token_loss.detach().sum() / normalizer,
-            "clip_fraction": clipped.sum() / normalizer,
-            "approx_kl": (ratio.detach() - drift - 1).sum() / normalizer,
-        }
-        return LossOutput(token_loss.sum() / normalizer + extra, metrics, clipped)
+    def token_loss(self, logprobs: "Tensor", batch: "Batch") -> TokenLoss:
+        """Clip each token's ratio."""
+        ratio = log_ratio(logprobs, batch).exp()
+        return clipped_loss(
+            ratio,
+            batch.advantages,
+            ratio.clamp(1 - self.clip_low, 1 + self.clip_high),
+            dual_clip=self.dual_clip,
+        )
+
+
+def clipped_loss(
+    ratio: "Tensor", advantages: "Tensor", bounded: "Tensor", *, dual_clip: float | None
+) -> TokenLoss:
+    """Return the larger of the two losses of each token, and where it is that of the bound."""
+    free, bound = -ratio * advantages, -bounded * advantages
+    loss, clipped = free.maximum(bound), bound > free
+    if dual_clip is not None:
+        ceiling = -dual_clip * advantages.clamp(max=0.0)
+        beyond = (advantages < 0) & (loss > ceiling)
+        loss, clipped = ceiling.where(beyond, loss), clipped | beyond
+    return TokenLoss(loss, clipped)

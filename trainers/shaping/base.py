@@ -1,9 +1,10 @@
 """What shapers are made of: the table, and reward terms put on its steps.
 
-A shaper file imports this module and no other of the framework.
+A shaper file imports this module, and of the framework otherwise only other shaper files.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,11 +18,19 @@ __all__ = [
     "Bools",
     "Floats",
     "Ints",
+    "Scope",
     "Shaped",
     "ShaperConfig",
     "StepTable",
     "WeightedTerm",
+    "at_the_end",
+    "column",
+    "is_last",
+    "totals",
 ]
+
+Scope = Literal["trajectory", "step"]
+"""Where a term is paid."""
 
 
 class Shaped(NamedTuple):
@@ -29,8 +38,10 @@ class Shaped(NamedTuple):
 
     rewards: Floats
     """[S]"""
-    gates: dict[str, Floats]
-    """By the term that holds the gate: [M], 1.0 where it is open and 0.0 where it is closed."""
+    gates: Mapping[str, Floats]
+    """By the term that is gated: [M], the share of it that counts, 0 (closed) to 1 (open)."""
+    terms: Mapping[str, Floats]
+    """By term: [S], its part of the rewards, which are the sum of these in this order."""
 
 
 class ShaperConfig(BaseModel, ABC, extra="forbid", frozen=True):
@@ -40,12 +51,13 @@ class ShaperConfig(BaseModel, ABC, extra="forbid", frozen=True):
     """
 
     @abstractmethod
-    def __call__(self, table: StepTable, *, progress: float) -> Shaped:
+    def __call__(self, table: StepTable, *, progress: float, competence: float = 0.0) -> Shaped:
         """Return a reward for each step.
 
         Args:
             table: the steps and their raw reward terms.
             progress: share of the training that is done, 0 to 1, for schedules.
+            competence: share of recent episodes that succeeded, 0 to 1, for schedules.
         """
 
 
@@ -53,20 +65,35 @@ class WeightedTerm(BaseModel, extra="forbid", frozen=True):
     """A reward term, how much it counts and where it is paid."""
 
     term: str = Field(min_length=1)
-    """Its name; a term that no step of a batch has is 0 there."""
-    weight: float = 1.0
+    """Its name; a term that no step of a batch has is 0 there. `num_tokens` (sampled by the
+    policy) and `num_steps` are counted, whatever environments call their terms."""
+    weight: float = Field(default=1.0, allow_inf_nan=False)
     """What its values are multiplied by."""
-    scope: Literal["trajectory", "step"] = "trajectory"
+    scope: Scope = "trajectory"
     """`step`: paid at the steps that earned it; `trajectory`: their sum at the last step."""
 
-    def totals(self, table: StepTable) -> Floats:
-        """Return the raw sum over each trajectory, [M]; what a gate looks at."""
-        return table.per_trajectory(table.term(self.term))
 
-    def rewards(self, table: StepTable) -> Floats:
-        """Return the weighted term where it is paid, [S]."""
-        if self.scope == "step":
-            return self.weight * table.term(self.term)
-        rewards = np.zeros(table.num_steps)
-        rewards[table.step_start[1:] - 1] = self.weight * self.totals(table)
-        return rewards
+def column(table: StepTable, name: str) -> Floats:
+    """Return a term, or what the table can count, as [S]."""
+    if name == "num_tokens":
+        return np.diff(table.token_start).astype(np.float64)
+    if name == "num_steps":
+        return np.ones(table.num_steps)
+    return table.term(name)
+
+
+def totals(table: StepTable, name: str) -> Floats:
+    """Return the raw sum of a term over each trajectory, [M]; what gates look at."""
+    return table.per_trajectory(column(table, name))
+
+
+def at_the_end(table: StepTable, values: Floats) -> Floats:
+    """Put a value of each trajectory [M] on its last step, giving [S]."""
+    rewards = np.zeros(table.num_steps)
+    rewards[table.step_start[1:] - 1] = values
+    return rewards
+
+
+def is_last(table: StepTable) -> Bools:
+    """Return whether a step is the last of its trajectory, [S]."""
+    return np.asarray(table.step == table.lengths[table.trajectory] - 1)

@@ -6,10 +6,14 @@ from agentgym.trainers.shaping.base import OUTCOME, Shaped, ShaperConfig, StepTa
 
 
 class Outcome(ShaperConfig):
-    """The term `outcome`, on the steps where the environment gave it."""
+    """The term `outcome`, on the steps where the environment gave it.
+
+    The sparse ablation of every other shaper: `shaping = "off"` means it.
+    """
 
     name: Literal["outcome"] = "outcome"
 
-    def __call__(self, table: StepTable, *, progress: float) -> Shaped:
-        """Take the term as it is; `progress` changes nothing."""
-        return Shaped(table.term(OUTCOME).copy(), {})
+    def __call__(self, table: StepTable, *, progress: float, competence: float = 0.0) -> Shaped:
+        """Take the term as it is; neither `progress` nor `competence` changes anything."""
+        values = table.term(OUTCOME)
+        return Shaped(values.copy(), {}, {OUTCOME: values.copy()})

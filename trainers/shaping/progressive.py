@@ -1,21 +1,22 @@
 """Progressive rewards: what is harder counts only once what is easier is mastered."""
 
-from typing import Literal, Self
+from typing import Literal
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from agentgym.trainers.shaping.base import Shaped, ShaperConfig, StepTable, WeightedTerm
+from agentgym.trainers.shaping.base import WeightedTerm
+from agentgym.trainers.shaping.gates import Above
+from agentgym.trainers.shaping.terms import Preset, Term, Terms
 
 
 class Stage(WeightedTerm, frozen=True):
     """A term, and how much of it unlocks the stages after it."""
 
-    unlock: float = 1.0
+    unlock: float = Field(default=1.0, allow_inf_nan=False)
     """The next stages count where the raw sum over the trajectory reaches this."""
 
 
-class Progressive(ShaperConfig):
+class Progressive(Preset):
     """Stages from the easiest to the hardest; each counts where all before it are passed.
 
         R = sum_k w_k q_k prod_{j<k} [q_j >= unlock_j]
@@ -31,20 +32,14 @@ class Progressive(ShaperConfig):
     stages: tuple[Stage, ...] = Field(min_length=1)
     """The terms, the easiest first."""
 
-    @model_validator(mode="after")
-    def _terms_are_unique(self) -> Self:
-        if len({stage.term for stage in self.stages}) < len(self.stages):
-            raise ValueError("each term may stand in one stage only")
-        return self
-
-    def __call__(self, table: StepTable, *, progress: float) -> Shaped:
-        """Add the stages up while they are unlocked."""
-        rewards, gates = np.zeros(table.num_steps), {}
-        is_open = np.ones(table.num_trajectories, dtype=np.bool_)
-        for stage in self.stages:
-            rewards += np.where(is_open[table.trajectory], stage.rewards(table), 0.0)
-            gate = stage.totals(table) >= stage.unlock
-            is_open &= gate
-            if stage is not self.stages[-1]:
-                gates[stage.term] = gate.astype(np.float64)
-        return Shaped(rewards, gates)
+    def as_terms(self) -> Terms:
+        """Return the stages, each behind those before it."""
+        gates = tuple(
+            Above(term=stage.term, threshold=stage.unlock, strict=False) for stage in self.stages
+        )
+        return Terms(
+            terms=tuple(
+                Term(term=stage.term, weight=stage.weight, scope=stage.scope, gates=gates[:number])
+                for number, stage in enumerate(self.stages)
+            )
+        )

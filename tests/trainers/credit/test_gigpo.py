@@ -6,6 +6,7 @@ from hypothesis import given
 from strategies import make_group, make_step, tables
 
 from agentgym.table import StepTable, build_table
+from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
 
@@ -49,7 +50,7 @@ def test_the_step_term_sums_to_zero_at_each_state(table: StepTable) -> None:
 
 @given(tables())
 def test_cross_steps_sums_to_zero_over_the_steps_of_a_group(table: StepTable) -> None:
-    gigpo = GiGPO(episode_stats="cross_steps")
+    gigpo = GiGPO(base=GRPO(cross_steps=True))
     advantages = gigpo.episode_advantages(table, table.term("outcome"))
     assert np.bincount(table.step_group, weights=advantages) == pytest.approx(0.0, abs=1e-9)
 
@@ -79,5 +80,5 @@ def test_a_loop_is_worse_than_leaving_it() -> None:
 def test_long_trajectories_weigh_more_across_steps() -> None:
     """Returns 1 (one step) and 0 (three steps): the mean over steps is 1/4, not 1/2."""
     table = build_table([make_group([make_step(outcome=1.0)], [make_step(outcome=0.0)] * 3)])
-    gigpo = GiGPO(norm="mean_norm", episode_stats="cross_steps")
+    gigpo = GiGPO(norm="mean_norm", base=DrGRPO(cross_steps=True))
     assert gigpo(table, table.term("outcome")).tolist() == [0.75, -0.25, -0.25, -0.25]

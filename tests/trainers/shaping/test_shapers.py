@@ -6,9 +6,18 @@ from strategies import make_group, make_step, tables
 
 from agentgym.table import StepTable, build_table
 from agentgym.trainers.shaping import SHAPERS, AnyShaper, ShaperConfig
+from agentgym.trainers.shaping.base import WeightedTerm
+from agentgym.trainers.shaping.cgrpo import CGRPO
+from agentgym.trainers.shaping.datarus import Datarus
+from agentgym.trainers.shaping.forms import GroupMax, Overlong, Potential
 from agentgym.trainers.shaping.gated import Gated, Level
+from agentgym.trainers.shaping.gates import Above
 from agentgym.trainers.shaping.outcome import Outcome
 from agentgym.trainers.shaping.progressive import Progressive, Stage
+from agentgym.trainers.shaping.schedules import Linear, Steps
+from agentgym.trainers.shaping.searchllm import SearchLLM
+from agentgym.trainers.shaping.terms import Term, Terms
+from agentgym.trainers.shaping.train_long_think_short import TrainLongThinkShort
 
 _GATED = Gated(
     levels=(Level(term="outcome", threshold=0.0, scope="step"), Level(term="format", scope="step"))
@@ -21,31 +30,56 @@ VARIANTS: list[ShaperConfig] = [
     _GATED,
     _GATED.model_copy(update={"gate_positive_only": True}),
     _PROGRESSIVE,
+    SearchLLM(bottom_line=("outcome",), behaviour=(WeightedTerm(term="format", scope="step"),)),
+    CGRPO(rubric="format"),
+    Datarus(),
+    TrainLongThinkShort(start=4),
+    Terms(
+        terms=(
+            Term(term="outcome", schedule=Steps(by="competence", at=(0.5,), factors=(1, 2))),
+            Term(term="format", scope="step", form=Potential(gamma=0.9, initial=0.5)),
+            Term(term="num_steps", form=Overlong(max_length=3, cache=0), gates=(Above(),)),
+            Term(term="num_tokens", form=GroupMax(), schedule=Linear(begin=0.2, until=0.8)),
+        )
+    ),
 ]
 EXAMPLES = {
     "outcome": {"name": "outcome"},
+    "terms": {
+        "name": "terms",
+        "terms": [{"term": "f", "gates": [{"name": "soft", "terms": ["outcome"]}]}],
+    },
+    "searchllm": {"name": "searchllm", "behaviour": [{"term": "f"}]},
+    "cgrpo": {"name": "cgrpo", "compat": True},
+    "datarus": {"name": "datarus"},
+    "train_long_think_short": {"name": "train_long_think_short"},
     "gated": {"name": "gated", "levels": [{"term": "outcome", "threshold": 0}, {"term": "f"}]},
     "progressive": {"name": "progressive", "stages": [{"term": "f"}, {"term": "outcome"}]},
 }
 
 
 @given(tables(), st.floats(0, 1))
-def test_every_shaper_gives_a_reward_a_step_and_gates_of_zero_or_one(
+def test_every_shaper_gives_finite_rewards_that_its_terms_add_up_to(
     table: StepTable, progress: float
 ) -> None:
     for shaper in VARIANTS:
-        rewards, gates = shaper(table, progress=progress)
+        rewards, gates, terms = shaper(table, progress=progress, competence=1 - progress)
         assert rewards.shape == (table.num_steps,), shaper
         assert rewards.dtype == np.float64, shaper
-        for gate in gates.values():
+        assert np.isfinite(rewards).all(), shaper
+        assert sum(terms.values(), np.zeros(table.num_steps)).tolist() == rewards.tolist(), shaper
+        for name, gate in gates.items():
+            assert name in terms, shaper
             assert gate.shape == (table.num_trajectories,), shaper
-            assert set(gate.tolist()) <= {0.0, 1.0}, shaper
+            assert ((gate >= 0) & (gate <= 1)).all(), shaper
+            if not isinstance(shaper, SearchLLM):
+                assert set(gate.tolist()) <= {0.0, 1.0}, shaper
 
 
 @given(tables())
-def test_these_shapers_have_no_schedule(table: StepTable) -> None:
-    for shaper in VARIANTS:
-        first, last = shaper(table, progress=0.0), shaper(table, progress=1.0)
+def test_shapers_without_a_schedule_are_the_same_at_any_time(table: StepTable) -> None:
+    for shaper in VARIANTS[:6]:
+        first, last = shaper(table, progress=0.0), shaper(table, progress=1.0, competence=1.0)
         assert first.rewards.tolist() == last.rewards.tolist(), shaper
 
 
@@ -63,13 +97,14 @@ def test_the_outcome_alone_is_the_term(table: StepTable) -> None:
         shaped = shaper(table, progress=0.0)
         assert shaped.rewards.tolist() == table.term("outcome").tolist()
         assert shaped.gates == {}
+        assert list(shaped.terms) == ["outcome"]
 
 
 @given(tables())
 def test_a_closed_gate_leaves_the_top_level_only(table: StepTable) -> None:
-    rewards, gates = _GATED(table, progress=0.0)
+    rewards, gates, _ = _GATED(table, progress=0.0)
     is_open = table.per_trajectory(table.term("outcome")) > 0.0
-    assert gates["outcome"].tolist() == is_open.tolist()
+    assert gates["format"].tolist() == is_open.tolist()
     below = rewards - table.term("outcome")
     expected = np.where(is_open[table.trajectory], table.term("format"), 0.0)
     assert below == pytest.approx(expected, abs=1e-12)
@@ -78,7 +113,7 @@ def test_a_closed_gate_leaves_the_top_level_only(table: StepTable) -> None:
 @given(tables())
 def test_a_gate_that_never_closes_is_direct_accumulation(table: StepTable) -> None:
     levels = tuple(level.model_copy(update={"threshold": -99.0}) for level in _GATED.levels)
-    rewards, gates = Gated(levels=levels)(table, progress=0.0)
+    rewards, gates, _ = Gated(levels=levels)(table, progress=0.0)
     assert rewards == pytest.approx(table.term("outcome") + table.term("format"))
     assert all(gate.all() for gate in gates.values())
 
@@ -117,7 +152,7 @@ def test_an_easy_stage_that_is_not_passed_locks_the_hard_ones() -> None:
     stages = (Stage(term="format", weight=0.2), Stage(term="outcome", weight=0.8))
     shaped = Progressive(stages=stages)(table, progress=0.0)
     assert shaped.rewards == pytest.approx([0.0, 0.2 + 0.8, 0.1])
-    assert {name: gate.tolist() for name, gate in shaped.gates.items()} == {"format": [1.0, 0.0]}
+    assert {name: gate.tolist() for name, gate in shaped.gates.items()} == {"outcome": [1.0, 0.0]}
 
 
 def test_an_open_gate_below_a_closed_one_opens_nothing() -> None:
@@ -133,9 +168,9 @@ def test_an_open_gate_below_a_closed_one_opens_nothing() -> None:
         stages=(Stage(term="top"), Stage(term="middle"), Stage(term="bottom"))
     )
     for shaper in (gated, progressive):
-        rewards, gates = shaper(table, progress=0.0)
+        rewards, gates, _ = shaper(table, progress=0.0)
         assert rewards.tolist() == [0.0]
-        assert (gates["top"].tolist(), gates["middle"].tolist()) == ([0.0], [1.0])
+        assert (gates["middle"].tolist(), gates["bottom"].tolist()) == ([0.0], [0.0])
 
 
 @pytest.mark.parametrize("name", SHAPERS)
@@ -153,6 +188,28 @@ def test_the_union_reads_every_shaper_of_the_table(name: str) -> None:
         {"name": "gated", "levels": [{"term": "a", "treshold": 1}]},
         {"name": "progressive", "stages": [{"term": "a"}, {"term": "a"}]},
         {"name": "outcme"},
+        {"name": "terms", "terms": []},
+        {"name": "terms", "terms": [{"term": "a"}, {"term": "a"}]},
+        {"name": "terms", "terms": [{"term": "a", "weight": float("nan")}]},
+        {"name": "terms", "terms": [{"term": "a", "gate_positive_only": True}]},
+        {"name": "terms", "terms": [{"term": "a", "gates": [{"name": "below"}]}]},
+        {"name": "terms", "terms": [{"term": "a", "form": {"name": "potential"}}]},
+        {"name": "terms", "terms": [{"term": "a", "scope": "step", "form": {"name": "budget"}}]},
+        {
+            "name": "terms",
+            "terms": [
+                {
+                    "term": "a",
+                    "scope": "step",
+                    "form": {"name": "potential"},
+                    "gates": [{"name": "above"}],
+                }
+            ],
+        },
+        {"name": "searchllm", "behaviour": [{"term": "a", "weight": 0}]},
+        {"name": "searchllm", "behaviour": [{"term": "a", "weight": -1}]},
+        {"name": "cgrpo", "rubric": "outcome"},
+        {"name": "datarus", "structure": "outcome"},
     ],
     ids=str,
 )

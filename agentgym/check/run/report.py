@@ -1,0 +1,55 @@
+"""What the checks of a run found."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agentgym.check.report import Status
+
+
+@dataclass(kw_only=True)
+class RunResult:
+    """One check and how it came out."""
+
+    number: int
+    name: str
+    promise: str
+    caught: tuple[str, ...]
+    status: Status = Status.NOT_CHECKED
+    seen: int = 0
+    """Episodes, optimiser steps or runs that were looked at."""
+    broken: int = 0
+    """How often the promise is broken."""
+    message: str = ""
+    """What breaks it, the first few; or why it is not checked."""
+    hint: str | None = None
+
+
+@dataclass(kw_only=True)
+class RunReport:
+    """All checks of one run."""
+
+    run: str
+    results: list[RunResult] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return self.count(Status.FAILED) == 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was checked, and passed."""
+        return self.count(Status.PASSED) == len(self.results)
+
+    def count(self, status: Status) -> int:
+        """Return how many checks came out like this."""
+        return sum(result.status is status for result in self.results)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "run": self.run,
+            "ok": self.ok,
+            **{status.value: self.count(status) for status in Status},
+            "checks": [asdict(result) for result in self.results],
+        }

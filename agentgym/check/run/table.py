@@ -1,0 +1,254 @@
+"""The checks of a run, the bugs that each would have caught, and what goes through them."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agentgym.check.report import NotChecked, Status
+from agentgym.check.run import episodes, files, updates
+from agentgym.check.run.report import RunReport, RunResult
+from agentgym.check.run.subject import RunSubject, UpdateSubject
+from agentgym.check.run.texts import check_texts
+from agentgym.errors import StoreError
+from agentgym.store.episodes import read_episodes
+from agentgym.store.run import Run
+from agentgym.trainers.recompute import Update, read_update
+from agentgym.types import Trajectory
+from agentgym.version import __version__
+
+_SHOWN = 3
+
+
+class RunCheck(NamedTuple):
+    """One promise about a run; one of the three functions yields what breaks it."""
+
+    number: int
+    name: str
+    promise: str
+    caught: tuple[str, ...]
+    """Issues and pull requests of other frameworks whose bug it would have found."""
+    of_run: Callable[[RunSubject], Iterator[str]] | None = None
+    of_episode: Callable[[Trajectory, RunSubject], Iterator[str]] | None = None
+    of_update: Callable[[UpdateSubject, RunSubject], Iterator[str]] | None = None
+
+
+CHECKS = (
+    RunCheck(
+        1,
+        "files",
+        "every record is whole",
+        ("trajectoryRL PR#203",),
+        of_run=files.check_files,
+    ),
+    RunCheck(
+        2,
+        "streams",
+        "a stream of tokens only grows, or a new one says why",
+        ("TRL#5224", "prime-rl#1334", "SkyRL#1277"),
+        of_episode=episodes.check_streams,
+    ),
+    RunCheck(
+        3,
+        "masks",
+        "exactly the sampled tokens are marked as sampled",
+        ("RAGEN#71", "SkyRL PR#710", "verifiers#719", "unsloth#5673"),
+        of_episode=episodes.check_masks,
+    ),
+    RunCheck(
+        4,
+        "tokens",
+        "tokens are stored as they were sampled",
+        ("TRL PR#6250", "ART#726", "NeMo Gym#1416"),
+        of_episode=episodes.check_completions,
+    ),
+    RunCheck(
+        5,
+        "texts",
+        "sampled tokens, decoded, are the model's messages",
+        ("NeMo Gym#1416", "SkyRL#123"),
+        of_episode=check_texts,
+    ),
+    RunCheck(
+        6,
+        "logprobs",
+        "sampled tokens have log-probabilities, others have none",
+        ("TRL#6166", "miles PR#2662"),
+        of_episode=episodes.check_logprobs,
+    ),
+    RunCheck(
+        7,
+        "ends",
+        "every end has a reason, and a fault is no failure",
+        ("NeMo Gym#1351", "trajectoryRL PR#203"),
+        of_episode=episodes.check_ends,
+    ),
+    RunCheck(
+        8,
+        "used",
+        "what was trained on is recorded, without fault, and used once",
+        ("NeMo Gym#1351", "verl PR#6375"),
+        of_run=files.check_used,
+    ),
+    RunCheck(
+        9,
+        "groups",
+        "a group is of one task, each member once",
+        ("Megatron-LM PR#2966",),
+        of_run=files.check_groups,
+    ),
+    RunCheck(
+        10,
+        "versions",
+        "tokens are of the policy that was trained",
+        ("rllm#291",),
+        of_update=updates.check_versions,
+    ),
+    RunCheck(
+        11,
+        "gap",
+        "engine and trainer agree on log-probabilities",
+        ("TRL#5312", "TRL#4159", "open-instruct#1473", "TRL#6688"),
+        of_run=files.check_gap,
+    ),
+    RunCheck(
+        12,
+        "finite",
+        "rewards and advantages are finite, one for each step or token",
+        ("TRL#6166",),
+        of_update=updates.check_finite,
+    ),
+    RunCheck(
+        13,
+        "rewards",
+        "rewards come out again, bit for bit",
+        ("verl PR#6362", "verl PR#6310"),
+        of_update=updates.check_rewards,
+    ),
+    RunCheck(
+        14,
+        "advantages",
+        "advantages come out again, bit for bit",
+        ("verl#7278", "verl PR#6375", "miles PR#1827", "grpo-flat#2"),
+        of_update=updates.check_advantages,
+    ),
+    RunCheck(
+        15,
+        "zeros",
+        "no step lost the advantage of its trajectory",
+        ("SkyRL#1492",),
+        of_update=updates.check_zeros,
+    ),
+    RunCheck(
+        16,
+        "weights",
+        "only sampled tokens have weights, and others a cause",
+        ("RAGEN#71", "unsloth#5673", "slime#1563"),
+        of_update=updates.check_weights,
+    ),
+)
+
+
+def check_run(run: Run, *, on_item: Callable[[str], None] = lambda _: None) -> RunReport:
+    """Look at everything that a run recorded; `on_item` hears of each episode and step.
+
+    Raises:
+        ConfigError: its methods are not known here.
+    """
+    logger = logging.getLogger("agentgym.store")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # broken records are findings here
+    try:
+        return _checked(RunSubject(run), on_item)
+    finally:
+        logger.setLevel(level)
+
+
+def _checked(subject: RunSubject, on_item: Callable[[str], None]) -> RunReport:
+    rows = [(check, _result(check)) for check in CHECKS]
+    for check, result in rows:
+        if check.of_run:
+            _look(result, check.of_run, subject)
+    for trajectory in read_episodes(subject.run.root):
+        for check, result in rows:
+            if check.of_episode:
+                _look(result, check.of_episode, trajectory, subject)
+        on_item(trajectory.id)
+    for step, note in sorted(subject.notes.items()):
+        try:
+            update = read_update(subject.run.root, note, subject.heads)
+        except StoreError as error:
+            for check, result in rows:
+                if check.of_update:
+                    _blame(result, str(error))
+            continue
+        found = _update_subject(update, subject)
+        for check, result in rows:
+            if check.of_update:
+                _look(result, check.of_update, found, subject)
+        on_item(f"optimiser step {step}")
+    results = [_finished(check, result, subject.run) for check, result in rows]
+    return RunReport(run=str(subject.run.root), results=results)
+
+
+def _update_subject(update: Update, subject: RunSubject) -> UpdateSubject:
+    methods, table = subject.methods, update.table
+    missing = any(getattr(table, name) is None for name in methods.credit.columns)
+    is_sound = len(update.rewards) == table.num_steps and np.isfinite(update.rewards).all()
+    return UpdateSubject(
+        update=update,
+        shaped=update.shape(methods.shaping),
+        advantages=methods.credit(table, update.rewards) if is_sound and not missing else None,
+        num_tokens=sum(trajectory.num_sampled for trajectory in update.trajectories),
+    )
+
+
+def _result(check: RunCheck) -> RunResult:
+    return RunResult(
+        number=check.number, name=check.name, promise=check.promise, caught=check.caught
+    )
+
+
+def _look(result: RunResult, find: Callable[..., Iterator[str]], *subjects: Any) -> None:
+    try:
+        for wrong in find(*subjects):
+            _blame(result, wrong)
+        result.seen += 1
+    except NotChecked as error:
+        if result.status is not Status.FAILED:
+            result.message, result.hint = str(error), error.hint
+
+
+def _blame(result: RunResult, wrong: str) -> None:
+    if result.status is not Status.FAILED:
+        result.status, result.message, result.hint = Status.FAILED, "", None
+    result.broken += 1
+    if result.broken <= _SHOWN:
+        result.message += f"{'; ' if result.message else ''}{wrong}"
+
+
+def _finished(check: RunCheck, result: RunResult, run: Run) -> RunResult:
+    if result.status is Status.FAILED:
+        if result.broken > _SHOWN:
+            result.message += f"; and {result.broken - _SHOWN} more"
+        if result.name in ("rewards", "advantages"):
+            result.hint = _other_versions(run)
+    elif result.seen and not result.message:
+        result.status = Status.PASSED
+    elif not result.message:
+        result.message = f"the record has no {'optimiser step' if check.of_update else 'episode'}"
+    return result
+
+
+def _other_versions(run: Run) -> str:
+    then = run.info.get("versions", {})
+    now = {"agentgym": __version__, "numpy": np.__version__}
+    changed = [
+        f"{name} {then.get(name)}, now {mine}"
+        for name, mine in now.items()
+        if then.get(name) != mine
+    ]
+    if changed:
+        return f"it was recorded by other versions, which may round otherwise: {'; '.join(changed)}"
+    return "record, configuration or code were changed after the training"

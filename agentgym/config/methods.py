@@ -1,0 +1,122 @@
+"""The methods of a run alone: how it shapes and gives credit, read without its environment.
+
+On a command line several methods stand in one list, each with its settings behind it:
+
+    salt,history=1,base.name=rloo,gigpo       two: salt with two settings, then gigpo
+
+A word with `=` is a key of the method before it, written as in `credit.KEY=VALUE`. Commas inside
+of brackets and quotes belong to values.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from pydantic import BaseModel
+
+from agentgym.config.layers import Layers
+from agentgym.config.overlay import check_layers, resolve
+from agentgym.config.run import RunConfig
+from agentgym.config.toml import read_toml
+from agentgym.errors import ConfigError
+from agentgym.trainers.credit import AnyCredit, CreditConfig
+from agentgym.trainers.shaping import AnyShaper, ShaperConfig
+
+_PART = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|.""", re.DOTALL)
+_OPEN, _CLOSE = "[{", "]}"
+
+
+class Methods(BaseModel, extra="forbid", frozen=True):
+    """The sections that turn reward terms into advantages."""
+
+    words: ClassVar = RunConfig.words
+    shaping: AnyShaper = RunConfig.model_fields["shaping"].default
+    credit: AnyCredit = RunConfig.model_fields["credit"].default
+
+
+class Named(NamedTuple):
+    """A method, and what it was called on the command line."""
+
+    label: str
+    name: str
+    settings: tuple[str, ...]
+
+
+def recorded_methods(config: str | Path) -> Methods:
+    """Return the methods in the configuration of a run; the rest of it is not looked at.
+
+    Raises:
+        ConfigError: it cannot be read, or this version has no such method.
+    """
+    layers = Layers()
+    for entry in read_toml(config):
+        if entry.path[0] in Methods.model_fields:
+            layers.put(entry.path, entry.value, f"{config}:{entry.line}")
+    return check_layers(Methods, layers).config
+
+
+def parse_credits(texts: Iterable[str]) -> dict[str, CreditConfig]:
+    """Return the estimators of lists like `salt,history=1,gigpo`, each by its label.
+
+    Raises:
+        ConfigError: there is no such estimator or setting.
+    """
+    found: dict[str, CreditConfig] = {}
+    for named in _named(texts, "--credit salt,history=1,gigpo"):
+        found[named.label] = resolve(Methods, overrides=_keys("credit", named)).config.credit
+    return found
+
+
+def parse_shapers(texts: Iterable[str]) -> dict[str, ShaperConfig]:
+    """Return the shapers of such lists, each by its label.
+
+    Raises:
+        ConfigError: there is no such shaper or setting.
+    """
+    found: dict[str, ShaperConfig] = {}
+    for named in _named(texts, """--shaping 'gated,levels=[{term="outcome"}]'"""):
+        found[named.label] = resolve(Methods, overrides=_keys("shaping", named)).config.shaping
+    return found
+
+
+def _named(texts: Iterable[str], example: str) -> Iterator[Named]:
+    """Give each method of the lists the settings that follow it."""
+    for text in texts:
+        methods: list[list[str]] = []
+        for word in split_words(text):
+            if "=" not in word:
+                methods.append([word])
+            elif methods:
+                methods[-1].append(word)
+            else:
+                hint = f"write the name first, for example {example}"
+                raise ConfigError(f"{word!r} is a setting of nothing", hint=hint)
+        if not methods:
+            raise ConfigError(f"{text!r} names nothing", hint=f"for example {example}")
+        for name, *settings in methods:
+            yield Named(",".join([name, *settings]), name, tuple(settings))
+
+
+def _keys(section: str, named: Named) -> list[str]:
+    """Return what would be written for a method on the command line of a training."""
+    if named.name in Methods.words.get(section, ()) and not named.settings:
+        return [f"{section}={named.name}"]
+    return [f"{section}.{word}" for word in (f"name={named.name}", *named.settings)]
+
+
+def split_words(text: str) -> list[str]:
+    """Cut a list at its commas, but not inside of brackets and quotes.
+
+    >>> split_words('gigpo,base={name = "grpo", cross_steps = true},salt')
+    ['gigpo', 'base={name = "grpo", cross_steps = true}', 'salt']
+    """
+    words, depth, word = [], 0, ""
+    for part in _PART.findall(text):
+        depth += (part in _OPEN) - (part in _CLOSE)
+        if part == "," and depth <= 0:
+            words.append(word)
+            word = ""
+        else:
+            word += part
+    return [found for each in [*words, word] if (found := each.strip())]

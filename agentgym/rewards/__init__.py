@@ -1,0 +1,1 @@
+"""Reward functions that environments call: pure, on plain values. One method a file."""

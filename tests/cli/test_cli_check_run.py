@@ -1,0 +1,429 @@
+"""Each check of a run finds the damage that it is there for, and an untouched record passes all."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trained_run import ENV, make_trained_run
+
+from agentgym.check.report import Status
+from agentgym.check.run import check_run
+from agentgym.check.run.report import RunReport
+from agentgym.check.run.table import CHECKS
+from agentgym.config.overlay import render_toml
+from agentgym.config.run import resolve_words
+from agentgym.store.episodes import EpisodeWriter, read_episodes
+from agentgym.store.notes import NoteWriter, read_notes
+from agentgym.store.run import Run
+from agentgym.trainers.causes import Cause
+from agentgym.types import Trajectory
+
+GATED = """shaping={name="gated",levels=[{term="outcome"},{term="valid"}]}"""
+NOT_CHECKED = {"gap", "texts"}  # the runs of these tests have no metrics and no model
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_trained_run(tmp_path / "r", GATED, steps=2)
+    return tmp_path / "r"
+
+
+def report(root: Path) -> RunReport:
+    return check_run(Run.open(root))
+
+
+def failed(root: Path) -> set[str]:
+    return {each.name for each in report(root).results if each.status is Status.FAILED}
+
+
+def rewrite(root: Path, change: Callable[[Trajectory], Any]) -> None:
+    """Write all episodes again, changed in place or by what is returned; a list is several."""
+    changed = []
+    for trajectory in read_episodes(root):
+        found = change(trajectory)
+        changed += found if isinstance(found, list) else [found or trajectory]
+    shutil.rmtree(root / "episodes")
+    with EpisodeWriter(root) as writer:
+        for trajectory in changed:
+            writer.append(trajectory)
+
+
+def rewrite_notes(root: Path, change: Callable[[dict, dict], None]) -> None:
+    """Write all notes again, changed in place."""
+    notes = list(read_notes(root))
+    shutil.rmtree(root / "notes")
+    with NoteWriter(root, producer="trainer") as writer:
+        for note in notes:
+            columns = {name: column.copy() for name, column in note.columns.items()}
+            change(note.payload, columns)
+            writer.append(note.kind, note.payload, columns)
+
+
+def first(trajectory: Trajectory) -> bool:
+    return trajectory.id == "train-000000-000.0.0"
+
+
+def test_an_untouched_record_passes(root: Path) -> None:
+    found = report(root)
+    assert found.ok
+    assert not found.is_complete
+    assert {each.name for each in found.results if each.status is Status.NOT_CHECKED} == NOT_CHECKED
+    assert all(each.seen for each in found.results if each.status is Status.PASSED)
+
+
+def test_every_check_names_what_it_would_have_caught() -> None:
+    assert [check.number for check in CHECKS] == list(range(1, len(CHECKS) + 1))
+    assert all(check.caught for check in CHECKS)
+
+
+def cut_shard(root: Path) -> None:
+    (shard,) = (root / "episodes").iterdir()
+    shard.write_bytes(shard.read_bytes()[:-40])
+
+
+def flip_byte(root: Path) -> None:
+    (shard,) = (root / "notes").iterdir()
+    found = bytearray(shard.read_bytes())
+    found[len(found) - 50] ^= 1
+    shard.write_bytes(bytes(found))
+
+
+@pytest.mark.parametrize("damage", [cut_shard, flip_byte])
+def test_files(root: Path, damage: Callable[[Path], None]) -> None:
+    damage(root)
+    assert "files" in failed(root)
+
+
+def second_start(t: Trajectory) -> Trajectory | None:
+    return (
+        replace(t, segments=[*t.segments, replace(t.segments[0], steps=[])]) if first(t) else None
+    )
+
+
+def overlap(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].steps[1] = (1, *t.segments[0].steps[0][1:])
+
+
+def no_parent(t: Trajectory) -> Trajectory | None:
+    tail = replace(t.segments[0], reason="edit", parent=None, steps=[])
+    return replace(t, segments=[*t.segments, tail]) if first(t) else None
+
+
+@pytest.mark.parametrize("change", [second_start, overlap, no_parent])
+def test_streams(root: Path, change: Callable[[Trajectory], Any]) -> None:
+    rewrite(root, change)
+    assert "streams" in failed(root)
+
+
+def inverted(t: Trajectory) -> None:
+    t.segments[0].sampled = [not mark for mark in t.segments[0].sampled]
+
+
+def marked_answers(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].sampled[-4] = True
+
+
+def lost_token(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].sampled[-1] = False
+
+
+@pytest.mark.parametrize("change", [inverted, marked_answers, lost_token])
+def test_masks(root: Path, change: Callable[[Trajectory], Any]) -> None:
+    rewrite(root, change)
+    assert failed(root) == {"masks"}
+
+
+def other_token(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].token_ids[-1] += 1
+
+
+def drifted(t: Trajectory) -> Trajectory | None:
+    return replace(t, drift=3) if first(t) else None
+
+
+@pytest.mark.parametrize("change", [other_token, drifted])
+def test_tokens(root: Path, change: Callable[[Trajectory], Any]) -> None:
+    rewrite(root, change)
+    assert failed(root) == {"tokens"}
+
+
+def test_texts(root: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {"go": 5, **{f"w{index}": index for index in range(30) if index != 5}}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
+    (root / "model").mkdir()
+    tokenizer.save(str(root / "model" / "tokenizer.json"))
+
+    def spell(t: Trajectory) -> None:
+        for step in t.steps:
+            number = step.completion.token_ids[0]
+            step.completion = replace(step.completion, finish_reason="stop")
+            step.message = replace(step.message, content="go" if number == 5 else f"w{number}")
+
+    rewrite(root, spell)
+    assert not failed(root)
+    found = {each.name: each.status for each in report(root).results}
+    assert found["texts"] is Status.PASSED
+
+    def retold(t: Trajectory) -> None:
+        if first(t):
+            t.steps[0].message = replace(t.steps[0].message, content="another")
+
+    rewrite(root, retold)
+    assert failed(root) == {"texts"}
+
+
+def impossible(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].logprobs[-1] = 0.5
+
+
+def of_others(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].logprobs[0] = -0.5
+
+
+@pytest.mark.parametrize("change", [impossible, of_others])
+def test_logprobs(root: Path, change: Callable[[Trajectory], Any]) -> None:
+    rewrite(root, change)
+    assert "logprobs" in failed(root)
+
+
+def no_reason(t: Trajectory) -> Trajectory | None:
+    return replace(t, reason="") if first(t) else None
+
+
+def hidden_fault(t: Trajectory) -> Trajectory | None:
+    return replace(t, end="truncated", reason="SandboxDied: gone") if first(t) else None
+
+
+@pytest.mark.parametrize("change", [no_reason, hidden_fault])
+def test_ends(root: Path, change: Callable[[Trajectory], Any]) -> None:
+    rewrite(root, change)
+    assert failed(root) == {"ends"}
+
+
+def test_used_lost(root: Path) -> None:
+    rewrite(root, lambda t: [] if first(t) else None)
+    found = {each.name: each for each in report(root).results}
+    assert found["used"].status is Status.FAILED
+    assert "train-000000-000.0.0 was trained on and is not in the record" in found["used"].message
+    assert found["advantages"].status is Status.FAILED  # nobody can say
+
+
+def test_used_fault(root: Path) -> None:
+    rewrite(root, lambda t: replace(t, end="error", reason="EnvError: x") if first(t) else None)
+    assert "used" in failed(root)
+
+
+def test_used_twice(root: Path) -> None:
+    def change(payload: dict, columns: dict) -> None:
+        payload["trajectories"] = [
+            name.replace("0001-", "0000-") for name in payload["trajectories"]
+        ]
+
+    rewrite_notes(root, change)
+    assert "used" in failed(root)
+
+
+def other_task(t: Trajectory) -> Trajectory | None:
+    return replace(t, task=replace(t.task, id="another")) if first(t) else None
+
+
+def same_member(t: Trajectory) -> Trajectory | None:
+    return replace(t, member=1) if first(t) else None
+
+
+@pytest.mark.parametrize("change", [other_task, same_member])
+def test_groups(root: Path, change: Callable[[Trajectory], Any]) -> None:
+    rewrite(root, change)
+    assert failed(root) == {"groups"}
+
+
+def test_versions(root: Path) -> None:
+    def stale(t: Trajectory) -> None:
+        for step in t.steps:
+            if t.id.startswith("train-000001"):
+                step.completion = replace(step.completion, versions=((0, 0),))
+
+    rewrite(root, stale)
+    assert failed(root) == {"versions"}
+
+
+@pytest.mark.parametrize(
+    ("gap", "expected"), [(0.02, set()), (0.2, {"gap"}), (float("nan"), {"gap"})]
+)
+def test_gap(root: Path, gap: float, expected: set[str]) -> None:
+    line = {"step": 1, "time": 0, "logprob_gap": gap}
+    (root / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    assert failed(root) == expected
+
+
+def test_finite(root: Path) -> None:
+    def change(payload: dict, columns: dict) -> None:
+        columns["advantages"][0] = np.nan
+
+    rewrite_notes(root, change)
+    assert "finite" in failed(root)
+    rewrite_notes(root, lambda _, columns: columns.update(rewards=columns["rewards"][:-1]))
+    assert "finite" in failed(root)
+
+
+def test_rewards_by_one_bit(root: Path) -> None:
+    def change(payload: dict, columns: dict) -> None:
+        at = np.flatnonzero(columns["rewards"])[0]
+        columns["rewards"][at] = np.nextafter(columns["rewards"][at], 9)
+
+    rewrite_notes(root, change)
+    found = {each.name: each for each in report(root).results}["rewards"]
+    assert found.status is Status.FAILED
+    assert "step 0: 1 of" in found.message
+    assert found.hint
+
+
+@pytest.mark.parametrize("column", ["raw/valid", "shaped/valid"])
+def test_rewards_by_their_parts(root: Path, column: str) -> None:
+    rewrite_notes(root, lambda _, columns: columns[column].__iadd__(1))
+    assert failed(root) == {"rewards"}
+
+
+def test_rewards_of_another_shaper(root: Path) -> None:
+    (root / "config.toml").write_text(render_toml(resolve_words([f"env.id={ENV}"])))
+    assert failed(root) == {"rewards"}
+
+
+def test_a_note_without_a_column_is_broken(root: Path) -> None:
+    rewrite_notes(root, lambda _, columns: columns.pop("cause"))
+    assert {"weights", "advantages"} <= failed(root)
+
+
+def test_advantages_by_one_bit(root: Path) -> None:
+    def change(payload: dict, columns: dict) -> None:
+        at = np.flatnonzero(columns["advantages"])[0]
+        columns["advantages"][at] = np.nextafter(columns["advantages"][at], 9)
+
+    rewrite_notes(root, change)
+    assert failed(root) == {"advantages"}
+
+
+def test_advantages_of_another_setting(root: Path) -> None:
+    text = (root / "config.toml").read_text()
+    assert "gamma = 0.95" in text
+    (root / "config.toml").write_text(text.replace("gamma = 0.95", "gamma = 0.9 "))
+    assert failed(root) == {"advantages"}
+
+
+def all_but_last(payload: dict, columns: dict) -> None:
+    """What SkyRL#1492 did: the advantage lands at the last step of each trajectory only."""
+    last = np.zeros(len(columns["advantages"]), dtype=bool)
+    last[columns["step_start"][1:] - 1] = True
+    columns["advantages"][~last] = 0
+
+
+@pytest.mark.parametrize("credit", ["gigpo", "grpo", "reinforce_pp"])
+def test_zeros(tmp_path: Path, credit: str) -> None:
+    make_trained_run(tmp_path / "z", GATED, f"credit.name={credit}", steps=1)
+
+    def change(payload: dict, columns: dict) -> None:
+        if len(columns["advantages"]) == len(columns["rewards"]):
+            all_but_last(payload, columns)
+        else:
+            first_tokens = columns["token_start"][columns["step_start"][1:] - 1]
+            kept = np.zeros(len(columns["advantages"]), dtype=bool)
+            for start, stop in zip(
+                first_tokens, columns["token_start"][columns["step_start"][1:]], strict=True
+            ):
+                kept[start:stop] = True
+            columns["advantages"][~kept] = 0
+
+    assert not failed(tmp_path / "z")
+    rewrite_notes(tmp_path / "z", change)
+    assert {"zeros", "advantages"} <= failed(tmp_path / "z")
+
+
+def short(columns: dict) -> None:
+    columns["weights"] = columns["weights"][:-1]
+
+
+def env_weight(columns: dict) -> None:
+    at = np.flatnonzero(columns["cause"] == Cause.ZERO_ADVANTAGE)
+    at = at if len(at) else np.arange(1)
+    columns["cause"][at] = Cause.NOT_IN_BATCH
+    columns["weights"][at] = 0.5
+
+
+def no_weight(columns: dict) -> None:
+    columns["weights"][np.flatnonzero(columns["cause"] == Cause.TRAINED)[0]] = 0
+
+
+def wrong_cause(columns: dict) -> None:
+    at = np.flatnonzero(columns["cause"] == Cause.TRAINED)[0]
+    columns["weights"][at], columns["cause"][at] = 0, Cause.ZERO_ADVANTAGE
+
+
+def unknown_cause(columns: dict) -> None:
+    at = np.flatnonzero(columns["cause"] == Cause.TRAINED)[0]
+    columns["weights"][at], columns["cause"][at] = 0, 77
+
+
+def no_logprob(columns: dict) -> None:
+    columns["logprobs"][:] = np.nan
+
+
+@pytest.mark.parametrize(
+    "change", [short, env_weight, no_weight, wrong_cause, unknown_cause, no_logprob]
+)
+def test_weights(root: Path, change: Callable[[dict], None]) -> None:
+    rewrite_notes(root, lambda _, columns: change(columns))
+    assert failed(root) == {"weights"}
+
+
+def test_a_run_that_was_not_trained_is_checked_as_far_as_it_goes(agentgym) -> None:
+    agentgym("run", "agentgym/KeyDoor-v0", "-n", "2", "-o", "played")
+    done = agentgym("check", "run", "played", "--json")
+    assert done.code == 0
+    found = {each["name"]: each["status"] for each in done.json["checks"]}
+    assert found["ends"] == found["files"] == "passed"
+    assert {found[name] for name in ("used", "groups", "advantages", "weights")} == {"not_checked"}
+
+
+def test_the_command(agentgym, root: Path) -> None:
+    done = agentgym("check", "run", str(root))
+    assert done.code == 0
+    assert f"{root}: 14 passed, 2 not checked" in done.out
+    assert agentgym("check", "run", str(root), "--strict").code == 1
+    rewrite(root, inverted)
+    done = agentgym("check", "run", str(root), "--json")
+    assert done.code == 1
+    assert not done.json["ok"]
+    masks = next(each for each in done.json["checks"] if each["name"] == "masks")
+    assert masks["status"] == "failed"
+    assert masks["broken"] > 3
+    assert masks["message"].endswith("more")
+    assert "RAGEN#71" in masks["caught"]
+    assert "of the kind of RAGEN#71" in agentgym("check", "run", str(root)).out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "no run at nowhere"),
+        ([], "name one run to check"),
+        (["a", "b"], "'b' has no effect"),
+        (["a", "--level", "static"], "--level, --only and --template have no effect"),
+    ],
+)
+def test_bad_input(agentgym, words: list[str], told: str) -> None:
+    done = agentgym("check", "run", *words)
+    assert done.code == 2
+    assert told in done.err
+    assert "hint:" in done.err or "--level" in done.err

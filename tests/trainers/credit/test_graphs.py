@@ -1,0 +1,112 @@
+"""Step credit over histories and graphs of states, against slow obvious versions."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from strategies import make_group, make_step, tables
+
+from agentgym.table import StepTable, build_table
+from agentgym.trainers.credit.base import discounted_returns
+from agentgym.trainers.credit.gigpo import GiGPO
+from agentgym.trainers.credit.graph_gpo import GraphGPO
+from agentgym.trainers.credit.hgpo import HGPO
+
+
+@given(tables(), st.integers(0, 3), st.booleans())
+def test_hgpo_agrees_with_the_slow_obvious_version(
+    table: StepTable, history: int, scale: bool
+) -> None:
+    rewards = table.term("outcome")
+    hgpo = HGPO(history=history, norm="mean_std_norm" if scale else "mean_norm", alpha=1.5)
+    expected = _slow_hgpo(table, discounted_returns(table, rewards, gamma=0.95), history, scale)
+    assert hgpo(table, rewards) == pytest.approx(expected, abs=1e-7)
+
+
+@given(tables())
+def test_hgpo_without_a_history_is_the_steps_part_of_gigpo(table: StepTable) -> None:
+    rewards = table.term("outcome")
+    alone = HGPO(history=0, norm="mean_norm")(table, rewards)
+    expected = GiGPO(norm="mean_norm").step_advantages(table, rewards)
+    assert alone == pytest.approx(expected, abs=1e-5)
+
+
+def test_hgpo_tells_ways_to_a_state_apart() -> None:
+    """Both end in s; only those who came by the same way are compared at the second depth."""
+    ways = [("a", 1.0), ("a", 0.0), ("b", 1.0)]
+    table = build_table(
+        [make_group(*([make_step(state=way), make_step(state="s", outcome=r)] for way, r in ways))]
+    )
+    advantages = HGPO(history=1, norm="mean_norm", alpha=0.0)(table, table.term("outcome"))
+    thirds = [1 / 3, -2 / 3, 1 / 3]  # at depth 1
+    expected = [(thirds[0] + 0.5) / 2, (thirds[1] - 0.5) / 2, thirds[2]]
+    assert advantages[1::2] == pytest.approx(expected, abs=1e-5)
+
+
+@given(tables())
+def test_graph_gpo_agrees_with_the_slow_obvious_version(table: StepTable) -> None:
+    rewards = table.term("outcome")
+    expected = _slow_graph(table, table.per_trajectory(rewards) > 0)
+    assert GraphGPO().step_advantages(table, rewards) == pytest.approx(expected, abs=1e-8)
+
+
+def test_graph_gpo_credits_a_failure_for_coming_near() -> None:
+    """The second fails, but its first step reached the state from which the first succeeded."""
+    hit = [make_step(state="start", next_state="door"), make_step(state="door", outcome=1.0)]
+    near = [make_step(state="start", next_state="door"), make_step(state="door", next_state="pit")]
+    far = [make_step(state="start", next_state="pit"), make_step(state="pit", next_state="pit")]
+    table = build_table([make_group(hit, near, far)])
+    steps = GraphGPO().step_advantages(table, table.term("outcome"))
+    assert steps[0] == steps[2] > 0 > steps[4]
+    assert steps[1] > 0 > steps[3]
+
+
+def _slow_hgpo(table: StepTable, returns: np.ndarray, history: int, scale: bool) -> np.ndarray:
+    members = defaultdict(list)
+    for row in range(table.num_steps):
+        for depth in range(1, min(history + 1, table.step[row] + 1) + 1):
+            states = table.state[row - depth + 1 : row + 1]
+            if (states >= 0).all():
+                members[depth, table.step_group[row], tuple(states)].append(row)
+    sums, weights = np.zeros((2, table.num_steps))
+    for (depth, *_), rows in members.items():
+        distance = returns[rows] - returns[rows].mean()
+        if len(rows) < 2 or np.ptp(returns[rows]) == 0:
+            continue
+        advantage = distance / (returns[rows].std() + 1e-6) if scale else distance
+        for row, value in zip(rows, advantage, strict=True):
+            if abs(value) > 1e-12:
+                sums[row] += (depth + 1) ** 1.5 * value
+                weights[row] += (depth + 1) ** 1.5
+    return sums / (weights + 1e-6)
+
+
+def _slow_graph(table: StepTable, succeeded: np.ndarray) -> np.ndarray:
+    expected = np.zeros(table.num_steps)
+    for group in range(table.num_groups):
+        rows = np.flatnonzero(table.step_group == group)
+        if not succeeded[table.group == group].any():
+            continue
+        edges = {}
+        for row in rows:
+            trajectory = table.trajectory[row]
+            last = row + 1 == table.step_start[trajectory + 1]
+            source = table.state[row] if table.state[row] >= 0 else ("from", row)
+            target = table.next_state[row] if table.next_state[row] >= 0 else ("to", row)
+            edges[row] = (source, "success" if last and succeeded[trajectory] else target)
+        distance = {"success": 0}
+        for _ in rows:
+            for source, target in edges.values():
+                if target in distance:
+                    distance[source] = min(distance.get(source, 10**9), distance[target] + 1)
+        beyond = max(distance.values()) + 1
+        worth = {row: 0.1 ** distance.get(edges[row][1], beyond) for row in rows}
+        by_source = defaultdict(list)
+        for row in rows:
+            by_source[edges[row][0]].append(row)
+        for members in by_source.values():
+            values = np.array([worth[row] for row in members])
+            if len(members) > 1 and np.ptp(values) > 0:
+                expected[members] = (values - values.mean()) / (values.std(ddof=1) + 1e-6)
+    return expected

@@ -1,0 +1,17 @@
+"""Why a sampled token had no weight in an update; as the record has it."""
+
+from enum import IntEnum
+
+
+class Cause(IntEnum):
+    """Why a sampled token had no weight in the update."""
+
+    TRAINED = 0
+    ZERO_ADVANTAGE = 1
+    """Its whole row had the advantage 0 and was left out."""
+    NOT_IN_BATCH = 2
+    """It stands in no segment of its trajectory."""
+    CLIPPED = 3
+    """The loss cut its gradient off."""
+    DROPPED = 4
+    """The correction for the engine's numbers gave it no weight."""

@@ -1,0 +1,58 @@
+"""Bi-level GAE: from turn to turn, and inside of each turn from token to token."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from agentgym.trainers.credit.base import (
+    CreditConfig,
+    Floats,
+    StepTable,
+    carry_back,
+    following,
+    steps_left,
+)
+
+
+class BilevelGAE(CreditConfig):
+    """The advantage of a turn becomes the reward at its last token, for GAE inside of the turn.
+
+        delta_k = r_k + gamma_turn V(e_{k+1}) - V(e_k)   A_k = delta_k + gamma_turn lam A_{k+1}
+        inside turn k, backwards from its last token e_k with the reward A_k + V(e_k) there:
+        delta_n = r_n + gamma V_{n+1} - V_n              A_n = delta_n + gamma lam A_{n+1}
+
+    V after the last token of a turn is 0 in the second. V is the column `token_value`. A turn
+    ends where its step does, whatever it earned. A step without tokens is a turn of value 0.
+
+    Source: VAGEN's code, which passes an explicit mask of the ends (read, and its numbers
+    reproduced). RAGEN's takes for ends where the reward is not 0: a turn that earned nothing is
+    none there, and a trajectory of such turns an error.
+    """
+
+    name: Literal["bilevel_gae"] = "bilevel_gae"
+    requires: ClassVar[tuple[str, ...]] = ("token_value",)
+    gamma_turn: float = Field(default=0.95, gt=0, le=1)
+    """Discount from turn to turn."""
+    gamma: float = Field(default=1.0, gt=0, le=1)
+    """Discount from token to token."""
+    lam: float = Field(default=1.0, ge=0, le=1)
+    """0: one-step errors of V; 1: returns less V."""
+
+    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+        """Return [N]."""
+        assert table.token_value is not None, "it is required"
+        values, tokens = table.token_value, np.diff(table.token_start)
+        ends = np.zeros(table.num_steps)
+        ends[tokens > 0] = values[table.token_start[1:][tokens > 0] - 1]
+        turns = self._turns(table, rewards, ends)
+        left = np.repeat(table.token_start[1:], tokens) - 1 - np.arange(len(values))
+        errors = self.gamma * np.where(left > 0, np.roll(values, -1), 0.0) - values
+        errors += np.where(left == 0, np.repeat(turns + ends, tokens), 0.0)
+        return carry_back(errors, np.full(len(errors), self.gamma * self.lam), left)
+
+    def _turns(self, table: StepTable, rewards: Floats, values: Floats) -> Floats:
+        """Return the advantage of each turn, [S]."""
+        errors = rewards + self.gamma_turn * following(values, table) - values
+        decay = np.full(table.num_steps, self.gamma_turn * self.lam)
+        return carry_back(errors, decay, steps_left(table))

@@ -1,0 +1,41 @@
+"""GDPO: each reward term is standardised on its own before they are added."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from agentgym.trainers.credit.base import Floats, Ints, StepTable, TrajectoryCredit, group_stats
+
+
+class GDPO(TrajectoryCredit):
+    """Every step has the weighted sum of its trajectory's terms, standardised term by term.
+
+        Z_{i,k} = (R_{i,k} - mean_j R_{j,k}) / (std_j R_{j,k} + eps)    within the group, for term k
+        A_{i,t} = (B_i - mean B) / (std B + eps),  B_i = sum_k w_k Z_{i,k}    over the batch
+
+    A term of small spread is heard as well as one of large spread; adding the terms first and
+    standardising after, as GRPO does, drowns it. It looks at the raw terms: what a shaper makes
+    of them plays no part.
+
+    Source: TRL's code (read, and its numbers reproduced). verl's variant takes two terms, no
+    weights, and whitens over tokens. A group of one has Z = 0.
+    """
+
+    name: Literal["gdpo"] = "gdpo"
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Of the terms by name; empty: every term of the batch counts once."""
+    eps: float = Field(default=1e-4, gt=0)
+    """Added to a standard deviation before dividing by it."""
+
+    def relative(self, table: StepTable, rewards: Floats) -> Floats:
+        """Standardise each term, then their sum; `rewards` plays no part."""
+        total = np.zeros(table.num_trajectories)
+        for name, weight in (self.weights or dict.fromkeys(table.term_names, 1.0)).items():
+            returns = table.per_trajectory(table.term(name))
+            total += weight * self._standardise(returns, table.group)
+        return self._standardise(total, np.zeros(len(total), dtype=np.int64))
+
+    def _standardise(self, values: Floats, groups: Ints) -> Floats:
+        _, mean, std = group_stats(values, groups)
+        return np.asarray((values - mean[groups]) / (std[groups] + self.eps))

@@ -1,0 +1,75 @@
+"""PORTool: where trajectories part, each way is compared with the others."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from agentgym.trainers.credit.base import (
+    CreditConfig,
+    Floats,
+    Ints,
+    StepTable,
+    group_stats,
+    number_rows,
+    unshared,
+)
+from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
+
+
+class PORTool(CreditConfig):
+    """A trajectory's advantage plus one among the ways that leave the same point of the tree.
+
+        r(child) = mean return of the trajectories that pass through the child
+        A_fork = r(child) - mean over its siblings, itself among them
+        A_{i,t} = trajectory_weight A_i + fork_weight A_fork
+
+    Trajectories of a group form a tree: steps are one node as long as their actions and what they
+    led to are equal from the start. A node without siblings has A_fork = 0.
+
+    Source: PORTool, reconstructed from its abstract: step rewards from the correctness of
+    descendants, and a fork-relative advantage. Its text could not be read; that the tree is found
+    from equal prefixes, the mean as r(child) and the weights are ours.
+    """
+
+    name: Literal["portool"] = "portool"
+    trajectory_weight: float = Field(default=1.0, ge=0)
+    """Of the base."""
+    fork_weight: float = Field(default=1.0, ge=0)
+    """Of the forks' part."""
+    base: AnyTrajectoryCredit = GRPO()
+    """The trajectory's advantage."""
+
+    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+        """Add both parts."""
+        relative = self.base.relative(table, rewards)[table.trajectory]
+        forks = self.fork_advantages(table, rewards)
+        return self.trajectory_weight * relative + self.fork_weight * forks
+
+    def fork_advantages(self, table: StepTable, rewards: Floats) -> Floats:
+        """Return A_fork for each step, [S]."""
+        if not table.num_steps:
+            return np.zeros(0)
+        nodes, parents = self._tree(table)
+        returns = table.per_trajectory(rewards)[table.trajectory]
+        worth = group_stats(returns, nodes).mean
+        _, one_step = np.unique(
+            nodes, return_index=True
+        )  # of each node, for siblings to count once
+        mean = group_stats(worth, number_rows(parents[one_step])).mean
+        siblings = number_rows(parents[one_step])
+        return (worth - mean[siblings])[nodes]
+
+    def _tree(self, table: StepTable) -> tuple[Ints, Ints]:
+        """Number the node that each step is, and the one that it leaves: [S] each."""
+        edges = number_rows(table.action, unshared(table.next_state))
+        nodes, parents = np.zeros((2, table.num_steps), dtype=np.int64)
+        here = table.group.copy()  # the node that each trajectory has come to
+        free = table.num_groups
+        for depth in range(int(table.lengths.max(initial=0))):
+            rows = table.step_start[:-1][table.lengths > depth] + depth
+            parents[rows] = here[table.trajectory[rows]]
+            nodes[rows] = free + number_rows(parents[rows], edges[rows])
+            here[table.trajectory[rows]] = nodes[rows]
+            free = int(nodes[rows].max()) + 1
+        return number_rows(nodes), parents

@@ -1,0 +1,45 @@
+"""ProRAG: outcomes and process rewards, each on its own scale."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, group_stats
+
+
+class ProRAG(CreditConfig):
+    """The standardised return of a trajectory plus the standardised process reward of each step.
+
+        A_{i,t} = (R_i - mean_j R_j) / (std_j R_j + 1e-4) + beta (p_{i,t} - mu) / sqrt(var + 1e-8)
+
+    mu and var (of the population) are over all sampled tokens of the group, each with its step's
+    process reward, so that long steps weigh more.
+
+    Source: lilinwz/ProRAG, prorag/rl/trainer.py (read, and its numbers reproduced). A group of
+    one has no outcome part; steps without tokens play no part in mu and var.
+    """
+
+    name: Literal["prorag"] = "prorag"
+    requires: ClassVar[tuple[str, ...]] = ("process_reward",)
+    beta: float = Field(default=0.5, ge=0)
+    """Weight of the process rewards; the authors' script has 0.3."""
+
+    def advantages(self, table: StepTable, rewards: Floats) -> Floats:
+        """Add both granularities."""
+        returns = table.per_trajectory(rewards)
+        _, mean, std = group_stats(returns, table.group)
+        outcome = (returns - mean[table.group]) / (std[table.group] + 1e-4)
+        return outcome[table.trajectory] + self.beta * self._process(table)
+
+    def _process(self, table: StepTable) -> Floats:
+        assert table.process_reward is not None, "it is required"
+        scores, groups = table.process_reward, table.step_group
+        tokens = np.diff(table.token_start).astype(np.float64)
+        shift = np.zeros(table.num_groups)
+        shift[groups] = scores  # so that equal scores differ by exactly 0
+        total = np.maximum(np.bincount(groups, weights=tokens), 1.0)
+        distance = scores - shift[groups]
+        distance -= (np.bincount(groups, weights=tokens * distance) / total)[groups]
+        variance = np.bincount(groups, weights=tokens * distance**2) / total
+        return np.asarray(distance / np.sqrt(variance[groups] + 1e-8))
