@@ -17,7 +17,7 @@ import numpy as np
 from agentgym.bench.credit_batches import Shape, annotated, draw_batch
 from agentgym.bench.credit_reference import Reference
 from agentgym.errors import EnvError
-from agentgym.table import StepTable, build_table
+from agentgym.table import Floats, StepTable, build_table
 from agentgym.trainers.credit import CREDITS, CreditConfig
 from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
@@ -117,16 +117,20 @@ def _beside(reference: Reference, shape: Shape, seconds: float, *, similar: bool
         compat=True,
     )
     prepared = reference.prepare(table, rewards)
+    found: list[Floats] = []
 
-    def call() -> "np.ndarray[Any, Any]":
-        return reference.advantages(
-            prepared, gamma=ours.gamma, similarity=SIMILARITY if similar else None
-        )
+    def call() -> None:
+        found[:] = [
+            reference.advantages(
+                prepared, gamma=ours.gamma, similarity=SIMILARITY if similar else None
+            )
+        ]
 
-    if not np.allclose(call(), ours(table, rewards), atol=_TOLERANCE):
+    taken = _median(call, seconds, passes=1)
+    if not np.allclose(found[0], ours(table, rewards), atol=_TOLERANCE):
         raise EnvError("verl-agent has other advantages than gigpo: they do not compute the same")
     name = "verl-agent:gigpo:similar" if similar else "verl-agent:gigpo"
-    return Row(name, *shape, _median(call, seconds, passes=1), None)
+    return Row(name, *shape, taken, None)
 
 
 def _median(call: Callable[[], object], seconds: float, *, passes: int = _MIN_PASSES) -> float:

@@ -99,7 +99,12 @@ def credit(
         **({"sizes": tuple(size)} if size else {}),
     )
     config, model = _configured(which, model, overrides or [])
-    report = _examined(config, model, epsilon, settings, show=True)
+    report = _examined(config, model, epsilon, settings)
+    if not report.truth["with_sign"]:
+        note(
+            "warning: no advantage differs from 0, so that there is nothing to estimate; a script "
+            "that keeps notes of its own forgets them here: it is begun anew at each step"
+        )
     if plot is not None:
         with output_file(plot, force=force) as file:
             draw(report, file, kind=Path(plot).suffix[1:])
@@ -150,9 +155,7 @@ def _configured(which: str, model: str | None, overrides: list[str]) -> "tuple[R
     return resolve(RunConfig, overrides=words).config, model
 
 
-def _examined(
-    config: "RunConfig", model: str, epsilon: float, settings: "LabSettings", *, show: bool
-) -> "Report":
+def _examined(config: "RunConfig", model: str, epsilon: float, settings: "LabSettings") -> "Report":
     """Play, and compare; what is done when somebody interrupts is compared."""
     from agentgym.cli.scoring import kind_of, preflight
     from agentgym.lab import Experiment
@@ -160,7 +163,7 @@ def _examined(
 
     preflight(config, needs_torch=kind_of(model) == "local")
     is_scripted = kind_of(model) == "scripted"
-    progress = _Progress(show=show)
+    progress = _Progress(sys.stderr)
     experiment = Experiment(
         config.env.config,
         settings,
@@ -231,10 +234,7 @@ def _check_plot(plot: str, *, force: bool) -> None:
 
 
 class _Progress(Screen):
-    """What is being done, on stderr."""
-
-    def __init__(self, *, show: bool) -> None:
-        super().__init__(sys.stderr, show=show)
+    """What is being done."""
 
     def on_progress(self, what: str, done: int, total: int) -> None:
         line = f"{what} {done}/{total}"
