@@ -1,6 +1,7 @@
 """`agentgym lab`, and `lab credit`: estimators of credit against true advantages."""
 
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,7 +164,7 @@ def _examined(config: "RunConfig", model: str, epsilon: float, settings: "LabSet
 
     preflight(config, needs_torch=kind_of(model) == "local")
     is_scripted = kind_of(model) == "scripted"
-    progress = _Progress(sys.stderr)
+    progress = _Progress()
     experiment = Experiment(
         config.env.config,
         settings,
@@ -234,10 +235,18 @@ def _check_plot(plot: str, *, force: bool) -> None:
 
 
 class _Progress(Screen):
-    """What is being done."""
+    """What is being done, and how fast."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._what, self._began = "", 0.0
 
     def on_progress(self, what: str, done: int, total: int) -> None:
-        line = f"{what} {done}/{total}"
+        """Take note of how far something is."""
+        if what != self._what:
+            self._what, self._began = what, time.monotonic()
+        rate = done / max(1e-9, time.monotonic() - self._began)
+        line = f"{what} {done}/{total}  {rate:.1f}/s"
         self.draw(line)
         if self.is_time_to_say():
             note(line)

@@ -1,7 +1,7 @@
-"""Going on from the middle of an episode: its messages once more, then a policy.
+"""Going on from the middle of an episode: from a snapshot, or its messages once more.
 
-Every environment can be brought back to a step in this way, since the same messages and the same
-seed give the same episode; few of them can be copied.
+Every environment can be brought back to a step by its messages, since the same ones and the same
+seed give the same episode; some have snapshots, which spare that.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agentgym.env import Env, EnvConfig
 from agentgym.errors import EnvError
+from agentgym.lab.forks import Fork, ForkedConfig, joined
 from agentgym.rollout.episode import DeadlineConfig, Job, run_episode
 from agentgym.rollout.policy import MakePolicy, Policy, Reply
 from agentgym.types import Message, Task, ToolSpec, Trajectory
@@ -25,6 +26,7 @@ async def go_on(
     config: EnvConfig,
     make_policy: MakePolicy,
     seed: int,
+    fork: Fork | None = None,
     sandboxes: "Sandboxes | None" = None,
     deadlines: DeadlineConfig | None = None,
 ) -> Trajectory:
@@ -36,6 +38,7 @@ async def go_on(
         config: the environment, as it was.
         make_policy: whose messages follow.
         seed: of the policy; that of the environment is the recorded one.
+        fork: a snapshot of this place; the messages are said again where there is none.
         sandboxes: where the environment needs them.
         deadlines: as of an episode.
 
@@ -45,7 +48,8 @@ async def go_on(
     """
 
     def continued(env: Env, task: Task, _: int) -> Policy:
-        played = [each.message for each in trajectory.steps[:step]]
+        said = 0 if fork else step
+        played = [each.message for each in trajectory.steps[:said]]
         return _Continued(played, make_policy(env, task, seed), seed)
 
     found = await run_episode(
@@ -55,11 +59,13 @@ async def go_on(
             member=trajectory.member,
             same_seed=trajectory.seed,
         ),
-        config=config,
+        config=ForkedConfig.of(config, fork) if fork else config,
         make_policy=continued,
         deadlines=deadlines,
         sandboxes=sandboxes,
     )
+    if fork:
+        return joined(fork, found)
     if found.end != "error":
         _check_same(trajectory, found, step)
     return found

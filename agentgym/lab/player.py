@@ -1,5 +1,6 @@
 """Episodes of one policy in one environment: from the start, or from the middle of another."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.errors import ConfigError, EnvError
 from agentgym.lab.continuing import go_on
+from agentgym.lab.forks import Fork, take_fork
 from agentgym.lab.settings import LabSettings
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs, to_groups
 from agentgym.rollout.policy import MakePolicy
@@ -30,6 +32,10 @@ class Player:
     """Episodes."""
     faults: int = field(default=0, init=False)
     """Of them, those that ended by a fault."""
+    _has_snapshots: bool = field(default=True, init=False)
+    _forks: "dict[tuple[str, int], asyncio.Future[Fork | None]]" = field(
+        default_factory=dict, init=False
+    )
 
     async def fill_pool(
         self, settings: LabSettings, on_progress: Callable[[str, int, int], None]
@@ -76,6 +82,7 @@ class Player:
         Raises:
             EnvError: too many episodes end by a fault.
         """
+        fork = await self._fork(trajectory, step)
         for attempt in range(2):
             found = await go_on(
                 trajectory,
@@ -83,6 +90,7 @@ class Player:
                 config=self.config,
                 make_policy=self.make_policy,
                 seed=derive_seed(seed, attempt),
+                fork=fork,
                 sandboxes=self.sandboxes,
             )
             self._count(found)
@@ -91,6 +99,18 @@ class Player:
             if self.played >= _MIN_PLAYED and self.faults > _MAX_FAULTS * self.played:
                 raise EnvError(f"{self.faults} of {self.played} episodes failed: {found.reason}")
         return None
+
+    async def _fork(self, trajectory: Trajectory, step: int) -> Fork | None:
+        """Return a snapshot, taken when it is first asked for."""
+        if not step or not self._has_snapshots:
+            return None
+        place = (trajectory.id, step)
+        if place not in self._forks:
+            taking = take_fork(trajectory, step, self.config, self.sandboxes)
+            self._forks[place] = asyncio.ensure_future(taking)
+        fork = await self._forks[place]
+        self._has_snapshots = fork is not None
+        return fork
 
     def _tasks(self, settings: LabSettings) -> list[Task]:
         splits = self.config.splits

@@ -9,11 +9,13 @@ import pytest
 
 from agentgym.env import Env, EnvStep, Reset, first_tasks
 from agentgym.envs.keydoor.env import KeyDoorConfig
+from agentgym.envs.search.env import SearchConfig
 from agentgym.errors import AgentGymError, ConfigError, EnvError
 from agentgym.lab import Experiment, LabSettings, Report
 from agentgym.lab.continuing import go_on
 from agentgym.lab.estimators import VARIANTS, compared
 from agentgym.lab.exact import ExactKeyDoor
+from agentgym.lab.forks import take_fork
 from agentgym.lab.policies import mixed_policies
 from agentgym.lab.probes import choose_probes
 from agentgym.rollout.episode import Job, run_episode
@@ -109,6 +111,37 @@ def test_an_episode_goes_on_from_its_middle() -> None:
     assert again.steps[-1].state_key == others[0].steps[-1].state_key
 
 
+def test_a_snapshot_leads_on_as_the_messages_do() -> None:
+    config = SearchConfig(max_turns=6)
+    make = mixed_policies("scripted:random", 1.0)
+    (task,) = first_tasks(config, "train", number=1)
+    job = Job(task=task, group_id="g")
+    episode = asyncio.run(run_episode(job, config=config, make_policy=make))
+    fork = asyncio.run(take_fork(episode, 3, config, None))
+    assert fork is not None
+    again, restored = (
+        asyncio.run(go_on(episode, 3, config=config, make_policy=make, seed=7, fork=each))
+        for each in (None, fork)
+    )
+    assert _facts(restored) == _facts(again)
+    assert restored.prompt == episode.prompt
+    assert asyncio.run(take_fork(played(), 1, CONFIG, None)) is None
+
+
+def test_snapshots_and_messages_give_the_same_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    def values() -> list[list[Any]]:
+        experiment = Experiment(
+            SearchConfig(max_turns=4), LabSettings(**SMALL, continuations=3, concurrency=1)
+        )
+        asyncio.run(experiment.play(mixed_policies("scripted:random", 1.0)))
+        assert len(experiment.done) == SMALL["steps"]
+        return [[_facts(draw) for draw in probe.draws] for probe in experiment.done]
+
+    with_snapshots = values()
+    monkeypatch.setattr("agentgym.lab.player.take_fork", _no_fork)
+    assert values() == with_snapshots
+
+
 class _Restless(KeyDoorConfig):
     """Another environment each time it is built."""
 
@@ -154,6 +187,18 @@ def test_without_time_too_few_steps_are_done() -> None:
 def test_a_split_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match="has no split 'dev'"):
         examine(split="dev")
+
+
+async def _no_fork(*_: object) -> None:
+    return None
+
+
+def _facts(trajectory: Trajectory) -> Any:
+    steps = [
+        (s.message, s.replies, s.reward_terms, s.state_key, s.next_state_key)
+        for s in trajectory.steps
+    ]
+    return steps, trajectory.end, trajectory.reason
 
 
 def _figures(report: Report) -> list[Any]:
