@@ -15,20 +15,10 @@ OBSERVATION_CHARS = 500
 _STATES_PER_STEP = 2  # a group knows so many states for each step of an episode
 _ACTIONS = "abcd"
 _CHANGED = 6  # letters of an observation, where those of one state are similar only
-_WORDS = (
-    "the",
-    "room",
-    "door",
-    "key",
-    "lamp",
-    "north",
-    "south",
-    "you",
-    "see",
-    "open",
-    "closed",
-    "red",
-)
+_WORDS = """
+the a room door key lamp table north south east west you see open closed small large red blue green
+wooden box chest on under with nothing here exit path leads to old quartz jug view gaze fix
+"""
 _COMPLETION = Completion(token_ids=(1, 2, 3, 4), logprobs=(-1.0,) * 4, finish_reason="stop")
 
 
@@ -124,7 +114,7 @@ _SAID = Message("assistant", "a")
 
 
 def _observation(chance: random.Random) -> str:
-    words = chance.choices(_WORDS, k=OBSERVATION_CHARS)
+    words = chance.choices(_WORDS.split(), k=OBSERVATION_CHARS)
     return " ".join(words)[:OBSERVATION_CHARS]
 
 

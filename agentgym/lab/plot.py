@@ -69,4 +69,4 @@ def _draw_curve(axes: Any, report: Report, names: list[str], key: str, number: i
     style = {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
     axes.plot(sizes, [each.value for each in figures], label=", ".join(names), **style)
     low, high = [each.low for each in figures], [each.high for each in figures]
-    axes.fill_between(sizes, low, high, color=style["color"], alpha=0.08, linewidth=0)
+    axes.fill_between(sizes, low, high, color=style["color"], alpha=0.05, linewidth=0)
