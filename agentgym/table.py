@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentgym.types import Group
+from agentgym.types import Group, Trajectory
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -55,6 +55,9 @@ class StepTable:
     """[M]"""
     state_keys: tuple[str, ...] = ()
     """The key of each number in `state` and `next_state`."""
+    state_texts: tuple[str, ...] = ()
+    """The observation of each number in `state` and `next_state`, as it was first seen; keys are
+    mostly digests."""
 
     entropy: Floats | None = None
     """[S], annotation: mean token entropy of the step, in nats."""
@@ -125,12 +128,14 @@ def build_table(groups: Sequence[Group]) -> StepTable:
     step_start = _offsets([len(trajectory.steps) for trajectory in trajectories])
     trajectory = np.repeat(np.arange(len(trajectories)), np.diff(step_start))
     states, actions = _numbering(), _numbering()
+    state = _numbers([step.state_key for step in steps], states)
+    next_state = _numbers([step.next_state_key for step in steps], states)
     term_names, terms = _terms([step.reward_terms for step in steps])
     return StepTable(
         trajectory=trajectory,
         step=np.arange(len(steps)) - step_start[trajectory],
-        state=_numbers([step.state_key for step in steps], states),
-        next_state=_numbers([step.next_state_key for step in steps], states),
+        state=state,
+        next_state=next_state,
         action=_numbers([step.action_key for step in steps], actions),
         term_names=term_names,
         terms=terms,
@@ -142,6 +147,7 @@ def build_table(groups: Sequence[Group]) -> StepTable:
         terminated=np.array([t.end == "terminated" for t in trajectories], dtype=np.bool_),
         trajectory_ids=tuple(t.id for t in trajectories),
         state_keys=tuple(key for key in states if key is not None),
+        state_texts=_texts(trajectories, state, next_state),
     )
 
 
@@ -152,6 +158,25 @@ def _numbering() -> dict[Any, int]:
 
 def _numbers(keys: Sequence[Any], numbering: dict[Any, int]) -> Ints:
     return np.fromiter(map(numbering.__getitem__, keys), dtype=np.int64, count=len(keys))
+
+
+def _texts(trajectories: Sequence[Trajectory], state: Ints, next_state: Ints) -> tuple[str, ...]:
+    """Return what was observed where each state first comes up: numbers rise with first sight."""
+    column = np.concatenate([state, next_state])
+    highest = np.maximum.accumulate(np.concatenate([[-1], column]))
+    seen = np.flatnonzero(column > highest[:-1]).tolist()
+    starts = _offsets([len(trajectory.steps) for trajectory in trajectories])
+    owners = np.searchsorted(starts, np.array(seen, dtype=np.int64) % max(1, len(state)), "right")
+    texts = []
+    for place, owner in zip(seen, (owners - 1).tolist(), strict=True):
+        trajectory = trajectories[owner]
+        # The state before step t is what the answer to step t - 1 shows.
+        row = (
+            place - starts[owner] - 1 if place < len(state) else place - len(state) - starts[owner]
+        )
+        messages = trajectory.steps[row].replies if row >= 0 else trajectory.prompt
+        texts.append("\n".join([message.content for message in messages]))
+    return tuple(texts)
 
 
 def _terms(rows: Sequence[Mapping[str, float]]) -> tuple[tuple[str, ...], Floats]:

@@ -19,6 +19,7 @@ from agentgym.cli import (
     envs,
     evaluate,
     export,
+    lab,
     new,
     play,
     recredit,
@@ -81,6 +82,7 @@ app.command(
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
+app.add_typer(lab.app, name="lab")
 app.add_typer(sandbox.app, name="sandbox")
 
 

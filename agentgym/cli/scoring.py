@@ -172,7 +172,7 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
         env=type(env).id,
     )
     started = time.perf_counter()
-    async with open_sandboxes(config) as sandboxes, _policies(config, model) as policies:
+    async with open_sandboxes(config) as sandboxes, open_policies(config, model) as policies:
         with EpisodeCounter(len(jobs), show=show) as counter:
             episodes = Episodes(
                 root,
@@ -222,7 +222,8 @@ class _Policies(NamedTuple):
 
 
 @asynccontextmanager
-async def _policies(config: "RunConfig", model: str) -> AsyncIterator[_Policies]:
+async def open_policies(config: "RunConfig", model: str) -> AsyncIterator[_Policies]:
+    """Hold what answers in the episodes of a run."""
     match kind_of(model):
         case "scripted":
             from agentgym.rollout.scripted import scripted_policies

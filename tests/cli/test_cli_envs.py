@@ -213,13 +213,6 @@ def test_ctrl_c_stops_the_import_of_a_file_that_never_ends(tmp_path: Path) -> No
         child.communicate()
 
 
-def test_check_says_what_is_not_here_yet(agentgym) -> None:
-    done = agentgym("check", "run")
-    assert done.code == 2
-    assert "not here yet" in done.err
-    assert "hint:" in done.err
-
-
 def test_check_names_the_nearest_environment(agentgym) -> None:
     done = agentgym("check", "agentgym/KeyDor-v0")
     assert done.code == 2

@@ -6,6 +6,7 @@ Those of shapers and reward functions are in test_shaping_vectors.py.
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from strategies import by_trajectory, make_group, make_step, make_table
 
 from agentgym.table import Floats, StepTable, build_table
+from agentgym.trainers.credit.anchors import matches
 from agentgym.trainers.credit.asymre import AsymRE
 from agentgym.trainers.credit.base import discounted_returns
 from agentgym.trainers.credit.bilevel_gae import BilevelGAE
@@ -64,6 +66,8 @@ ONE_TEST_EACH = [
     "gigpo.group_of_one",
     "gigpo.identical_rewards",
     "gigpo.no_anchor_overlap",
+    "gigpo.invalid_action_penalty",
+    "gigpo.similarity_autojunk",
     "grpo",
     "rloo",
     "group_of_one.grpo_rloo",
@@ -96,8 +100,6 @@ MC_GRPO = ["mc_grpo.graded", "mc_grpo.binary_minority", "mc_grpo.identical"]
 NGRPO_CASES = ["ngrpo.all_wrong", "ngrpo.mixed", "ngrpo.all_right"]
 RISKPO = ["riskpo.uniform", "riskpo.sum-mean"]
 NOT_COVERED = [
-    "gigpo.invalid_action_penalty",  # a penalty is a reward term here
-    "gigpo.similarity_autojunk",  # states match exactly here
     "istar.trajectory_dpo_loss",  # trains the process reward model
 ]
 
@@ -164,6 +166,50 @@ def test_gigpo_no_anchor_overlap() -> None:
     assert _close(gigpo(table, rewards), vector["expected"]["A"])
 
 
+def test_gigpo_invalid_action_penalty_at_its_own_step() -> None:
+    """The reference takes it from returns that are discounted already: so do its pieces here."""
+    inputs, expected = VECTORS["gigpo.invalid_action_penalty"]["inputs"], _expected_penalty()
+    table = _anchored(inputs["trajectories"])
+    penalty = _penalty(table, inputs["invalid_action_penalty_coef"])
+    gigpo = GiGPO(gamma=inputs["gamma"], norm=inputs["norm"], base=_base(inputs["norm"]))
+    rewards = table.term("outcome")
+    returns = discounted_returns(table, rewards, gamma=inputs["gamma"]) + penalty
+    episode, step = gigpo.episode_advantages(table, rewards), gigpo.among_anchors(table, returns)
+    assert _close(returns, expected["returns"])
+    assert _close(episode + penalty, expected["A_E"])
+    assert _close(step, expected["A_S"])
+    assert _close(episode + penalty + gigpo.step_weight * step, expected["A"])
+
+
+def test_gigpo_invalid_action_penalty_as_a_reward_term() -> None:
+    """Returns of t2: -0.1 discounted by 0.95; its episode has -0.1 where the mean is 0.475."""
+    inputs, expected = VECTORS["gigpo.invalid_action_penalty"]["inputs"], _expected_penalty()
+    table = _anchored(inputs["trajectories"])
+    rewards = table.term("outcome") + _penalty(table, inputs["invalid_action_penalty_coef"])
+    gigpo = GiGPO(gamma=inputs["gamma"], norm=inputs["norm"], base=_base(inputs["norm"]))
+    returns = discounted_returns(table, rewards, gamma=inputs["gamma"])
+    assert returns[3:6] == pytest.approx([-0.09025, -0.095, -0.1])
+    assert returns[5] == pytest.approx(expected["returns"][5])
+    assert gigpo.episode_advantages(table, rewards)[3:6] == pytest.approx([-0.575] * 3)
+
+
+def test_gigpo_similarity() -> None:
+    vector = VECTORS["gigpo.similarity_autojunk"]
+    inputs, expected = vector["inputs"], vector["expected"]
+    a, b = inputs["a"], inputs["b"]
+    ratio = 2 * matches(a, b) / (len(a) + len(b))
+    assert ratio == pytest.approx(expected["ratio_autojunk_off"])
+    assert SequenceMatcher(None, a, b).ratio() == pytest.approx(expected["ratio_reference"])
+    table = _anchored([{"anchor_states": [text], "rewards": [n]} for n, text in enumerate((a, b))])
+    for compat, grouped in (
+        (False, expected["grouped_autojunk_off"]),
+        (True, expected["grouped_by_reference"]),
+    ):
+        gigpo = GiGPO(anchors="similar", similarity=inputs["thresh"], compat=compat)
+        first, second = gigpo.number_anchors(table).tolist()
+        assert (first == second) is grouped
+
+
 @pytest.mark.parametrize("name", SALT_GIVEN_ADVANTAGES)
 def test_salt_from_given_advantages(name: str) -> None:
     inputs, expected = VECTORS[name]["inputs"], VECTORS[name]["expected"]
@@ -182,6 +228,16 @@ def test_salt_from_rewards(name: str) -> None:
     advantages = salt(table, table.term("outcome"))
     assert _nested(table, advantages) == pytest.approx(_flat(expected["step_advantages"]), abs=1e-5)
     assert _num_merged(salt, table) == expected["merged_edges"]
+
+
+def _expected_penalty() -> dict[str, list[float]]:
+    expected: dict[str, list[float]] = VECTORS["gigpo.invalid_action_penalty"]["expected"]
+    return expected
+
+
+def _penalty(table: StepTable, coefficient: float) -> Floats:
+    """-coefficient at the last step of t2, the table's row 5, and 0 elsewhere."""
+    return np.where(np.arange(table.num_steps) == 5, -coefficient, 0.0)
 
 
 def _base(norm: str, **settings: Any) -> GRPO | DrGRPO:

@@ -4,9 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from agentgym.trainers.credit.anchors import similar_anchors
 from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
+    Ints,
     StepTable,
     center,
     discounted_returns,
@@ -31,11 +33,17 @@ class GiGPO(CreditConfig):
     The paper has two modes: `mean_std_norm` at both levels is the default; `mean_norm` is
     `norm = "mean_norm"` with `base.name = "dr_grpo"`.
 
+    Anchors are equal state keys, or with `anchors = "similar"` states whose observations are
+    alike: each joins the first of its group that it is similar to, in the order of the steps.
+
     Source: arXiv:2505.10978, equations 3 to 8, by way of its authors' code verl-agent (read, and
     its numbers reproduced). Deviations from that code: its episode statistics are over steps and
     keep the raw return of a group of one (`base = {name = "grpo", cross_steps = true, singletons =
-    "raw"}`); its penalty for invalid actions is a reward term here; states match exactly, not by
-    similarity.
+    "raw"}`). Its penalty for invalid actions is a reward term here, so that earlier steps pay for
+    it, discounted, and all steps by the episode; there it is taken from the return and from the
+    episode's return of its own step alone (`among_anchors` takes such returns). Similarity there
+    is with difflib's autojunk (`compat`), by which two texts of 400 characters that differ in one
+    have the ratio 0.50, and 0.9975 without.
     """
 
     name: Literal["gigpo"] = "gigpo"
@@ -47,6 +55,12 @@ class GiGPO(CreditConfig):
     """Subtract the mean among the steps of a state, and divide by the std or not."""
     base: AnyTrajectoryCredit = GRPO()
     """The trajectory's advantage."""
+    anchors: Literal["exact", "similar"] = "exact"
+    """Which steps are compared: those of equal states, or of similar observations."""
+    similarity: float = Field(default=0.9, gt=0, le=1)
+    """Of similar anchors: the least ratio of difflib, twice the matched letters over all."""
+    compat: bool = False
+    """Similarity as in verl-agent: with difflib's autojunk, under which long texts are unlike."""
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
@@ -59,6 +73,14 @@ class GiGPO(CreditConfig):
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""
-        returns = discounted_returns(table, rewards, gamma=self.gamma)
-        anchors = number_rows(table.step_group, unshared(table.state))
-        return center(returns, anchors, scale=self.norm == "mean_std_norm")
+        return self.among_anchors(table, discounted_returns(table, rewards, gamma=self.gamma))
+
+    def among_anchors(self, table: StepTable, returns: Floats) -> Floats:
+        """Compare step returns [S] among the steps of each anchor, giving [S]."""
+        return center(returns, self.number_anchors(table), scale=self.norm == "mean_std_norm")
+
+    def number_anchors(self, table: StepTable) -> Ints:
+        """Number the anchors: [S], equal where steps are compared."""
+        if self.anchors == "similar":
+            return similar_anchors(table, similarity=self.similarity, autojunk=self.compat)
+        return number_rows(table.step_group, unshared(table.state))

@@ -158,7 +158,7 @@ def test_a_key_that_does_not_exist_is_an_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("area", ["credit", "shaping"])
-def test_methods_import_their_own_package_and_rewards_alone_of_ours(area: str) -> None:
+def test_methods_import_their_own_package_rewards_and_errors_alone_of_ours(area: str) -> None:
     folder = Path(agentgym.trainers.__file__).parent / area
     for path in folder.glob("*.py"):
         if path.name in ("__init__.py", "base.py"):
@@ -168,7 +168,7 @@ def test_methods_import_their_own_package_and_rewards_alone_of_ours(area: str) -
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("agentgym")
         ]
-        own = (f"agentgym.trainers.{area}.", "agentgym.rewards")
+        own = (f"agentgym.trainers.{area}.", "agentgym.rewards", "agentgym.errors")
         assert [name for name in modules if not name.startswith(own)] == [], path.name
 
 
