@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from agentgym.trainers.credit.g2po import G2PO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.graph_gpo import GraphGPO
 from agentgym.trainers.credit.hgpo import HGPO
@@ -17,7 +18,18 @@ from agentgym.trainers.credit.turn_gae import TurnGAE
 from agentgym.trainers.credit.ui_s1 import UIS1
 
 AnyStepCredit = Annotated[
-    GiGPO | HGPO | GraphGPO | SALT | TDState | PORTool | IGPO | IStar | ProRAG | UIS1 | TurnGAE,
+    GiGPO
+    | HGPO
+    | GraphGPO
+    | G2PO
+    | SALT
+    | TDState
+    | PORTool
+    | IGPO
+    | IStar
+    | ProRAG
+    | UIS1
+    | TurnGAE,
     Field(discriminator="name"),
 ]
 """Any of them, by its `name`."""

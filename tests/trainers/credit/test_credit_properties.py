@@ -37,6 +37,8 @@ OWN_SIGNAL = {"gdpo", "igpo", "istar", "prorag", "turn_gae", "gae", "bilevel_gae
 """They look at raw terms, or at a column, beside the rewards."""
 ABSOLUTE = {"ngrpo", "reinforce_ada"}
 """Compared with what is not in the group: a success, all samples drawn."""
+WITHIN = {"reinforce_pp", "td_state", "g2po"}
+"""They compare the steps of one trajectory with each other."""
 UNDISCOUNTED: list[CreditConfig] = [GRPO(), RLOO(), SALT(), SALT(base=RLOO())]
 
 # Drawing costs more than estimating, so that each property tries every variant on what it draws.
@@ -119,8 +121,7 @@ def test_equal_trajectories_give_zeros(
     ]
     table = annotated(build_table([make_group(*[episode] * size)]))
     for credit in VARIANTS:
-        # Steps of one trajectory differ where a method compares them with each other.
-        if credit.name in ABSOLUTE | OWN_SIGNAL | {"reinforce_pp", "td_state"}:
+        if credit.name in ABSOLUTE | OWN_SIGNAL | WITHIN:
             continue
         assert not credit(table, table.term(OUTCOME)).any(), credit
 

@@ -1,6 +1,8 @@
 """Step credit over histories and graphs of states, against slow obvious versions."""
 
+import json
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,15 @@ from strategies import make_group, make_step, tables
 
 from agentgym.table import StepTable, build_table
 from agentgym.trainers.credit.base import discounted_returns
+from agentgym.trainers.credit.dr_grpo import DrGRPO
+from agentgym.trainers.credit.g2po import G2PO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.graph_gpo import GraphGPO
+from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.credit.hgpo import HGPO
+
+G2PO_RUN = json.loads((Path(__file__).parents[2] / "vectors" / "g2po.json").read_text())
+"""A batch, and what the published code makes of it."""
 
 
 @given(tables(), st.integers(0, 3), st.booleans())
@@ -60,6 +68,71 @@ def test_graph_gpo_credits_a_failure_for_coming_near() -> None:
     steps = GraphGPO().step_advantages(table, table.term("outcome"))
     assert steps[0] == steps[2] > 0 > steps[4]
     assert steps[1] > 0 > steps[3]
+
+
+@pytest.mark.parametrize("norm", ["mean_std_norm", "mean_norm"])
+def test_g2po_has_the_numbers_of_the_published_code(norm: str) -> None:
+    table = build_table(
+        [
+            make_group(*map(_walk_g2po, trajectories), name=str(number))
+            for number, trajectories in enumerate(G2PO_RUN["groups"])
+        ]
+    )
+    base = {"mean_std_norm": GRPO, "mean_norm": DrGRPO}[norm](cross_steps=True, singletons="raw")
+    g2po = G2PO(norm=norm, base=base)
+    rewards = table.term("outcome")
+    assert g2po.step_advantages(table, rewards) == pytest.approx(G2PO_RUN[norm]["step"], abs=1e-5)
+    assert g2po(table, rewards) == pytest.approx(G2PO_RUN[norm]["total"], abs=1e-5)
+
+
+@given(tables(), st.sampled_from([0.5, 0.95, 1.0]), st.booleans())
+def test_g2po_agrees_with_the_slow_obvious_version(
+    table: StepTable, gamma: float, scale: bool
+) -> None:
+    rewards = table.term("outcome")
+    g2po = G2PO(gamma=gamma, norm="mean_std_norm" if scale else "mean_norm")
+    expected = _slow_g2po(table, table.per_trajectory(rewards), gamma, scale)
+    assert g2po.step_advantages(table, rewards) == pytest.approx(expected, abs=1e-7)
+
+
+def test_the_only_step_of_a_group_has_no_g2po_advantage() -> None:
+    table = build_table([make_group([make_step(state="s", outcome=10.0)])])
+    assert G2PO()(table, table.term("outcome")).tolist() == [0.0]
+
+
+def _walk_g2po(trajectory: dict) -> list:
+    """Steps through the states; the last one earns what the trajectory does."""
+    *others, last = trajectory["states"]
+    reward = 10.0 if trajectory["success"] else 0.0
+    return [*(make_step(state=state) for state in others), make_step(state=last, outcome=reward)]
+
+
+def _slow_g2po(table: StepTable, returns: np.ndarray, gamma: float, scale: bool) -> np.ndarray:
+    seen, after = defaultdict(list), {}
+    for row in range(table.num_steps):
+        trajectory = table.trajectory[row]
+        left = table.step_start[trajectory + 1] - row
+        seen[_node(table, row)].append(gamma**left * returns[trajectory])
+    values = {node: float(np.mean(worth)) for node, worth in seen.items()}
+    by_node, by_group = defaultdict(list), defaultdict(list)
+    for row in range(table.num_steps):
+        is_last = row + 1 == table.step_start[table.trajectory[row] + 1]
+        after[row] = returns[table.trajectory[row]] if is_last else values[_node(table, row + 1)]
+        by_node[_node(table, row)].append((row, after[row]))
+        gain = after[row] - values[_node(table, row)]
+        by_group[table.step_group[row]].append((row, gain))
+    expected = np.zeros(table.num_steps)
+    for members in [*by_node.values(), *by_group.values()]:
+        rows, worth = [row for row, _ in members], np.array([value for _, value in members])
+        if len(rows) > 1 and np.ptp(worth) > 1e-12:
+            divisor = worth.std(ddof=1) + 1e-6 if scale else 1.0
+            expected[rows] += (worth - worth.mean()) / divisor
+    return expected
+
+
+def _node(table: StepTable, row: int) -> tuple:
+    state = table.state[row]
+    return (table.step_group[row], state) if state >= 0 else ("unseen", row)
 
 
 def _slow_hgpo(table: StepTable, returns: np.ndarray, history: int, scale: bool) -> np.ndarray:
