@@ -8,6 +8,8 @@ from pydantic import Field
 
 from agentgym.trainers.credit.base import Floats, StepTable, TrajectoryCredit, group_stats
 
+_MAX_LOG = 700.0  # exp() of more overflows: pass rates that hardly differ, so a narrow peak
+
 
 class BNPO(TrajectoryCredit):
     """Every step has its trajectory's return less the pass rate, over the density of that rate.
@@ -44,5 +46,8 @@ class BNPO(TrajectoryCredit):
             return np.ones(len(rate))
         common = mean * (1 - mean) / variance - 1
         alpha, beta = (max(1.0, 1 + common * share / 3) for share in (mean, 1 - mean))
-        scale = math.exp(math.lgamma(alpha + beta) - math.lgamma(alpha) - math.lgamma(beta))
-        return np.asarray(scale * rate ** (alpha - 1) * (1 - rate) ** (beta - 1))
+        scale = math.lgamma(alpha + beta) - math.lgamma(alpha) - math.lgamma(beta)
+        least = np.finfo(np.float64).tiny  # log 0 has none, and 0 * log 0 is 0
+        passed, failed = np.log(np.maximum([rate, 1 - rate], least))
+        density = scale + (alpha - 1) * passed + (beta - 1) * failed
+        return np.asarray(np.exp(np.minimum(density, _MAX_LOG)))

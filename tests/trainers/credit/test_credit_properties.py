@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from strategies import annotated, by_trajectory, groups, make_group, make_step, tables
+from strategies import annotated, by_trajectory, groups, make_group, make_step, make_table, tables
 
 from agentgym.table import StepTable, build_table
 from agentgym.trainers.credit import CREDITS
 from agentgym.trainers.credit.base import CreditConfig
+from agentgym.trainers.credit.bnpo import BNPO
 from agentgym.trainers.credit.discounted_grpo import DiscountedGRPO
 from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
@@ -132,6 +133,13 @@ def test_trajectories_of_a_group_sum_to_zero(table: StepTable) -> None:
         firsts = credit(table, table.term(OUTCOME))[table.step_start[:-1]]
         sums = np.bincount(table.group, weights=firsts)
         assert sums == pytest.approx(0.0, abs=1e-9), credit
+
+
+def test_pass_rates_that_hardly_differ_are_weighed() -> None:
+    """By the height of a narrow peak: Beta(p; 526, 1545), whose normaliser alone overflows."""
+    table = make_table([[1.0], [0.0], [0.0], [0.0]], [[1.0], [0.03125], [0.0], [0.0]])
+    advantages = BNPO()(table, table.term(OUTCOME))
+    assert advantages[0] == pytest.approx(0.75 / 38.34784, rel=1e-5)
 
 
 @given(tables())
