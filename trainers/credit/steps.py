@@ -6,6 +6,7 @@ from pydantic import Field
 
 from agentgym.trainers.credit.g2po import G2PO
 from agentgym.trainers.credit.gigpo import GiGPO
+from agentgym.trainers.credit.graft import GRAFT
 from agentgym.trainers.credit.graph_gpo import GraphGPO
 from agentgym.trainers.credit.hgpo import HGPO
 from agentgym.trainers.credit.igpo import IGPO
@@ -22,6 +23,7 @@ AnyStepCredit = Annotated[
     | HGPO
     | GraphGPO
     | G2PO
+    | GRAFT
     | SALT
     | TDState
     | PORTool
