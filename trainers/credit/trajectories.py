@@ -6,6 +6,7 @@ from pydantic import Field
 
 from agentgym.trainers.credit.asymre import AsymRE
 from agentgym.trainers.credit.bnpo import BNPO
+from agentgym.trainers.credit.copo import COPO
 from agentgym.trainers.credit.discounted_grpo import DiscountedGRPO
 from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gdpo import GDPO
@@ -33,6 +34,7 @@ AnyTrajectoryCredit = Annotated[
     | GDPO
     | BNPO
     | RiskPO
+    | COPO
     | ReinforceAda
     | AsymRE
     | OPMD,

@@ -32,8 +32,8 @@ VARIANTS: list[CreditConfig] = [
 TOKENS = {"reinforce_pp", "gae", "bilevel_gae"}
 """They give each token its own."""
 BATCH_WIDE = {"reinforce_pp", "reinforce_pp_baseline", "gae", "gdpo", "bnpo", "riskpo"}
-BATCH_WIDE |= {"empg", "duration_aware"}
-"""They standardise over the batch, or bundle its groups."""
+BATCH_WIDE |= {"empg", "duration_aware", "copo"}
+"""They standardise over the batch, or look at several groups of it."""
 OWN_SIGNAL = {"gdpo", "igpo", "istar", "prorag", "turn_gae", "gae", "bilevel_gae"}
 """They look at raw terms, or at a column, beside the rewards."""
 ABSOLUTE = {"ngrpo", "reinforce_ada"}
