@@ -81,6 +81,11 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True):
             )
         return self
 
+    @property
+    def reaches_all(self) -> bool:
+        """Whether a token without an advantage has a gradient too."""
+        return self.entropy_bonus > 0 or self.kl_penalty > 0
+
     @abstractmethod
     def token_loss(self, logprobs: "Tensor", batch: "Batch") -> TokenLoss:
         """Return the loss of each token of a micro-batch; see `__call__`."""
