@@ -146,5 +146,5 @@ def _weights(correction: Any, vector: dict[str, Any]) -> list[list[float]]:
     mask, ratio = _tensor(inputs["mask"]), _tensor(inputs["ratio_train_over_rollout"])
     old = ratio.log()
     batch = make_batch(mask, old, torch.zeros_like(mask), rollout=torch.zeros_like(mask))
-    weights = correction(batch)[:, 1:].tolist()
+    weights = correction(batch, batch.old_logprobs)[:, 1:].tolist()
     return [[pytest.approx(weight, abs=1e-9) for weight in row] for row in weights]
