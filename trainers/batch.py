@@ -79,7 +79,7 @@ class Rows:
 
     rows: list[Row]
     cause: NDArray[np.int8]
-    """[N], a `Cause`."""
+    """[N], a `Cause`, as far as advantages decide."""
 
 
 def make_rows(trajectories: Sequence[Trajectory], table: StepTable, advantages: Floats) -> Rows:
@@ -97,10 +97,11 @@ def make_rows(trajectories: Sequence[Trajectory], table: StepTable, advantages: 
     for trajectory, first_step in zip(trajectories, table.step_start[:-1], strict=True):
         for segment in trajectory.segments:
             row = _row(segment, per_token, table.token_start[first_step:])
-            trained = row.token[row.loss_mask]
-            cause[trained] = Cause.ZERO_ADVANTAGE
-            if row.advantages.any():
-                cause[trained] = Cause.TRAINED
+            advantage = row.advantages[row.loss_mask]
+            cause[row.token[row.loss_mask]] = np.where(
+                advantage == 0, Cause.ZERO_ADVANTAGE, Cause.TRAINED
+            )
+            if advantage.any():
                 rows.append(row)
     return Rows(rows=rows, cause=cause)
 

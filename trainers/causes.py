@@ -8,7 +8,8 @@ class Cause(IntEnum):
 
     TRAINED = 0
     ZERO_ADVANTAGE = 1
-    """Its whole row had the advantage 0 and was left out."""
+    """Its advantage was 0, and the loss has no term for entropy or KL that it could be in; or the
+    whole row's was, and the row was left out."""
     NOT_IN_BATCH = 2
     """It stands in no segment of its trajectory."""
     CLIPPED = 3

@@ -135,14 +135,13 @@ class Updater:
             )
             out = self._loss(stats.logprobs, batch, normalizer=normalizer, entropy=stats.entropy)
             out.loss.backward()  # type: ignore[no-untyped-call]
-            gap = (stats.logprobs.detach() - batch.old_logprobs).abs().sum() / num_trained
             for name, value in {
                 **out.metrics,
                 "loss": out.loss.detach(),
-                "logprob_gap": gap,
+                "logprob_gap": _gap(stats, batch) / num_trained,
             }.items():
                 sums[name] += value
-            _note_tokens(updated, batch, stats, out)
+            self._note_tokens(updated, batch, stats, out)
         return {name: float(value) for name, value in sums.items()}
 
     def _with_reference(self, batch: Batch) -> Batch:
@@ -152,14 +151,23 @@ class Updater:
             stats = self.reference.stats(batch.token_ids, batch.loss_mask, entropy_grad=False)
         return replace(batch, reference_logprobs=stats.logprobs)
 
+    def _note_tokens(
+        self, updated: Updated, batch: Batch, stats: TokenStats, out: LossOutput
+    ) -> None:
+        """Write down what the last pass over these tokens did to them."""
+        mask = batch.loss_mask
+        token = batch.token[mask].cpu().numpy()
+        cut, weight = out.clipped[mask].cpu().numpy(), out.weights[mask].cpu().numpy()
+        cause = np.where(cut, Cause.CLIPPED, np.where(weight == 0, Cause.DROPPED, Cause.TRAINED))
+        if not self._loss.reaches_all:
+            idle = (batch.advantages[mask] == 0).cpu().numpy()
+            cause = np.where(idle, Cause.ZERO_ADVANTAGE, cause)
+        updated.logprobs[token] = stats.logprobs.detach()[mask].cpu().numpy()
+        updated.weights[token] = np.where(cause == Cause.TRAINED, weight, 0.0)
+        updated.cause[token] = cause
 
-def _note_tokens(updated: Updated, batch: Batch, stats: TokenStats, out: LossOutput) -> None:
-    """Write down what the last pass over these tokens did to them."""
-    mask = batch.loss_mask
-    token = batch.token[mask].cpu().numpy()
-    cut, weight = out.clipped[mask].cpu().numpy(), out.weights[mask].cpu().numpy()
-    updated.logprobs[token] = stats.logprobs.detach()[mask].cpu().numpy()
-    updated.weights[token] = np.where(cut, 0.0, weight)
-    updated.cause[token] = np.where(
-        cut, Cause.CLIPPED, np.where(weight == 0, Cause.DROPPED, Cause.TRAINED)
-    )
+
+def _gap(stats: TokenStats, batch: Batch) -> Tensor:
+    """Return how far the trainer's log-probabilities are from the engine's, over all tokens."""
+    sampled = batch.old_logprobs if batch.rollout_logprobs is None else batch.rollout_logprobs
+    return (stats.logprobs.detach() - sampled).abs().sum()

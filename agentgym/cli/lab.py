@@ -3,14 +3,16 @@
 import sys
 import time
 from contextlib import asynccontextmanager
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentgym.cli.options import Json, Overrides
-from agentgym.cli.outfile import Force, check_output, output_file
+from agentgym.cli.outfile import Force, output_file
 from agentgym.cli.output import echo, echo_json, echo_table, note, one_line, paint, run_aside
+from agentgym.cli.plot import Plot, check_plot
 from agentgym.cli.progress import Screen
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ _SOLVED = ("scripted", "scripted:expert", "scripted:random")
 @app.callback()
 def _lab() -> None:
     """Look into what is true of a policy."""
+
+
+def _above_0(value: float) -> float:
+    if not value > 0:
+        raise typer.BadParameter(f"{value:g} is not above 0")
+    return value
 
 
 @app.command("credit", epilog="Example: agentgym lab credit agentgym/KeyDoor-v0 --epsilon 0.5")
@@ -62,13 +70,15 @@ def credit(
         list[int] | None,
         typer.Option(min=2, help="Of groups, repeated; 2, 4, 8, 16 and 32 by default."),
     ] = None,
-    gamma: Annotated[float, typer.Option(min=0, max=1, help="Discount of the truth.")] = 1.0,
-    minutes: Annotated[float, typer.Option(min=0, help="At most, for playing.")] = 30.0,
+    gamma: Annotated[
+        float, typer.Option(max=1, callback=_above_0, help="Discount of the truth, above 0.")
+    ] = 1.0,
+    minutes: Annotated[
+        float, typer.Option(callback=_above_0, help="At most, for playing; above 0.")
+    ] = 30.0,
     split: Annotated[str | None, typer.Option(help="Of which tasks; train, if not said.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
-    plot: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Draw it: .png, .svg or .pdf.")
-    ] = None,
+    plot: Plot = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -79,15 +89,15 @@ def credit(
     shares: of the mean that is no multiple of the truth, and of the square that is chance; wrong
     signs count where the truth has one, and an advantage of 0 counts half.
 
-    JSON: {env, policy, success, turns, episodes, faults, settings, versions, truth: {method,
-    steps, tasks, rms, error, reliability, with_sign, check}, estimators: [{estimator, size, scale,
+    JSON: {env, keys, policy, success, turns, episodes, faults, settings, versions, truth: {method,
+    steps, tasks, rms, error, ceiling, with_sign, check}, estimators: [{estimator, size, scale,
     bias, variance, rank, sign_error, over: {ESTIMATOR: the rank less its}, raw_bias, raw_variance}],
     left_out}
     """
     from agentgym.lab.plot import draw
 
     if plot is not None:
-        _check_plot(plot, force=force)
+        check_plot(plot, force=force)
     settings = _settings(
         tasks=tasks,
         steps=steps,
@@ -224,16 +234,6 @@ def _keys(config: "RunConfig") -> dict[str, Any]:
     return config.env.config.model_dump(mode="json", exclude_defaults=True)
 
 
-def _check_plot(plot: str, *, force: bool) -> None:
-    from agentgym.errors import ConfigError
-    from agentgym.loading import require_installed
-
-    if Path(plot).suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
-    require_installed("matplotlib", needed_by="a plot", extra="plot")
-    check_output(plot, force=force)
-
-
 class _Progress(Screen):
     """What is being done, and how fast."""
 
@@ -266,8 +266,9 @@ def _print(report: "Report") -> None:
             f"        by episodes it is off by {check['difference']:.4f}, "
             f"and {check['by_chance']:.4f} is to be expected"
         )
-    if truth["reliability"] < 1:
-        echo(f"        nothing could have a correlation above {truth['reliability']:.3f} with that")
+    if truth["error"]:
+        low, high = truth["ceiling"]
+        echo(f"        a perfect estimator would have a rank of {low:.3f} to {high:.3f} with that")
     echo()
     _print_table(report)
     names = ", ".join(f"{name} ({', '.join(lacks)})" for name, lacks in report.left_out.items())
@@ -296,17 +297,26 @@ def _print_table(report: "Report") -> None:
             (
                 name,
                 *(f"{report.qualities[name, size].rank.value:.3f}" for size in sizes),
-                f"{found[name].rank.low:.3f} to {found[name].rank.high:.3f}",
+                _interval(found[name].rank),
                 *(_difference(each) for each in found[name].over.values()),
                 f"{found[name].sign_error.value:.3f}",
-                f"{found[name].bias.value:.3f}",
+                _known(found[name].bias.value, ".3f"),
                 f"{found[name].variance.value:.3f}",
-                f"{found[name].scale.value:.2f}",
+                _known(found[name].scale.value, ".2f"),
             )
             for name in names
         ],
     )
 
 
+def _interval(figure: "Figure") -> str:
+    return "-" if isnan(figure.low) else f"{figure.low:.3f} to {figure.high:.3f}"
+
+
 def _difference(figure: "Figure") -> str:
-    return f"{figure.value:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
+    between = "-" if isnan(figure.low) else f"[{figure.low:+.3f}, {figure.high:+.3f}]"
+    return f"{figure.value:+.3f} {between}"
+
+
+def _known(value: float, places: str) -> str:
+    return "-" if isnan(value) else f"{value:{places}}"

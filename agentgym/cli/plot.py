@@ -1,4 +1,4 @@
-"""The drawing of `--plot`, by matplotlib."""
+"""The drawing of `--plot`, by matplotlib, which `check_plot` looks for."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +17,14 @@ def check_plot(plot: str, *, force: bool) -> None:
 
     Raises:
         ConfigError: its name has another end, or it exists already.
+        MissingError: matplotlib is not installed.
     """
     from agentgym.errors import ConfigError
+    from agentgym.loading import require_installed
 
     if Path(plot).suffix not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"cannot draw {plot!r}", hint="a plot is a .png, .svg or .pdf")
+    require_installed("matplotlib", needed_by="a plot", extra="plot")
     check_output(plot, force=force)
 
 
@@ -32,9 +35,6 @@ def draw(report: dict[str, Any], file: BinaryIO, *, kind: str) -> None:
         report: what `agentgym compare --json` prints.
         file: what to write to.
         kind: png, svg or pdf.
-
-    Raises:
-        MissingError: matplotlib is not installed.
     """
     shown = _shown(report)
     panels = [*worth_showing(report["curves"]), *([None] if shown else [])]
@@ -49,19 +49,9 @@ def draw(report: dict[str, Any], file: BinaryIO, *, kind: str) -> None:
 
 
 def _figure(panels: int) -> Any:
-    """Return a figure of panels side by side.
+    """Return a figure of panels side by side."""
+    from matplotlib.figure import Figure
 
-    Raises:
-        MissingError: matplotlib is not installed.
-    """
-    from agentgym.errors import MissingError
-
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingError(
-            "a plot needs the package matplotlib", hint="pip install 'agentgym-framework[plot]'"
-        ) from error
     figure = Figure(figsize=(4.5 * panels, 3.6), layout="constrained")
     figure.subplots(1, panels)
     return figure
@@ -108,9 +98,6 @@ def draw_lines(
         panels: by their titles the curves, by their labels.
         file: what to write to.
         kind: png, svg or pdf.
-
-    Raises:
-        MissingError: matplotlib is not installed.
     """
     figure = _figure(len(panels))
     figure.suptitle(title, fontsize="small")

@@ -115,6 +115,7 @@ def _print(run: Run, summary: dict[str, Any]) -> None:
     echo(f"summary  {ROOT}/summary.json")
     echo(f"next     agentgym show {ROOT}            what is in the run; then one of its episodes")
     echo(f"         agentgym replay {ROOT} --verify run every action again and compare")
+    echo(f"         agentgym recredit {ROOT} --credit salt,grpo,td_state")
     echo(f"         agentgym train {CONFIG} credit.name=grpo shaping.name=outcome")
     echo("         (in .venv/bin; docs/architecture.md says how it fits together)")
 

@@ -1,5 +1,6 @@
 """The drawing of `agentgym lab credit --plot`, by matplotlib."""
 
+from math import isnan
 from typing import Any, BinaryIO
 
 from agentgym.errors import MissingError
@@ -51,10 +52,10 @@ def alike(report: Report) -> list[list[str]]:
 
     They differ by positive factors only, or not at all.
     """
-    found: dict[tuple[float, ...], list[str]] = {}
+    found: dict[tuple[float | None, ...], list[str]] = {}
     for name in report.names:
         curve = tuple(
-            round(value, 6)
+            None if isnan(value) else round(value, 6)
             for size in report.sizes
             for quality in [report.qualities[name, size]]
             for value in (quality.rank.value, quality.sign_error.value, quality.bias.value)

@@ -75,7 +75,7 @@ def truth_of(probes: list[Probe], *, gamma: float) -> tuple[Truth, dict[str, Any
         "tasks": len(numbers),
         "rms": float(np.sqrt(np.mean(advantage**2))),
         "error": float(np.sqrt(np.mean(squared_error))),
-        "reliability": truth.reliability,
+        "ceiling": truth.ceiling,
         "with_sign": int(truth.has_sign.sum()),
     }
     return truth, said | _check(probes, gamma)

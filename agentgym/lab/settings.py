@@ -39,5 +39,8 @@ class LabSettings(BaseModel, extra="forbid", frozen=True):
 
     @property
     def pool_size(self) -> int:
-        """Episodes of each task: twice the largest group, so that it is not always the same."""
+        """Episodes of each task: twice the largest group.
+
+        So it is not always the same, though draws of the largest share half of their episodes.
+        """
         return 2 * max(self.sizes)

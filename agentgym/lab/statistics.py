@@ -4,7 +4,6 @@ P probes, R draws of each. Intervals are of 95 %, by the bootstrap over tasks: p
 share its episodes.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,13 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from agentgym.table import Bools, Floats, Ints
+from agentgym.trainers.agreement import ranks
 
 _NUM_BOOTSTRAPS = 400
+_NUM_MEASURED = 200
 _TINY = 1e-12
 
 
 class Figure(NamedTuple):
-    """A number with its interval."""
+    """A number with its interval; NaN: there is none, or one task says nothing of others."""
 
     value: float
     low: float
@@ -43,20 +44,34 @@ class Truth:
         return np.asarray(np.abs(self.advantage) > least)
 
     @property
-    def reliability(self) -> float:
-        """The correlation that the truth itself would have with these numbers."""
-        total = float(np.mean(self.advantage**2))
-        share = float(np.mean(self.squared_error)) / max(total, _TINY)
-        return math.sqrt(max(0.0, 1 - share))
+    def ceiling(self) -> tuple[float, float]:
+        """What rank correlation with these numbers a perfect estimator would have: from, to.
+
+        By simulation: numbers are taken for the truth and measured once more, with their errors.
+        The numbers as they are give the upper end, for advantages that are equal were taken for
+        different. With those of unknown sign taken for 0 it is the lower end, as if all were equal.
+        """
+        noise = np.random.default_rng(0).normal(size=(len(self.advantage), _NUM_MEASURED))
+        noise *= np.sqrt(self.squared_error)[:, None]
+        once = np.ones((1, len(self.advantage)))
+        known = np.where(self.has_sign, self.advantage, 0.0)
+        low, high = (
+            float(_rank_correlation(each[:, None] + noise, each, once)[0])
+            for each in (known, self.advantage)
+        )
+        return low, max(low, high)
 
 
 class Quality(NamedTuple):
     """One estimator at one group size."""
 
     scale: Figure
-    """What multiple of the truth it is in the mean."""
+    """What multiple of the truth it is in the mean; NaN where the truth is lost in its error."""
     bias: Figure
-    """Of its mean, the share (as a root of squares) that is no multiple of the truth: 0 to 1."""
+    """Of its mean, the share (as a root of squares) that is no multiple of the truth: 0 to 1.
+
+    NaN where the mean, or the truth, is lost in its error.
+    """
     variance: Figure
     """Of its square, the share that differs from draw to draw: 0 to 1."""
     rank: Figure
@@ -76,9 +91,9 @@ def judge(
 ) -> Quality:
     """Compare estimates [P, R], of at least two draws, with the truth, and with `others`."""
     weights = _bootstrap(truth.task, seed)
-    ranks = _rank_correlation(estimates, truth.advantage, weights)
+    rank = _rank_correlation(estimates, truth.advantage, weights)
     over = {
-        name: _figure(ranks - _rank_correlation(other, truth.advantage, weights))
+        name: _figure(rank - _rank_correlation(other, truth.advantage, weights))
         for name, other in (others or {}).items()
     }
     mean, variance = estimates.mean(axis=1), estimates.var(axis=1, ddof=1)
@@ -86,14 +101,15 @@ def judge(
     signal = mean**2 - variance / draws  # the mean of few draws varies, too
     own = truth.advantage**2 - truth.squared_error
     both = weights @ (mean * truth.advantage)
-    power, of_truth = _floored(weights @ signal), _floored(weights @ own)
+    power, of_truth = _positive(weights @ signal), _positive(weights @ own)
     explained = np.clip(both**2 / (power * of_truth), 0, 1)
     noise = weights @ variance
+    square = noise + np.maximum(weights @ signal, 0)
     return Quality(
         scale=_figure(both / of_truth),
         bias=_figure(np.sqrt(1 - explained)),
-        variance=_figure(noise / _floored(noise + np.maximum(weights @ signal, 0))),
-        rank=_figure(ranks),
+        variance=_figure(noise / np.maximum(square, _TINY)),
+        rank=_figure(rank),
         sign_error=_figure(_sign_error(estimates, truth, weights)),
         over=over,
         raw_bias=float(np.mean(mean - truth.advantage)),
@@ -101,27 +117,16 @@ def judge(
     )
 
 
-def average_ranks(values: Floats) -> Floats:
-    """Return the ranks of values [P] from 0; equal ones share the mean of theirs.
-
-    >>> average_ranks(np.array([5.0, 1.0, 5.0]))
-    array([1.5, 0. , 1.5])
-    """
-    ordered = np.sort(values)
-    low, high = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
-    return np.asarray((low + high - 1) / 2)
-
-
 def _rank_correlation(estimates: Floats, advantage: Floats, weights: Floats) -> Floats:
     """Return [B]: the mean over draws of the correlation of ranks."""
     rounded = np.round(estimates, 9)  # sums in another order are no other estimates
-    ranks = np.stack([average_ranks(column) for column in rounded.T], axis=1)
-    true = average_ranks(np.round(advantage, 9))[:, None]
-    ranks, true = ranks - ranks.mean(axis=0), true - true.mean()
+    found = np.stack([ranks(column) for column in rounded.T], axis=1)
+    true = ranks(np.round(advantage, 9))[:, None]
+    found, true = found - found.mean(axis=0), true - true.mean()
     total = weights.sum(axis=1)[:, None]
-    means, true_mean = weights @ ranks / total, weights @ true / total
-    product = weights @ (ranks * true) / total - means * true_mean
-    spread = weights @ ranks**2 / total - means**2
+    means, true_mean = weights @ found / total, weights @ true / total
+    product = weights @ (found * true) / total - means * true_mean
+    spread = weights @ found**2 / total - means**2
     true_spread = weights @ true**2 / total - true_mean**2
     below = np.sqrt(np.maximum(spread * true_spread, 0))
     return np.asarray(np.where(below > _TINY, product / np.maximum(below, _TINY), 0).mean(axis=1))
@@ -137,16 +142,25 @@ def _sign_error(estimates: Floats, truth: Truth, weights: Floats) -> Floats:
 
 
 def _bootstrap(task: Ints, seed: int) -> Floats:
-    """Return [B, P]: how often each probe counts; once in the first row, which is the sample."""
+    """Return [B, P]: how often each probe counts; once in the first row, which is the sample.
+
+    Of one task there are no others to draw: the sample stands alone.
+    """
     draw, number = np.random.default_rng(seed), int(task.max()) + 1
+    sample = np.ones((1, len(task)))
+    if number == 1:
+        return sample
     counts = draw.multinomial(number, np.full(number, 1 / number), size=_NUM_BOOTSTRAPS)
-    return np.vstack([np.ones(len(task)), counts[:, task]])
+    return np.vstack([sample, counts[:, task]])
 
 
-def _floored(values: Floats) -> Floats:
-    return np.maximum(values, _TINY)
+def _positive(values: Floats) -> Floats:
+    """Put NaN where a mean square, less that of errors, is not above 0."""
+    return np.where(values > _TINY, values, np.nan)
 
 
 def _figure(values: Floats) -> Figure:
+    if len(values) == 1:
+        return Figure(float(values[0]), np.nan, np.nan)
     low, high = np.quantile(values[1:], (0.025, 0.975))
     return Figure(float(values[0]), float(low), float(high))

@@ -1,4 +1,5 @@
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def test_other_environments_are_continued(agentgym) -> None:
     assert "check" not in done.json["truth"]
 
 
+def test_of_one_task_there_is_no_interval(agentgym) -> None:
+    words = ("lab", "credit", "agentgym/Calculator-v0", "--continuations", "4", *SMALL)
+    one = ("--tasks", "1")
+    rows = agentgym(*words, *one, "--json").json["estimators"]
+    assert {(row["rank"]["low"], row["over"]["grpo"]["high"]) for row in rows} == {(None, None)}
+    done = agentgym(*words, *one)
+    assert "nan" not in done.out
+    assert "a perfect estimator would have a rank of " in done.out
+
+
 def test_keys_of_the_environment_are_recorded(agentgym) -> None:
     done = agentgym(*KEYDOOR, "--json", "env.tier=hard", "env.max_turns=12")
     assert done.json["keys"] == {"tier": "hard", "max_turns": 12}
@@ -59,6 +70,16 @@ def test_it_can_be_drawn(agentgym, tmp_path: Path, kind: str) -> None:
     again = agentgym(*KEYDOOR, "--plot", str(drawn))
     assert again.code == 2
     assert "exists already" in again.err
+
+
+def test_without_matplotlib_a_plot_is_refused_before_any_work(
+    agentgym, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(experiment.Experiment, "play", None)
+    done = agentgym(*KEYDOOR, "--plot", "p.svg")
+    assert done.code == 3
+    assert "hint: pip install 'agentgym-framework[plot]'" in done.err
 
 
 def test_what_is_done_is_kept_on_ctrl_c(agentgym, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +102,9 @@ def test_too_early_a_ctrl_c_leaves_nothing(agentgym, monkeypatch: pytest.MonkeyP
         (["agentgym/KeyDor-v0"], 2, "did you mean 'agentgym/KeyDoor-v0'"),
         (["agentgym/KeyDoor-v0", "-m", "openai:x@http://y"], 2, "no model behind a URL"),
         (["agentgym/KeyDoor-v0", "-m", "scripted:genius"], 2, "has no scripted policy 'genius'"),
-        (["agentgym/KeyDoor-v0", "--gamma", "0"], 2, "--gamma 0.0"),
+        (["agentgym/KeyDoor-v0", "--gamma", "0"], 2, "'--gamma': 0 is not above 0"),
+        (["agentgym/KeyDoor-v0", "--gamma", "2"], 2, "'--gamma': Input should be less"),
+        (["agentgym/KeyDoor-v0", "--minutes", "0"], 2, "'--minutes': 0 is not above 0"),
         (["agentgym/KeyDoor-v0", "--split", "dev"], 2, "has no split 'dev'"),
         (["agentgym/KeyDoor-v0", "--plot", "x.txt"], 2, "cannot draw 'x.txt'"),
         (["agentgym/KeyDoor-v0", "--minutes", "1e-9"], 1, "0 steps are done"),

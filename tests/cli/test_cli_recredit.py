@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_an_interrupt_loses_nothing(agentgym, tmp_path: Path, monkeypatch) -> No
     found = agentgym("recredit", "r", "--credit", "salt", "--json").json
     assert found["credits"]["salt"]["noted"] == 1
     assert len(list(read_notes("r", "credit"))) == 3
+
+
+def test_without_matplotlib_a_plot_is_refused_before_any_work(
+    agentgym, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_trained_run(tmp_path / "r", steps=1)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = agentgym("recredit", "r", "--credit", "salt", "--plot", "p.svg")
+    assert done.code == 3
+    assert "hint: pip install 'agentgym-framework[plot]'" in done.err
+    assert not list(read_notes("r", "credit"))
 
 
 @pytest.mark.parametrize(

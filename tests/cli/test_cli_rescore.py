@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_the_table_and_the_plot(agentgym, tmp_path: Path) -> None:
     assert "2 optimiser steps, 24 episodes; trained with outcome" in done.out
     assert "LESS TRAINED, SAME EPISODES" in done.out
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(read_notes("r", "rewards"))
+
+
+def test_without_matplotlib_a_plot_is_refused_before_any_work(
+    agentgym, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_trained_run(tmp_path / "r", steps=1)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = agentgym("rescore", "r", "--shaping", "outcome", "--plot", "p.svg")
+    assert done.code == 3
+    assert "hint: pip install 'agentgym-framework[plot]'" in done.err
     assert not list(read_notes("r", "rewards"))
 
 

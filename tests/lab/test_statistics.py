@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
-from agentgym.lab.statistics import Truth, average_ranks, judge
+from agentgym.lab.statistics import Truth, judge
+from agentgym.trainers.agreement import correlation, ranks
 
 ADVANTAGE = np.array([-0.5, -0.25, 0.0, 0.125, 0.25, 0.5, 0.75, 1.0])
 TASK = np.array([0, 0, 1, 1, 2, 2, 3, 3])
@@ -34,7 +35,8 @@ def test_the_opposite_of_the_truth_has_all_signs_wrong() -> None:
 def test_nothing_is_half_wrong_and_without_rank() -> None:
     found = judge(np.zeros((8, 3)), known(), seed=0)
     assert (found.rank.value, found.sign_error.value) == (0, 0.5)
-    assert (found.scale.value, found.bias.value, found.variance.value) == (0, 1, 0)
+    assert (found.scale.value, found.variance.value) == (0, 0)
+    assert np.isnan(found.bias)[0]  # there is no mean to be biased
 
 
 def test_noise_is_variance_and_no_bias() -> None:
@@ -61,8 +63,31 @@ def test_signs_count_where_the_truth_has_one() -> None:
     assert truth.has_sign.tolist() == [False] * 6 + [True, True]
     wrong_where_unknown = np.repeat(np.where(truth.has_sign, 1.0, -1.0)[:, None], 2, axis=1)
     assert judge(wrong_where_unknown, truth, seed=0).sign_error.value == 0
-    assert known().reliability == 1
-    assert 0 < truth.reliability < 1
+
+
+def test_the_ceiling_is_what_the_truth_itself_would_have() -> None:
+    """Six in ten advantages are 0, and the error makes a difference between them."""
+    draw = np.random.default_rng(3)
+    true = np.where(draw.random(200) < 0.6, 0.0, draw.normal(0, 0.38, 200))
+    seen = true + draw.normal(0, 0.05, 200)
+    low, high = Truth(seen, np.full(200, 0.05**2), np.arange(200)).ceiling
+    assert low - 0.02 < correlation(ranks(true), ranks(seen)) < high < 0.95
+    assert known().ceiling == pytest.approx((1, 1))
+
+
+def test_one_task_says_nothing_of_others() -> None:
+    one = Truth(ADVANTAGE, np.zeros(8), np.zeros(8, dtype=np.int64))
+    estimates = np.random.default_rng(4).normal(size=(8, 3))
+    found = judge(estimates, one, seed=0, others={"itself": estimates})
+    for figure in (found.rank, found.variance, found.sign_error, found.over["itself"]):
+        assert np.isnan(figure).tolist() == [False, True, True]
+
+
+def test_what_is_lost_in_its_error_has_no_scale_and_no_bias() -> None:
+    noise = np.tile([[1.0, -1.0]], (8, 2))
+    assert np.isnan(judge(noise, known(), seed=0).bias).all()
+    found = judge(np.repeat(ADVANTAGE[:, None], 2, axis=1), known(error=1.0), seed=0)
+    assert np.isnan([*found.scale, *found.bias]).all()
 
 
 def test_differences_are_of_the_same_tasks() -> None:
@@ -71,20 +96,11 @@ def test_differences_are_of_the_same_tasks() -> None:
     assert found.over["itself"] == (0, 0, 0)
 
 
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=12))
-def test_ranks_are_the_mean_of_places_that_equal_values_may_have(values: list[int]) -> None:
-    places = sorted(range(len(values)), key=values.__getitem__)
-    expected = [
-        float(np.mean([rank for rank, place in enumerate(places) if values[place] == value]))
-        for value in values
-    ]
-    assert average_ranks(np.array(values, dtype=np.float64)).tolist() == expected
-
-
 @given(arrays.arrays(np.float64, (8, 3), elements=st.floats(-1e6, 1e6)))
 def test_figures_are_finite_and_within_bounds(estimates: "np.ndarray") -> None:
     found = judge(estimates, known(), seed=0)
-    for figure in (found.bias, found.variance, found.sign_error):
+    assert np.isnan(found.bias.value) or 0 <= found.bias.value <= 1
+    for figure in (found.variance, found.sign_error):
         assert 0 <= figure.value <= 1
     assert -1 - 1e-9 <= found.rank.value <= 1 + 1e-9
     assert np.isfinite([*found.scale, *found.rank, found.raw_bias, found.raw_variance]).all()

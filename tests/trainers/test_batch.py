@@ -78,6 +78,7 @@ def test_a_row_ends_with_its_last_sampled_token():
 def test_advantages_may_be_given_per_token():
     first, second = make_trajectory([2, 1], name="a"), make_trajectory([3], name="b")
     rows = make_rows([first, second], table_of(first, second), np.arange(6.0))
+    assert rows.cause[:2].tolist() == [Cause.ZERO_ADVANTAGE, Cause.TRAINED]
     assert rows.rows[0].advantages[rows.rows[0].loss_mask].tolist() == [0, 1, 2]
     assert rows.rows[1].advantages[rows.rows[1].loss_mask].tolist() == [3, 4, 5]
 
@@ -87,6 +88,13 @@ def test_rows_without_advantage_are_left_out():
     rows = make_rows([first, second], table_of(first, second), np.array([0.0, 0.0, 1.0]))
     assert len(rows.rows) == 1
     assert rows.cause.tolist() == [Cause.ZERO_ADVANTAGE] * 3 + [Cause.TRAINED] * 3
+
+
+def test_a_step_without_advantage_is_told_from_the_others_of_its_row():
+    trajectory = make_trajectory([2, 3])
+    rows = make_rows([trajectory], table_of(trajectory), np.array([0.0, 1.0]))
+    assert rows.rows[0].num_trained == 5
+    assert rows.cause.tolist() == [Cause.ZERO_ADVANTAGE] * 2 + [Cause.TRAINED] * 3
 
 
 def test_tokens_of_no_segment_are_marked():

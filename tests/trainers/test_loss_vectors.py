@@ -16,6 +16,7 @@ from agentgym.trainers.losses.dcpo import DCPO
 from agentgym.trainers.losses.gspo import GSPO
 from agentgym.trainers.losses.opmd import OPMD
 from agentgym.trainers.losses.ppo import PPO
+from agentgym.trainers.losses.preference import trajectory_preference_loss
 from agentgym.trainers.losses.topr import TOPR
 
 _PATH = Path(__file__).parents[1] / "vectors" / "credit.json"
@@ -32,12 +33,14 @@ COVERED = [
     "tis.sequence",
     "icepop",
     "verl.token_k1_asymmetric",
+    "istar.trajectory_dpo_loss",
 ]
 AGGREGATES = ["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
 
 
 def test_every_vector_of_these_families_is_covered() -> None:
-    assert sorted(COVERED) == sorted(name for name in VECTORS if name.split(".")[0] in FAMILIES)
+    these = [name for name in VECTORS if name.split(".")[0] in FAMILIES]
+    assert sorted(COVERED) == sorted([*these, "istar.trajectory_dpo_loss"])
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
@@ -53,6 +56,15 @@ def test_ppo(aggregate: str) -> None:
         length=length,
     )
     assert _loss(loss, inputs) == pytest.approx(vector["expected"]["aggregated"][aggregate])
+
+
+def test_preference_of_trajectories() -> None:
+    vector = VECTORS["istar.trajectory_dpo_loss"]
+    won, lost = vector["inputs"]["traj_score_success"], vector["inputs"]["traj_score_fail"]
+    scores = torch.tensor(won + lost)
+    success = torch.tensor([True] * len(won) + [False] * len(lost))
+    loss = trajectory_preference_loss(scores, success, torch.zeros(len(scores), dtype=torch.int64))
+    assert loss.item() == pytest.approx(vector["expected"], abs=vector["tolerance"])
 
 
 def test_gspo() -> None:
@@ -134,5 +146,5 @@ def _weights(correction: Any, vector: dict[str, Any]) -> list[list[float]]:
     mask, ratio = _tensor(inputs["mask"]), _tensor(inputs["ratio_train_over_rollout"])
     old = ratio.log()
     batch = make_batch(mask, old, torch.zeros_like(mask), rollout=torch.zeros_like(mask))
-    weights = correction(batch)[:, 1:].tolist()
+    weights = correction(batch, batch.old_logprobs)[:, 1:].tolist()
     return [[pytest.approx(weight, abs=1e-9) for weight in row] for row in weights]

@@ -238,6 +238,58 @@ def test_gspo_moves_all_tokens_of_a_row_or_none():
     assert (out.clipped[:, 1:].sum(dim=1) == mask.shape[1] - moved).all()
 
 
+@pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda each: each["aggregate"])
+def test_entropy_and_divergence_are_logged_as_means_over_tokens(aggregate):
+    mask, old, advantages, logprobs, entropy, reference = random_case(13)
+    gap = (reference - logprobs)[mask]
+    out = call(
+        PPO(kl_penalty=1.0, **aggregate),
+        logprobs * mask,
+        make_batch(mask, old, advantages, reference),
+        entropy=entropy * mask,
+    )
+    assert out.metrics["entropy"].item() == pytest.approx(entropy[mask].mean().item())
+    expected = (gap.exp() - gap - 1).mean().item()
+    assert out.metrics["kl_reference"].item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("correction", "weight", "dropped", "bounded"),
+    [
+        (TIS(cap=2.1, floor=0.3), (0.3 + 1.5 + 2.1 + 2.1) / 4, 0.0, 0.75),
+        (IcePop(low=0.5, high=2.0), 1.5 / 4, 0.75, 0.75),
+        (Rejection(low=0.5, high=4.0), 2 / 4, 0.5, 0.5),
+        (OffPolicyMask(delta=0.5), 1.0, 0.0, 0.0),
+    ],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_what_a_correction_does_is_told(correction, weight, dropped, bounded):
+    ratio = torch.tensor([[0.1, 1.5, 3.0], [5.0, 1.0, 1.0]])
+    mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    batch = make_batch(mask, ratio.log(), mask, rollout=torch.zeros_like(mask))
+    found = call(PPO(correction=correction), batch.old_logprobs[:, 1:], batch).metrics
+    assert found["correction/weight"].item() == pytest.approx(weight)
+    assert found["correction/dropped"].item() == pytest.approx(dropped)
+    assert found["correction/bounded"].item() == pytest.approx(bounded)
+
+
+def test_without_a_correction_nothing_is_told_of_one():
+    mask, old, advantages, *_ = random_case(7)
+    found = call(PPO(), old * mask, make_batch(mask, old, advantages)).metrics
+    assert not [name for name in found if name.startswith("correction/")]
+
+
+def test_the_off_policy_mask_sees_the_drift_of_the_update():
+    """An engine that agrees with the trainer is no reason to keep what an update made unlikely."""
+    ones = torch.ones((3, 2))
+    batch = make_batch(ones, -ones, ones * torch.tensor([[-1.0], [-1.0], [1.0]]), rollout=-ones)
+    logprobs = torch.tensor([[-2.5, -1.0], [-1.2, -1.2], [-3.0, -3.0]], requires_grad=True)
+    out = call(PPO(clip_low=0.99, correction=OffPolicyMask()), logprobs, batch)
+    out.loss.backward()
+    assert (out.weights[:, 1:] == 0).tolist() == [[True, True], [False, False], [False, False]]
+    assert (logprobs.grad == 0).tolist() == [[True, True], [False, False], [False, False]]
+
+
 @pytest.mark.parametrize(
     ("given_settings", "reason"),
     [
@@ -245,6 +297,12 @@ def test_gspo_moves_all_tokens_of_a_row_or_none():
         ({"length": 3}, "`length` goes with"),
         ({"correction": {"name": "icepop", "low": 3.0}}, "the lower bound 3 is above"),
         ({"correction": {"name": "tis", "floor": 3.0}}, "the lower bound 3 is above"),
+        ({"entropy_bonus": float("inf")}, "finite number"),
+        ({"kl_penalty": float("nan")}, "finite number"),
+        ({"dual_clip": float("inf")}, "finite number"),
+        ({"correction": {"name": "tis", "cap": float("inf")}}, "finite number"),
+        ({"correction": {"name": "rejection", "high": float("inf")}}, "finite number"),
+        ({"correction": {"name": "off_policy_mask", "delta": float("inf")}}, "finite number"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(given_settings, reason):

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from agentgym.errors import AgentGymError
 from agentgym.trainers.batch import Row, Rows
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import PPO
+from agentgym.trainers.losses.corrections import TIS, IcePop, NoCorrection, OffPolicyMask
 from agentgym.trainers.policy import TrainerPolicy
 from agentgym.trainers.settings import OptimConfig, TrainConfig
 from agentgym.trainers.update import Updater
@@ -79,6 +81,43 @@ def test_what_became_of_each_token_is_noted(tiny):
     assert np.isfinite(updated.logprobs[absent:]).all()
     expected = np.where(trained == Cause.CLIPPED, 0, 1 / (num_tokens - absent))
     np.testing.assert_allclose(updated.weights[absent:], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (PPO(), Cause.ZERO_ADVANTAGE),
+        (PPO(correction=IcePop(low=0.999)), Cause.ZERO_ADVANTAGE),
+        (PPO(entropy_bonus=0.1), Cause.TRAINED),
+        (PPO(kl_penalty=0.1), Cause.TRAINED),
+    ],
+)
+def test_a_token_without_advantage_has_a_gradient_from_entropy_and_kl_alone(tiny, loss, expected):
+    rows = make_rows(1)
+    (row,) = rows.rows
+    idle = np.flatnonzero(row.loss_mask)[::2]
+    row.advantages[idle] = 0
+    updater = make_updater(tiny, loss=loss)
+    if loss.kl_penalty:
+        updater.reference = copy.deepcopy(updater.policy)
+    updated = updater.update(rows, lr=1e-2, seed=0)
+    at = row.token[idle]
+    assert updated.cause[at].tolist() == [expected] * len(at)
+    assert (updated.weights[at] != 0).all() == (expected == Cause.TRAINED)
+    assert Cause.ZERO_ADVANTAGE not in np.delete(updated.cause, at)
+
+
+@pytest.mark.parametrize("correction", [NoCorrection(), TIS(), OffPolicyMask()])
+def test_the_gap_is_that_to_the_engine_whatever_is_corrected(tiny, correction):
+    rows = make_rows()
+    updater = make_updater(tiny, loss=PPO(correction=correction))
+    own = updater.update(rows, lr=0.0, seed=0).logprobs
+    shifted = [
+        replace(row, old_logprobs=np.where(row.loss_mask, own[row.token] - 0.5, 0).astype("f4"))
+        for row in rows.rows
+    ]
+    updated = updater.update(replace(rows, rows=shifted), lr=0.0, seed=0)
+    assert updated.metrics["logprob_gap"] == pytest.approx(0.5, abs=1e-4)
 
 
 def test_minibatches_and_epochs_use_every_row_in_each_epoch(tiny):

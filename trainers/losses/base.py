@@ -44,14 +44,14 @@ class LossOutput(NamedTuple):
     loss: "Tensor"
     """Scalar. The sum over the micro-batches of a minibatch is the loss of the minibatch."""
     metrics: "dict[str, Tensor]"
-    """Detached scalars that add up in the same way."""
+    """Detached scalars that add up in the same way; all but `policy_loss` are means over tokens."""
     clipped: "Tensor"
     """[B, T] bool, tokens whose policy gradient was cut off."""
     weights: "Tensor"
     """[B, T], what each token's loss was multiplied by; 0 where it is masked out or dropped."""
 
 
-class Loss(BaseModel, ABC, extra="forbid", frozen=True):
+class Loss(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
     """A policy loss: what every one of them has, and how it is called.
 
     A subclass declares `name: Literal[...]` and implements `token_loss`.
@@ -60,13 +60,16 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True):
     aggregate: Aggregate = "token-mean"
     """How token losses become one: the mean over all tokens of the minibatch (DAPO,
     arXiv:2503.14476); the mean over rows of the sum (`seq-mean-token-sum`) or of the mean over
-    their tokens (GRPO, arXiv:2402.03300); the sum over `length` (Dr.GRPO, arXiv:2503.20783)."""
+    their tokens (GRPO, arXiv:2402.03300); the sum over `length` (Dr.GRPO, arXiv:2503.20783). A row
+    whose advantages are all 0 is in no minibatch, so that means are over fewer tokens and rows than
+    in the sources."""
     length: int | None = Field(default=None, ge=1)
     """The constant that `seq-mean-token-sum-norm` divides by, such as rows times the most tokens."""
     entropy_bonus: float = Field(default=0.0, ge=0)
-    """Weight of the mean token entropy, which is maximised."""
+    """Weight of the entropy, which is maximised; token entropies become one as `aggregate` says."""
     kl_penalty: float = Field(default=0.0, ge=0)
-    """Weight of the divergence from the policy that training began with; 0 keeps no copy of it."""
+    """Weight of the divergence from the policy that training began with, of tokens made one as
+    `aggregate` says; 0 keeps no copy of that policy."""
     kl_estimator: Literal["k1", "k2", "k3", "abs"] = "k3"
     """Of a token's divergence, from d = log of the reference over the policy: -d, d^2 / 2,
     exp(d) - d - 1, |d|. Source: Schulman, "Approximating KL divergence", 2020."""
@@ -80,6 +83,11 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True):
                 "`length` goes with aggregate = seq-mean-token-sum-norm, and only there"
             )
         return self
+
+    @property
+    def reaches_all(self) -> bool:
+        """Whether a token without an advantage has a gradient too."""
+        return self.entropy_bonus > 0 or self.kl_penalty > 0
 
     @abstractmethod
     def token_loss(self, logprobs: "Tensor", batch: "Batch") -> TokenLoss:
@@ -95,19 +103,19 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True):
         """
         token = self.token_loss(logprobs, batch)
         share = self._shares(batch.loss_mask, normalizer)
-        weights = share * self.correction(batch)
+        correction = self.correction(batch, logprobs.detach())
+        weights = share * correction
         clipped = batch.loss_mask & (False if token.clipped is None else token.clipped)
         policy_loss = (token.loss * weights).masked_fill(~batch.loss_mask, 0.0).sum()
-        extra, metrics = self._regularise(logprobs, batch, share, entropy)
+        extra, totals = self._regularise(logprobs, batch, share, entropy)
         drift = log_ratio(logprobs, batch).detach()
-        metrics |= {
-            "policy_loss": policy_loss.detach(),
-            "clip_fraction": clipped.sum() / normalizer.tokens,
-            "approx_kl": (drift.exp() - drift - 1).sum() / normalizer.tokens,
+        totals |= {
+            "clip_fraction": clipped.sum(),
+            "approx_kl": (drift.exp() - drift - 1).sum(),
+            **self._corrected(correction, batch.loss_mask),
         }
-        if self.correction.name != "none":
-            dropped = (weights == 0) & batch.loss_mask
-            metrics["corrected_fraction"] = dropped.sum() / normalizer.tokens
+        metrics = {name: total / normalizer.tokens for name, total in totals.items()}
+        metrics["policy_loss"] = policy_loss.detach()
         return LossOutput(policy_loss + extra, metrics, clipped, weights)
 
     def _shares(self, mask: "Tensor", normalizer: Normalizer) -> "Tensor":
@@ -124,15 +132,24 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True):
     def _regularise(
         self, logprobs: "Tensor", batch: "Batch", share: "Tensor", entropy: "Tensor"
     ) -> "tuple[Tensor, dict[str, Tensor]]":
-        """Return the terms that all losses share: entropy, and the KL from the reference."""
-        mean_entropy = (entropy * share).sum()
-        metrics = {"entropy": mean_entropy.detach()}
-        loss = -self.entropy_bonus * mean_entropy
+        """Return the terms that all losses have, and the sums over tokens of what is in them."""
+        totals = {"entropy": entropy.detach().sum()}
+        loss = -self.entropy_bonus * (entropy * share).sum()
         if self.kl_penalty:
-            divergence = (self._divergence(logprobs, batch) * share).sum()
-            metrics["kl_reference"] = divergence.detach()
-            loss = loss + self.kl_penalty * divergence
-        return loss, metrics
+            divergence = self._divergence(logprobs, batch)
+            totals["kl_reference"] = divergence.detach().sum()
+            loss = loss + self.kl_penalty * (divergence * share).sum()
+        return loss, totals
+
+    def _corrected(self, weights: "Tensor | float", mask: "Tensor") -> "dict[str, Tensor]":
+        """Return the sums over tokens of what the correction did to them."""
+        if isinstance(weights, float):
+            return {}
+        return {
+            "correction/weight": weights.sum(),
+            "correction/dropped": ((weights == 0) & mask).sum(),
+            "correction/bounded": (self.correction.bounded(weights) & mask).sum(),
+        }
 
     def _divergence(self, logprobs: "Tensor", batch: "Batch") -> "Tensor":
         assert batch.reference_logprobs is not None, "the trainer fills this in"
