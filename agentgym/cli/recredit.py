@@ -52,15 +52,15 @@ def recredit(
     mean_abs, inside, correlation, rank, same_sign, opposite, differences: {NAME: {a, b,
     difference, low, high}}, by_step: {coverage, rank}}}}; LABEL "trained" is the run's own
     """
+    from agentgym.cli.keeping import KeptNotes
     from agentgym.config.methods import parse_credits
-    from agentgym.store.notes import NewNoteWriter
     from agentgym.trainers.recredit import KIND, PRODUCER, recredit as try_out
 
     credits = parse_credits(credit)
     if plot is not None:
         check_plot(plot, force=force)
     found, methods, steps = open_training(run)
-    writer = nullcontext() if no_notes else NewNoteWriter(found.root, producer=PRODUCER, kind=KIND)
+    writer = nullcontext() if no_notes else KeptNotes(found.root, producer=PRODUCER, kind=KIND)
     with writer as notes, watched(min(steps, last or steps)) as tell:
         result = try_out(
             found.root,

@@ -54,15 +54,15 @@ def rescore(
     rank, same_sign, opposite} or null, gates, by_step: {reward, equal}}}}; LABEL "trained" is the
     run's own
     """
+    from agentgym.cli.keeping import KeptNotes
     from agentgym.config.methods import parse_shapers
-    from agentgym.store.notes import NewNoteWriter
     from agentgym.trainers.rescore import KIND, PRODUCER, rescore as try_out
 
     shapers = parse_shapers(shaping)
     if plot is not None:
         check_plot(plot, force=force)
     found, methods, steps = open_training(run)
-    writer = nullcontext() if no_notes else NewNoteWriter(found.root, producer=PRODUCER, kind=KIND)
+    writer = nullcontext() if no_notes else KeptNotes(found.root, producer=PRODUCER, kind=KIND)
     with writer as notes, watched(min(steps, last or steps)) as tell:
         result = try_out(
             found.root,
