@@ -77,7 +77,7 @@ def test_a_section_lists_its_keys_and_a_union_its_members(agentgym, config) -> N
     assert keys[:3] == ["credit", "credit.history", "credit.base.name"]
     assert "credit.base.singletons" in keys
     loss = agentgym("config", "explain", "loss").out
-    assert "loss.name picks one of ppo, gspo, cispo, topr, opmd, dcpo" in loss
+    assert "loss.name picks one of ppo, gspo, cispo, topr, opmd, dcpo, rec" in loss
     told = agentgym("config", "explain", "env", config).out
     assert "a.toml:5" in told
 

@@ -19,6 +19,7 @@ from agentgym.trainers.losses.corrections import (
 )
 from agentgym.trainers.losses.gspo import GSPO
 from agentgym.trainers.losses.opmd import OPMD
+from agentgym.trainers.losses.rec import REC
 from agentgym.trainers.losses.topr import TOPR
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "credit.json"
@@ -122,7 +123,11 @@ def test_a_huge_ratio_stays_finite():
     assert torch.isfinite(logprobs.grad).all()
 
 
-LOSSES = [kind() for kind in get_args(get_args(AnyLoss)[0])]
+LOSSES = [
+    *(kind() for kind in get_args(get_args(AnyLoss)[0])),
+    REC(clip="gspo-one-side", weight="gspo_importance_sampling"),
+    REC(clip="ring", weight="advantage", temperature=0.5),
+]
 AGGREGATES = [
     {"aggregate": "token-mean"},
     {"aggregate": "seq-mean-token-sum"},
@@ -236,6 +241,69 @@ def test_gspo_moves_all_tokens_of_a_row_or_none():
     moved = (leaf.grad != 0).sum(dim=1)
     assert set(moved.tolist()) <= {0, mask.shape[1]}
     assert (out.clipped[:, 1:].sum(dim=1) == mask.shape[1] - moved).all()
+
+
+RATIOS = [0.3, 0.7, 1.0, 1.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("clip", "good", "bad"),
+    [
+        ("none", RATIOS, RATIOS),
+        ("one-side", [0.3, 0.7, 1.0], [1.0, 1.5, 3.5]),
+        ("two-side", [1.0], [1.0]),
+        ("ring", [0.3, 1.0], [1.0, 3.5]),
+    ],
+)
+def test_what_rec_lets_through(clip, good, bad):
+    ratio = torch.tensor([RATIOS, RATIOS], dtype=torch.float64)
+    ones = torch.ones_like(ratio)
+    batch = make_batch(ones, -ones, ones * torch.tensor([[1.0], [-1.0]]))
+    leaf = (ratio.log() - 1).requires_grad_()
+    out = call(REC(clip=clip), leaf, batch)
+    out.loss.backward()
+    for row, expected, sign in ((0, good, -1), (1, bad, 1)):
+        passed = [each in expected for each in RATIOS]
+        assert out.clipped[row, 1:].tolist() == [not each for each in passed]
+        assert leaf.grad[row].tolist() == pytest.approx([sign * each / 10 for each in passed])
+
+
+@pytest.mark.parametrize(
+    ("rec", "other"),
+    [
+        (REC(weight="importance_sampling"), PPO(clip_high=0.2)),
+        (
+            REC(
+                clip="gspo-one-side",
+                weight="gspo_importance_sampling",
+                aggregate="seq-mean-token-mean",
+            ),
+            GSPO(clip_low=0.2, clip_high=0.2),
+        ),
+    ],
+    ids=["ppo", "gspo"],
+)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20)
+def test_rec_weighted_by_its_ratio_is_another_loss(rec, other, seed):
+    mask, old, advantages, logprobs, *_ = random_case(seed)
+    gradients, cuts = [], []
+    for loss in (rec, other):
+        leaf = logprobs.clone().requires_grad_()
+        out = call(loss, leaf * mask, make_batch(mask, old, advantages))
+        out.loss.backward()
+        gradients.append(leaf.grad)
+        cuts.append(out.clipped)
+    assert torch.allclose(*gradients)
+    assert torch.equal(*cuts)
+
+
+def test_rec_weighs_by_the_advantage():
+    mask, old, advantages, logprobs, *_ = random_case(14)
+    leaf = logprobs.clone().requires_grad_()
+    rec = REC(clip="none", weight="advantage", temperature=2.0)
+    call(rec, leaf * mask, make_batch(mask, old, advantages)).loss.backward()
+    assert torch.allclose(leaf.grad, -(advantages / 2).exp() * advantages * mask / mask.sum())
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda each: each["aggregate"])

@@ -164,6 +164,11 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
         return gap.exp() - gap - 1
 
 
+def row_mean(values: "Tensor", mask: "Tensor") -> "Tensor":
+    """Return the mean over the tokens of each row, [B, 1], of values that are 0 in the mask."""
+    return values.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
 def log_ratio(logprobs: "Tensor", batch: "Batch") -> "Tensor":
     """Return the log of the new over the old probability of each token, [B, T]; 0 in the mask."""
     gap = (logprobs - batch.old_logprobs).masked_fill(~batch.loss_mask, 0.0)

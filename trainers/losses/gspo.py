@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from agentgym.trainers.losses.base import Aggregate, Loss, TokenLoss, log_ratio
+from agentgym.trainers.losses.base import Aggregate, Loss, TokenLoss, log_ratio, row_mean
 from agentgym.trainers.losses.ppo import clipped_loss
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class GSPO(Loss):
     def token_loss(self, logprobs: "Tensor", batch: "Batch") -> TokenLoss:
         """Clip each row's ratio."""
         mask = batch.loss_mask
-        count = mask.sum(dim=1, keepdim=True).clamp(min=1)
-        mean = log_ratio(logprobs, batch).sum(dim=1, keepdim=True) / count
+        mean = row_mean(log_ratio(logprobs, batch), mask)
         own = (logprobs - logprobs.detach()).masked_fill(~mask, 0.0)
         ratio = (mean.detach() + own).exp()
         bounded = ratio.clamp(1 - self.clip_low, 1 + self.clip_high)
