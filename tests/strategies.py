@@ -76,7 +76,13 @@ def by_trajectory(table: StepTable, values: Floats) -> dict[str, list[float]]:
 
 
 def annotated(table: StepTable) -> StepTable:
-    """The table with every optional column: numbers that depend on trajectory and step alone."""
+    """The table with every optional column: numbers that depend on trajectory and step alone.
+
+    Also with the term `match`, where it has none.
+    """
+    if "match" not in table.term_names:
+        terms = np.concatenate([table.terms, (table.step % 2 == 0)[:, None]], axis=1)
+        table = replace(table, term_names=(*table.term_names, "match"), terms=terms)
     names = np.array([sum(name.encode()) % 97 for name in table.trajectory_ids], dtype=np.int64)
     steps = ((names[table.trajectory] * 31 + table.step * 17) % 64) / 64
     tokens = np.repeat(steps, np.diff(table.token_start))
@@ -95,8 +101,10 @@ def annotated(table: StepTable) -> StepTable:
 
 
 def episodes(rewards: st.SearchStrategy[float] = Rewards) -> st.SearchStrategy[list[Step]]:
-    """The steps of one trajectory; few states and actions, so that they recur."""
-    row = st.tuples(st.sampled_from([*"ABC", None]), st.sampled_from("xy"), rewards)
+    """The steps of one trajectory; few states and actions, so that they recur. Any step, and with
+    it any trajectory and batch, may have sampled no token."""
+    sizes = st.sampled_from([1, 2, 3, 0])
+    row = st.tuples(st.sampled_from([*"ABC", None]), st.sampled_from("xy"), rewards, sizes)
     return st.lists(row, min_size=1, max_size=5).map(_walk)
 
 
@@ -113,16 +121,19 @@ def tables(*, rewards: st.SearchStrategy[float] = Rewards) -> st.SearchStrategy[
     return groups(rewards=rewards).map(build_table)
 
 
-def _walk(rows: list[tuple[str | None, str, float]]) -> list[Step]:
-    """Each step leads to the state of the next, the last one to none or to a state of its own."""
-    states = [state for state, _, _ in rows[1:]] + [None if rows[0][1] == "x" else "end"]
+def _walk(rows: list[tuple[str | None, str, float, int]]) -> list[Step]:
+    """Each step leads to the state of the next, the last one to none or to a state of its own; the
+    action x matches the expert."""
+    states = [state for state, *_ in rows[1:]] + [None if rows[0][1] == "x" else "end"]
     return [
         make_step(
             state=state,
             action=action,
             next_state=after,
-            num_tokens=1 + t % 3,
-            **{OUTCOME: reward, "format": reward * t},
+            num_tokens=num_tokens,
+            **{OUTCOME: reward, "format": reward * t, "match": float(action == "x")},
         )
-        for t, ((state, action, reward), after) in enumerate(zip(rows, states, strict=True))
+        for t, ((state, action, reward, num_tokens), after) in enumerate(
+            zip(rows, states, strict=True)
+        )
     ]
