@@ -386,3 +386,38 @@ def test_estimators_of_the_divergence(estimator, value):
     batch = make_batch(ones, -ones, 0 * ones, reference=-1.5 * ones)
     out = call(PPO(kl_penalty=1.0, kl_estimator=estimator), -ones, batch)
     assert out.metrics["kl_reference"].item() == pytest.approx(value)
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3", "abs"])
+def test_the_mean_gradient_of_an_estimator_of_the_divergence(estimator):
+    """One row a token of the vocabulary, weighted by its probability, is the mean over samples."""
+    generator = torch.Generator().manual_seed(0)
+    logits, other = torch.randn((2, 6), generator=generator, dtype=torch.float64)
+    reference = other.log_softmax(dim=0)
+
+    def gradient(make):
+        leaf = logits.clone().requires_grad_()
+        return torch.autograd.grad(make(leaf.log_softmax(dim=0)), leaf)[0]
+
+    def penalty(policy):
+        total = policy.new_zeros(())
+        for token, own in zip(policy, reference, strict=True):
+            ones = torch.ones((1, 1), dtype=torch.float64)
+            batch = make_batch(ones, token.detach() * ones, 0 * ones, reference=own * ones)
+            loss = PPO(kl_penalty=1.0, kl_estimator=estimator)
+            total = total + token.detach().exp() * call(loss, token * ones, batch).loss
+        return total
+
+    expected = {
+        "k1": lambda policy: 0 * policy.sum(),
+        "k2": lambda policy: (policy.exp() * (policy - reference)).sum(),
+        "k3": lambda policy: (reference.exp() * (reference - policy)).sum(),
+        "abs": lambda policy: (policy.exp() - reference.exp()).abs().sum(),
+    }
+    assert torch.allclose(gradient(penalty), gradient(expected[estimator]))
+
+
+def test_a_penalty_without_a_gradient_is_doubtful():
+    (words,) = PPO(kl_penalty=0.1, kl_estimator="k1").doubts()
+    assert "set loss.kl_estimator to k2" in words
+    assert PPO(kl_estimator="k1").doubts() == PPO(kl_penalty=0.1).doubts() == []

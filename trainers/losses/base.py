@@ -72,7 +72,9 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
     `aggregate` says; 0 keeps no copy of that policy."""
     kl_estimator: Literal["k1", "k2", "k3", "abs"] = "k3"
     """Of a token's divergence, from d = log of the reference over the policy: -d, d^2 / 2,
-    exp(d) - d - 1, |d|. Source: Schulman, "Approximating KL divergence", 2020."""
+    exp(d) - d - 1, |d|. Source: Schulman, "Approximating KL divergence", 2020. As a penalty, over
+    samples of the policy, only k2 has the gradient of KL(policy || reference) in the mean; k1's is
+    0, k3's that of KL(reference || policy), abs's that of the sum of |policy - reference|."""
     correction: AnyCorrection = NoCorrection()
     """What tokens weigh where the engine that sampled and the trainer differ in their numbers."""
 
@@ -88,6 +90,16 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
     def reaches_all(self) -> bool:
         """Whether a token without an advantage has a gradient too."""
         return self.entropy_bonus > 0 or self.kl_penalty > 0
+
+    def doubts(self) -> list[str]:
+        """Return what of these settings will run and hardly be what was meant."""
+        if self.kl_penalty and self.kl_estimator == "k1":
+            return [
+                "the gradient of loss.kl_estimator = k1 is 0 in the mean, so that loss.kl_penalty "
+                "adds noise and holds nothing; set loss.kl_estimator to k2, whose gradient is that "
+                "of the KL"
+            ]
+        return []
 
     @abstractmethod
     def token_loss(self, logprobs: "Tensor", batch: "Batch") -> TokenLoss:
