@@ -6,17 +6,18 @@ methods of the training give the same numbers again and other methods can be tri
 
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agentgym.errors import ConfigError, StoreError
+from agentgym.errors import ConfigError, StoreError, boundary
 from agentgym.rollout.collect import to_groups
 from agentgym.store.columns import Columns
 from agentgym.store.episodes import EpisodeHead, read_episode, read_heads
+from agentgym.store.frames import OnBroken, skipping
 from agentgym.store.notes import Note, read_notes
 from agentgym.table import Floats, StepTable, build_table
 from agentgym.trainers.credit.base import CreditConfig
@@ -25,6 +26,9 @@ from agentgym.types import Trajectory
 
 UPDATE = "update"
 """The kind of the note that each optimiser step leaves."""
+
+TRAINER = "trainer"
+"""Who writes it."""
 
 _COLUMNS = {"step_start", "token_start", "rewards", "advantages", "logprobs", "weights", "cause"}
 
@@ -37,6 +41,7 @@ class Update:
     """One optimiser step, as the record has it."""
 
     step: int
+    """As the record counts, from 0."""
     version: int
     """Of the policy that sampled."""
     schedules: Mapping[str, float]
@@ -47,6 +52,11 @@ class Update:
     """Built from them anew, with the annotations of the record."""
     columns: Columns
     """As `Recorder.update` describes them."""
+
+    @property
+    def number(self) -> int:
+        """The optimiser step as people count, from 1: as the training told, and its metrics."""
+        return self.step + 1
 
     @property
     def rewards(self) -> Floats:
@@ -83,9 +93,33 @@ def read_updates(run_dir: str | Path, *, last: int | None = None) -> Iterator[Up
         yield read_update(run_dir, notes[step], heads)
 
 
-def latest_notes(run_dir: str | Path) -> dict[int, Note]:
-    """Return the note of each optimiser step."""
-    return {int(note.payload["step"]): note for note in read_notes(run_dir, UPDATE)}
+def latest_notes(run_dir: str | Path, *, on_broken: OnBroken | None = None) -> dict[int, Note]:
+    """Return the note of each optimiser step, by its number from 0.
+
+    What cannot be read is told to `on_broken` and left out; None: it is an error.
+
+    Raises:
+        StoreError: there is no such directory, or a note of the trainer cannot be read.
+    """
+    found: dict[int, Note] = {}
+    for note in read_notes(run_dir, UPDATE, producer=TRAINER, on_broken=on_broken):
+        with skipping(on_broken), boundary(StoreError, f"reading a note of {run_dir}"):
+            found[int(note.payload["step"])] = note
+    return found
+
+
+def count_missing(found: Collection[int], done: int) -> tuple[int, Iterator[int]]:
+    """Return how many optimiser steps have no note, and their numbers from 1.
+
+    `found` are those that have one, counted from 0; `done` is what `run.json` says.
+
+    >>> count, numbers = count_missing({0, 2}, 4)
+    >>> count, list(numbers)
+    (2, [2, 4])
+    """
+    last = max(done, max(found, default=-1) + 1)
+    missing = (step + 1 for step in range(last) if step not in found)
+    return last - sum(step >= 0 for step in found), missing
 
 
 def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead]) -> Update:
@@ -93,42 +127,50 @@ def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead
 
     Raises:
         StoreError: an episode that it used is not in the record, or is broken, or other steps
-            belong to it now.
+            belong to it now; or the note is broken.
     """
     step = int(note.payload["step"])
     if missing := sorted(_COLUMNS - set(note.columns)):
-        raise StoreError(f"the note of step {step} of {run_dir} has no column {missing[0]!r}")
-    trajectories = tuple(_episodes(run_dir, step, note.payload["trajectories"], heads))
-    table = build_table(to_groups(trajectories))
-    for name, built in (("step_start", table.step_start), ("token_start", table.token_start)):
-        if not np.array_equal(note.columns[name], built):
-            raise StoreError(
-                f"the episodes of step {step} of {run_dir} are not those it was trained on: "
-                f"{name} differs from what was noted",
-                hint=f"agentgym check run {run_dir} tells what else is wrong with it",
-            )
-    return Update(
-        step=step,
-        version=int(note.payload["version"]),
-        schedules=note.payload["schedules"],
-        trajectories=trajectories,
-        table=replace(table, **_annotations(note.columns)),
-        columns=note.columns,
-    )
+        raise StoreError(f"the note of step {step + 1} of {run_dir} has no column {missing[0]!r}")
+    with boundary(StoreError, f"reading the note of step {step + 1} of {run_dir}"):
+        trajectories = tuple(_episodes(run_dir, step + 1, note.payload["trajectories"], heads))
+        table = build_table(to_groups(trajectories))
+        _check_starts(run_dir, step + 1, note, table)
+        return Update(
+            step=step,
+            version=int(note.payload["version"]),
+            schedules=dict(note.payload["schedules"]),
+            trajectories=trajectories,
+            table=replace(table, **_annotations(note.columns, table)),
+            columns=note.columns,
+        )
 
 
-def check_finite(update: Update, *, where: str) -> None:
-    """Refuse a step whose rewards or advantages are no numbers.
+def unsound(update: Update) -> Iterator[str]:
+    """Yield what is wrong with the rewards and advantages of a step, if anything is."""
+    table = update.table
+    steps, tokens = table.num_steps, int(table.token_start[-1])
+    for name, allowed in (("rewards", (steps,)), ("advantages", (steps, tokens))):
+        values = update.columns[name]
+        if values.dtype != np.float64:
+            yield f"the {name} are {values.dtype}, not float64"
+        elif len(values) not in allowed:
+            yield f"{len(values)} {name} for {steps} steps of {tokens} tokens"
+        elif bad := int((~np.isfinite(values)).sum()):
+            yield f"{bad} {name} are not finite"
+
+
+def check_sound(update: Update, *, where: str) -> None:
+    """Refuse a step whose rewards or advantages are no numbers, or too few.
 
     Raises:
-        StoreError: they are not finite.
+        StoreError: they are.
     """
-    for name in ("rewards", "advantages"):
-        if not np.isfinite(update.columns[name]).all():
-            raise StoreError(
-                f"the {name} of step {update.step} of {where} are not all finite",
-                hint=f"agentgym check run {where} tells what else is wrong with it",
-            )
+    for wrong in unsound(update):
+        raise StoreError(
+            f"optimiser step {update.number} of {where}: {wrong}",
+            hint=f"agentgym check run {where} tells what else is wrong with it",
+        )
 
 
 def check_columns(credit: CreditConfig, table: StepTable, *, where: str) -> None:
@@ -166,21 +208,37 @@ def same_bits(a: Floats, b: Floats) -> bool:
     return a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+def _check_starts(run_dir: str | Path, number: int, note: Note, table: StepTable) -> None:
+    for name in ("step_start", "token_start"):
+        if not np.array_equal(note.columns[name], getattr(table, name)):
+            raise StoreError(
+                f"the episodes of step {number} of {run_dir} are not those it was trained on: "
+                f"{name} differs from what was noted",
+                hint=f"agentgym check run {run_dir} tells what else is wrong with it",
+            )
+
+
 def _episodes(
-    run_dir: str | Path, step: int, names: Iterable[str], heads: Mapping[str, EpisodeHead]
+    run_dir: str | Path, number: int, names: Iterable[str], heads: Mapping[str, EpisodeHead]
 ) -> Iterator[Trajectory]:
     for name in names:
         if name not in heads:
             raise StoreError(
-                f"step {step} used the episode {name}, which is not in the record of {run_dir}",
+                f"step {number} used the episode {name}, which is not in the record of {run_dir}",
                 hint="a file of episodes/ is lost or cut off; the steps before may be whole "
                 f"(agentgym check run {run_dir})",
             )
         yield read_episode(heads[name])
 
 
-def _annotations(columns: Columns) -> dict[str, Any]:
-    return {name: values for name, values in columns.items() if name in ANNOTATIONS}
+def _annotations(columns: Columns, table: StepTable) -> dict[str, Any]:
+    found = {name: values for name, values in columns.items() if name in ANNOTATIONS}
+    sizes = {"token_value": int(table.token_start[-1]), "pool_mean": table.num_trajectories}
+    for name, values in found.items():
+        expected = sizes.get(name, table.num_steps)
+        if len(values) != expected:
+            raise StoreError(f"the column {name!r} has {len(values)} values, expected {expected}")
+    return found
 
 
 def _taken(shaper: ShaperConfig, schedules: Mapping[str, float]) -> dict[str, Any]:

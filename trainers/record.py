@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentgym.store.notes import NoteWriter
 from agentgym.table import Floats, StepTable
-from agentgym.trainers.recompute import UPDATE, annotations
+from agentgym.trainers.recompute import TRAINER, UPDATE, annotations
 from agentgym.trainers.shaping.base import Shaped
 from agentgym.trainers.update import Updated
 
@@ -21,7 +21,7 @@ class Recorder:
     """Writes one note per optimiser step."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._notes = NoteWriter(run_dir, producer="trainer")
+        self._notes = NoteWriter(run_dir, producer=TRAINER)
 
     def update(
         self,

@@ -16,7 +16,7 @@ from agentgym.trainers.credit.base import CreditConfig
 from agentgym.trainers.recompute import (
     Update,
     check_columns,
-    check_finite,
+    check_sound,
     label_of,
     read_updates,
     same_bits,
@@ -26,7 +26,7 @@ KIND = "credit"
 PRODUCER = "recredit"
 
 OnUpdate = Callable[[int], None]
-"""(optimiser step that is done)"""
+"""(optimiser step that is done, counted from 1)"""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -57,7 +57,7 @@ class Recredit:
     """Several estimators on the same steps; the first is the record, of the one trained with."""
 
     steps: list[int]
-    """The optimiser steps."""
+    """The optimiser steps, counted from 1."""
     trajectory: Ints
     """Number of each step's trajectory, over all optimiser steps."""
     group: Ints
@@ -113,19 +113,19 @@ def recredit(
     steps, trajectory, group = [], [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     num_trajectories = num_groups = 0
     for update in read_updates(run_dir, last=last):
-        check_finite(update, where=str(run_dir))
+        check_sound(update, where=str(run_dir))
         for credit in credits.values():
             check_columns(credit, update.table, where=str(run_dir))
         found[0].same += is_reproduced(trained, update)
         _add(found[0], update, update.advantages)
         for each in found[1:]:
             _try(each, update, notes)
-        steps.append(update.step)
+        steps.append(update.number)
         trajectory.append(update.table.trajectory + num_trajectories)
         group.append(update.table.step_group + num_groups)
         num_trajectories += update.table.num_trajectories
         num_groups += update.table.num_groups
-        on_update(update.step)
+        on_update(update.number)
     return Recredit(
         steps=steps,
         trajectory=np.concatenate(trajectory),

@@ -13,7 +13,7 @@ from agentgym.table import Floats, Ints, StepTable
 from agentgym.trainers.agreement import Agreement, agreement, correlation, per_step
 from agentgym.trainers.compare import Difference, paired_means
 from agentgym.trainers.credit.base import CreditConfig, equal_groups
-from agentgym.trainers.recompute import Update, check_finite, label_of, read_updates, same_bits
+from agentgym.trainers.recompute import Update, check_sound, label_of, read_updates, same_bits
 from agentgym.trainers.recredit import OnUpdate
 from agentgym.trainers.shaping.base import ShaperConfig
 from agentgym.types import OUTCOME
@@ -49,7 +49,7 @@ class Rescore:
     """Several shapers on the same steps; the first is the record, of the one trained with."""
 
     steps: list[int]
-    """The optimiser steps."""
+    """The optimiser steps, counted from 1."""
     outcomes: Floats
     """The raw verdict on each trajectory, over all optimiser steps."""
     group: Ints
@@ -111,7 +111,7 @@ def rescore(
     steps, outcomes, group = [], [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     pairs = num_groups = 0
     for update in read_updates(run_dir, last=last):
-        check_finite(update, where=str(run_dir))
+        check_sound(update, where=str(run_dir))
         table = update.table
         verdicts = table.per_trajectory(table.term(OUTCOME))
         found[0].same += same_bits(update.shape(trained).rewards, update.rewards)
@@ -120,11 +120,11 @@ def rescore(
         for each in found[1:]:
             _try(each, update, verdicts, credit, notes)
         pairs += count_pairs(verdicts, verdicts, table.group)
-        steps.append(update.step)
+        steps.append(update.number)
         outcomes.append(verdicts)
         group.append(table.group + num_groups)
         num_groups += table.num_groups
-        on_update(update.step)
+        on_update(update.number)
     return Rescore(
         steps=steps,
         outcomes=np.concatenate(outcomes),

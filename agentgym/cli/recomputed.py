@@ -32,21 +32,29 @@ def open_training(path: str) -> "tuple[Run, Methods, int]":
     from agentgym.cli.recorded import unfinished
     from agentgym.config.methods import recorded_methods
     from agentgym.store.run import Run
-    from agentgym.trainers.recompute import latest_notes
+    from agentgym.trainers.recompute import count_missing, latest_notes
 
     run = Run.open(path)
-    steps = len(latest_notes(run.root))
+    steps = latest_notes(run.root)
     if not steps:
         raise _untrained(run)
     if warning := unfinished(run):
         note(f"warning: {warning}")
-    return run, recorded_methods(run.config_path), steps
+    missing, _ = count_missing(steps, run.step)
+    if missing:
+        note(
+            f"warning: the record lacks {counted(missing, 'optimiser step')}; "
+            f"what is there is used (agentgym check run {run.root})"
+        )
+    return run, recorded_methods(run.config_path), len(steps)
 
 
 def _untrained(run: "Run") -> Exception:
     from agentgym.errors import ConfigError
 
-    if run.info.get("kind") == "train":
+    if run.step:
+        hint = f"it took {run.step}, but its notes are lost: agentgym check run {run.root}"
+    elif run.info.get("kind") == "train":
         hint = f"it stopped before the first one was done: agentgym resume {run.root}"
     else:
         hint = "agentgym run and eval only record episodes; agentgym train leaves what is needed"

@@ -155,11 +155,11 @@ def _head_json(head: "EpisodeHead") -> dict[str, Any]:
 
 def _noted(run: "Run", episode: str) -> dict[str, Any] | None:
     """Return what the last optimiser step that used an episode noted about its steps."""
-    from agentgym.store.notes import read_notes
+    from agentgym.store.notes import leave_out, read_notes
 
     notes = [
         note
-        for note in read_notes(run.root, "update")
+        for note in read_notes(run.root, "update", on_broken=leave_out)
         if episode in note.payload.get("trajectories", ())
     ]
     if not notes:
@@ -168,7 +168,7 @@ def _noted(run: "Run", episode: str) -> dict[str, Any] | None:
     row = note.payload["trajectories"].index(episode)
     steps = slice(*map(int, note.columns["step_start"][row : row + 2]))
     return {
-        "update": note.payload.get("step"),
+        "update": int(note.payload["step"]) + 1,
         "rewards": note.columns["rewards"][steps].tolist(),
         "advantages": _per_step(note.columns, steps),
         "gates": {
@@ -182,9 +182,9 @@ def _noted(run: "Run", episode: str) -> dict[str, Any] | None:
 
 def _other_credit(run: "Run", episode: str, step: Any) -> Iterator[tuple[str, list[float]]]:
     """Yield what other estimators gave the steps of an episode, by their labels."""
-    from agentgym.store.notes import read_notes
+    from agentgym.store.notes import leave_out, read_notes
 
-    for note in read_notes(run.root, "credit"):
+    for note in read_notes(run.root, "credit", on_broken=leave_out):
         names = note.payload.get("trajectories", ())
         if note.payload.get("step") == step and episode in names:
             row = names.index(episode)

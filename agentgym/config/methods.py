@@ -11,7 +11,7 @@ of brackets and quotes belong to values.
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -21,7 +21,11 @@ from agentgym.config.run import RunConfig
 from agentgym.config.toml import read_toml
 from agentgym.errors import ConfigError
 from agentgym.trainers.credit import AnyCredit, CreditConfig
+from agentgym.trainers.losses import AnyLoss
+from agentgym.trainers.settings import TrainConfig
 from agentgym.trainers.shaping import AnyShaper, ShaperConfig
+
+M = TypeVar("M", bound=BaseModel)
 
 _PART = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|.""", re.DOTALL)
 _OPEN, _CLOSE = "[{", "]}"
@@ -33,6 +37,14 @@ class Methods(BaseModel, extra="forbid", frozen=True):
     words: ClassVar = RunConfig.words
     shaping: AnyShaper = RunConfig.model_fields["shaping"].default
     credit: AnyCredit = RunConfig.model_fields["credit"].default
+
+
+class Training(BaseModel, extra="forbid", frozen=True):
+    """The sections that turn advantages into the weights of tokens."""
+
+    words: ClassVar = RunConfig.words
+    loss: AnyLoss = RunConfig.model_fields["loss"].default
+    train: TrainConfig = RunConfig.model_fields["train"].default
 
 
 class Named(NamedTuple):
@@ -47,13 +59,31 @@ def recorded_methods(config: str | Path) -> Methods:
     """Return the methods in the configuration of a run; the rest of it is not looked at.
 
     Raises:
-        ConfigError: it cannot be read, or this version has no such method.
+        ConfigError: it is not there or cannot be read, or this version has no such method.
     """
+    return _recorded(Methods, config)
+
+
+def recorded_training(config: str | Path) -> Training:
+    """Return how the configuration of a run turned advantages into weights of tokens.
+
+    Raises:
+        ConfigError: as above.
+    """
+    return _recorded(Training, config)
+
+
+def _recorded(kind: type[M], config: str | Path) -> M:
+    if not Path(config).exists():
+        raise ConfigError(
+            f"{config} is missing: nothing else says by which methods this run was trained",
+            hint="put it back; a run is whole only with all files of its directory",
+        )
     layers = Layers()
     for entry in read_toml(config):
-        if entry.path[0] in Methods.model_fields:
+        if entry.path[0] in kind.model_fields:
             layers.put(entry.path, entry.value, f"{config}:{entry.line}")
-    return check_layers(Methods, layers).config
+    return check_layers(kind, layers).config
 
 
 def parse_credits(texts: Iterable[str]) -> dict[str, CreditConfig]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from agentgym.errors import StoreError, boundary
 from agentgym.store.frames import (
     Head,
+    OnBroken,
     Record,
     read_heads as read_frame_heads,
     read_record,
     read_records,
     shards,
+    skipping,
 )
 from agentgym.store.trajectory import from_body, to_body, to_head
 from agentgym.store.writer import ROLL_BYTES, ShardWriter
@@ -79,15 +81,18 @@ def read_episodes(run_dir: str | Path) -> Iterator[Trajectory]:
             yield _trajectory(record)
 
 
-def read_heads(run_dir: str | Path) -> Iterator[EpisodeHead]:
+def read_heads(run_dir: str | Path, *, on_broken: OnBroken | None = None) -> Iterator[EpisodeHead]:
     """Yield the heads of every whole episode, without decompressing any.
+
+    A shard that cannot be read is told to `on_broken` and left out; None: it is an error.
 
     Raises:
         StoreError: there is no such directory, or a shard is of a newer version.
     """
     for path in _shards(run_dir):
-        for frame in read_frame_heads(path, schema=SCHEMA):
-            yield _episode_head(frame)
+        with skipping(on_broken):
+            for frame in read_frame_heads(path, schema=SCHEMA):
+                yield _episode_head(frame)
 
 
 def read_episode(head: EpisodeHead) -> Trajectory:

@@ -19,6 +19,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 HEAD_MAGIC = 0x184D2A50
 COLS_MAGIC = 0x184D2A51
+
+OnBroken = Callable[[StoreError], None]
+"""(what cannot be read)"""
 
 _SUFFIX = ".jsonl.zst"
 _PREFIX = struct.Struct("<II")
@@ -116,6 +120,28 @@ def read_record(head: Head) -> Record:
     """
     with _opened(head.shard) as file:
         return _record(file, head)
+
+
+def header_stop(path: Path, *, schema: str) -> int:
+    """Return where the header of a shard ends; 0: it is cut off, and nothing behind it is read.
+
+    Raises:
+        StoreError: the file is no shard of this schema.
+    """
+    with _opened(path) as file:
+        header, stop = _read_header(file, path, schema)
+    return stop if header else 0
+
+
+@contextmanager
+def skipping(on_broken: OnBroken | None) -> Iterator[None]:
+    """Tell `on_broken` of what cannot be read inside of the block and go on; None: raise it."""
+    try:
+        yield
+    except StoreError as error:
+        if on_broken is None:
+            raise
+        on_broken(error)
 
 
 def shard_name(writer: str, number: int) -> str:

@@ -5,6 +5,7 @@ trainer's log-probabilities, which trajectories an optimiser step used.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from agentgym.errors import StoreError
+from agentgym.errors import StoreError, boundary
 from agentgym.store.columns import Columns
-from agentgym.store.frames import read_records, shards
+from agentgym.store.frames import OnBroken, Record, read_records, shards, skipping, split_name
 from agentgym.store.jsonline import to_json
 from agentgym.store.writer import ROLL_BYTES, ShardWriter
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = "agentgym.notes/1"
 FOLDER = "notes"
@@ -57,8 +60,7 @@ class NewNoteWriter(NoteWriter):
         self._kind = kind
         self._known = {
             _digest(note.payload, note.columns)
-            for note in read_notes(run_dir, kind)
-            if note.producer == producer
+            for note in read_notes(run_dir, kind, producer=producer, on_broken=leave_out)
         }
 
     def add(self, payload: Mapping[str, Any], columns: Columns) -> bool:
@@ -75,8 +77,20 @@ class NewNoteWriter(NoteWriter):
         return True
 
 
-def read_notes(run_dir: str | Path, kind: str | None = None) -> Iterator[Note]:
+def read_notes(
+    run_dir: str | Path,
+    kind: str | None = None,
+    *,
+    producer: str | None = None,
+    on_broken: OnBroken | None = None,
+) -> Iterator[Note]:
     """Yield the whole notes of a run, producer by producer, in the order of writing.
+
+    Args:
+        run_dir: the run.
+        kind: of this kind only.
+        producer: of this one only; the shards of others are not opened.
+        on_broken: hears of a shard that cannot be read, which is left out; None: it is an error.
 
     Raises:
         StoreError: there is no such directory, or a shard is of a newer version.
@@ -85,15 +99,29 @@ def read_notes(run_dir: str | Path, kind: str | None = None) -> Iterator[Note]:
     if not root.is_dir():
         raise StoreError(f"no run directory {root}")
     for path in shards(root / FOLDER):
-        for record in read_records(
-            path, schema=SCHEMA, want=lambda head: kind in (None, head.fields.get("kind"))
-        ):
-            yield Note(
-                producer=record.head.header["writer"],
-                kind=record.body["kind"],
-                payload=record.body["payload"],
-                columns=record.columns,
-            )
+        if producer not in (None, (split_name(path) or ("",))[0]):
+            continue
+        with skipping(on_broken):
+            for record in read_records(
+                path, schema=SCHEMA, want=lambda head: kind in (None, head.fields.get("kind"))
+            ):
+                yield _note(record)
+
+
+def leave_out(error: StoreError) -> None:
+    """Warn of a shard that cannot be read, for those who can do without it."""
+    logger.warning("%s; it is left out", error)
+
+
+def _note(record: Record) -> Note:
+    head = record.head
+    with boundary(StoreError, f"{head.shard}: reading the note at byte {head.offset}"):
+        return Note(
+            producer=head.header["writer"],
+            kind=record.body["kind"],
+            payload=record.body["payload"],
+            columns=record.columns,
+        )
 
 
 def _digest(payload: Mapping[str, Any], columns: Columns) -> bytes:

@@ -17,7 +17,7 @@ def test_estimators_stand_beside_the_one_trained_with(agentgym, tmp_path: Path) 
     )
     assert done.code == 0, done.err
     found = done.json
-    assert (found["steps"], found["same"]) == ([0, 1, 2], 3)
+    assert (found["steps"], found["same"]) == ([1, 2, 3], 3)
     assert list(found["credits"]) == ["trained", "salt,history=1", "grpo", "gigpo"]
     gigpo, grpo = found["credits"]["gigpo"], found["credits"]["grpo"]
     assert (gigpo["rank"], gigpo["same_sign"], gigpo["opposite"]) == (pytest.approx(1), 1, 0)
@@ -47,9 +47,37 @@ def test_the_table_and_the_plot(agentgym, tmp_path: Path) -> None:
 def test_the_last_steps_alone(agentgym, tmp_path: Path) -> None:
     make_trained_run(tmp_path / "r")
     assert agentgym("recredit", "r", "--credit", "salt", "-n", "2", "--json").json["steps"] == [
-        1,
         2,
+        3,
     ]
+
+
+def test_a_lost_or_broken_shard_of_notes_is_told(agentgym, tmp_path: Path, caplog) -> None:
+    make_trained_run(tmp_path / "r")
+    assert agentgym("recredit", "r", "--credit", "grpo").code == 0
+    (tmp_path / "r/notes/recredit-00001.jsonl.zst").write_bytes(b"no shard at all")
+    for words in (["recredit", "r", "--credit", "grpo"], ["show", "r", "train-000001-000.1.0"]):
+        done = agentgym(*words)
+        assert done.code == 0, done.err
+        assert "recredit-00001.jsonl.zst is no shard" in caplog.text
+        caplog.clear()
+    shard = tmp_path / "r/notes/trainer-00001.jsonl.zst"
+    shard.write_bytes(shard.read_bytes()[:-40])
+    done = agentgym("recredit", "r", "--credit", "grpo", "--json")
+    assert done.json["steps"] == [1, 2]
+    assert "the record lacks 1 optimiser step" in done.err
+    shard.unlink()
+    done = agentgym("recredit", "r", "--credit", "grpo")
+    assert done.code == 2
+    assert "it took 3, but its notes are lost: agentgym check run r" in done.err
+
+
+def test_a_lost_configuration_is_named(agentgym, tmp_path: Path) -> None:
+    make_trained_run(tmp_path / "r", steps=1)
+    (tmp_path / "r/config.toml").unlink()
+    done = agentgym("recredit", "r", "--credit", "grpo")
+    assert done.code == 2
+    assert "r/config.toml is missing" in done.err
 
 
 def test_other_numbers_than_recorded_are_told(agentgym, tmp_path: Path) -> None:

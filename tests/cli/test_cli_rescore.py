@@ -14,7 +14,7 @@ def test_shapers_stand_beside_the_one_trained_with(agentgym, tmp_path: Path) -> 
     done = agentgym("rescore", "r", "--shaping", f"outcome,{PAID}", "--json")
     assert done.code == 0, done.err
     found = done.json
-    assert (found["steps"], found["episodes"], found["same"]) == ([0, 1, 2], 36, 3)
+    assert (found["steps"], found["episodes"], found["same"]) == ([1, 2, 3], 36, 3)
     assert list(found["shapers"]) == ["trained", "outcome", PAID]
     paid = found["shapers"][PAID]
     assert paid["difference"]["a"] == found["shapers"]["trained"]["reward"]

@@ -206,7 +206,7 @@ def test_show_prints_tool_calls_advantages_and_no_control_characters(agentgym, t
     assert "\x07" not in done.out
     assert "hm\\x1b[31m" in done.out
     assert "    code:\n      a = 1\n      b\\x1b[2J n=3" in done.out
-    assert "trained on in step 12" in done.out
+    assert "trained on in step 13" in done.out
     assert "cost -0.25  reward +0.5  advantage +1.5" in done.out
     with NoteWriter(tmp_path / "r", producer="trainer") as notes:
         per_token = np.array([9.0, 9.0, 1.0, 3.0, 0.0, 0.0, 0.0, -4.0])

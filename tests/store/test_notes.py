@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from agentgym.errors import StoreError
-from agentgym.store.notes import NoteWriter, read_notes
+from agentgym.store.notes import NewNoteWriter, NoteWriter, read_notes
 
 dtypes = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "<i4", "u1", "?", ">f8", ">i2"])
 columns = st.dictionaries(
@@ -69,3 +69,21 @@ def test_no_run_is_an_error_and_no_notes_are_none(tmp_path):
     assert list(read_notes(tmp_path)) == []
     with pytest.raises(StoreError, match="no run directory"):
         list(read_notes(tmp_path / "absent"))
+
+
+def test_a_shard_that_cannot_be_read_is_told_or_an_error(tmp_path, caplog):
+    for producer in ("recredit", "trainer"):
+        with NoteWriter(tmp_path, producer=producer) as writer:
+            writer.append("x", {})
+    broken = tmp_path / "notes" / "recredit-00001.jsonl.zst"
+    broken.write_bytes(b"no shard at all")
+    with pytest.raises(StoreError, match="is no shard"):
+        list(read_notes(tmp_path))
+    told = []
+    assert [note.producer for note in read_notes(tmp_path, on_broken=told.append)] == ["trainer"]
+    assert len(told) == 1
+    assert [note.producer for note in read_notes(tmp_path, producer="trainer")] == ["trainer"]
+    with NewNoteWriter(tmp_path, producer="recredit", kind="x") as writer:
+        assert writer.add({}, {})
+    assert "recredit-00001.jsonl.zst is no shard" in caplog.text
+    assert "left out" in caplog.text

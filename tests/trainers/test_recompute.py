@@ -96,8 +96,32 @@ def test_a_lost_episode_is_named(tmp_path):
     root = make_trained_run(tmp_path / "r", steps=1)
     (shard,) = (tmp_path / "r" / "episodes").iterdir()
     shard.unlink()
-    with pytest.raises(StoreError, match=r"step 0 used the episode train-000000-000\.0\.0"):
+    with pytest.raises(StoreError, match=r"step 1 used the episode train-000000-000\.0\.0"):
         list(read_updates(root))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda note: note.columns.update(advantages=note.columns["advantages"][:-1]), "advantages for"),
+        (lambda note: note.columns.update(rewards=note.columns["rewards"][1:]), "rewards for"),
+        (
+            lambda note: note.columns.update(advantages=note.columns["advantages"].astype("f4")),
+            "the advantages are float32, not float64",
+        ),
+        (lambda note: note.payload.pop("version"), "reading the note of step 1 .* KeyError: 'version'"),
+        (lambda note: note.payload.pop("step"), "reading a note .* KeyError: 'step'"),
+        (lambda note: note.columns.update(entropy=note.columns["entropy"][:-1]), "entropy"),
+    ],
+)  # fmt: skip
+def test_a_broken_note_is_an_error_that_says_so(tmp_path, change, told):
+    root = make_trained_run(tmp_path / "r", steps=1)
+    (note,) = read_notes(root, "update")
+    change(note)
+    with NewNoteWriter(root, producer="trainer", kind="update") as writer:
+        writer.add(note.payload, note.columns)
+    with pytest.raises(StoreError, match=told):
+        recredit(root, {}, trained=GDPO())
 
 
 def test_what_is_no_number_is_not_computed_with(tmp_path):
@@ -106,7 +130,7 @@ def test_what_is_no_number_is_not_computed_with(tmp_path):
     broken = note.columns | {"rewards": np.full_like(note.columns["rewards"], np.nan)}
     with NewNoteWriter(root, producer="trainer", kind="update") as writer:
         writer.add(note.payload, broken)
-    with pytest.raises(StoreError, match=r"the rewards of step 0 of .* are not all finite"):
+    with pytest.raises(StoreError, match=r"step 1 of .*: \d+ rewards are not finite"):
         recredit(root, {}, trained=GDPO())
 
 
@@ -131,7 +155,7 @@ def test_what_was_noted_before_an_interrupt_stays(tmp_path):
     root = make_trained_run(tmp_path / "r")
 
     def stop(step):
-        if step == 1:
+        if step == 2:
             raise KeyboardInterrupt
 
     def run(on_update):
