@@ -5,6 +5,7 @@ over whole columns; nothing loops over steps.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -12,9 +13,11 @@ from pydantic import BaseModel
 
 from agentgym.errors import ConfigError
 from agentgym.table import Bools, Floats, Ints, StepTable
+from agentgym.types import OUTCOME
 
 __all__ = [
     "EPS",
+    "OUTCOME",
     "Bools",
     "CreditConfig",
     "Floats",
@@ -41,11 +44,14 @@ __all__ = [
 EPS = 1e-6
 """Added to a standard deviation before dividing by it."""
 
+MOST = 1e100
+"""No reward and no column may be larger: squares of sums stay far from the largest float."""
+
 Singletons = Literal["zero", "raw"]
 """Advantage of a group of one: 0, or its raw value as verl and verl-agent have it."""
 
 
-class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True):
+class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
     """An estimator: its settings, and a pure function of table and rewards.
 
     A subclass declares `name: Literal[...]` and implements `advantages`; callers call the object.
@@ -58,9 +64,26 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True):
     @property
     def columns(self) -> tuple[str, ...]:
         """Optional columns that it needs, or what it is built on."""
-        parts = (getattr(self, name) for name in type(self).model_fields)
-        nested = (part.columns for part in parts if isinstance(part, CreditConfig))
-        return tuple(dict.fromkeys([*self.requires, *(name for each in nested for name in each)]))
+        return tuple(dict.fromkeys(name for part in self.parts() for name in part.requires))
+
+    def parts(self) -> "Iterator[CreditConfig]":
+        """Yield itself, and all that it is built on."""
+        yield self
+        for name in type(self).model_fields:
+            if isinstance(part := getattr(self, name), CreditConfig):
+                yield from part.parts()
+
+    def read_terms(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the raw reward terms that it reads itself, of a table that has `known` ones."""
+        return ()
+
+    @property
+    def discounts(self) -> frozenset[float]:
+        """From step to step, of each kind of return that it, or what it is built on, compares."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        own = [{float(parts["gamma"])}] if "gamma" in parts else []
+        nested = [part.discounts for part in parts.values() if isinstance(part, CreditConfig)]
+        return frozenset[float]().union(*own, *nested) or frozenset({1.0})
 
     def __call__(self, table: StepTable, rewards: Floats) -> Floats:
         """Return an advantage for each step, or for each sampled token.
@@ -73,16 +96,40 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True):
             [S], or [N] in the order of `table.token_start`; float64, finite.
 
         Raises:
-            ConfigError: a column that the estimator requires is missing.
-            ValueError: a reward is not finite, or there is not one for each step.
+            ConfigError: a column is missing, or no term of those that it reads is in the table.
+            ValueError: a number is not finite, or above `MOST`, or a column has another shape.
         """
+        rewards = _checked(table, rewards)
+        for part in self.parts():
+            part._check_inputs(table)
+        with np.errstate(over="ignore", invalid="ignore"):
+            advantages = self.advantages(table, rewards)
+        if not np.isfinite(advantages).all():
+            raise ValueError(
+                f"{type(self).__name__} gave advantages that are not finite, of inputs that are: "
+                f"its settings are out of proportion ({self!r})"
+            )
+        return advantages
+
+    def _check_inputs(self, table: StepTable) -> None:
+        """Look at what it reads beside the rewards, and not at what its parts read."""
         for column in self.requires:
-            if getattr(table, column) is None:
+            values = getattr(table, column)
+            if values is None:
                 raise ConfigError(
                     f"{type(self).__name__} needs the column {column!r} of the table",
-                    hint=f"switch the annotation {column!r} on, or choose another estimator",
+                    hint=f"fill {column!r} in before, or choose another estimator",
                 )
-        return self.advantages(table, _checked(table, rewards))
+            _check_values(table, column, values)
+        names = self.read_terms(table.term_names)
+        if names and table.term_names and not {OUTCOME, *table.term_names}.intersection(names):
+            raise ConfigError(
+                f"{type(self).__name__} reads {_listed(names)}, and the rewards of these steps "
+                f"have the terms {_listed(table.term_names)} only",
+                hint="name a term that the environment gives, be it 0, in every episode",
+            )
+        for name in names:
+            _check_values(table, f"term {name}", table.term(name))
 
     @abstractmethod
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
@@ -248,11 +295,30 @@ def _checked(table: StepTable, rewards: Floats) -> Floats:
     rewards = np.asarray(rewards, dtype=np.float64)
     if rewards.shape != (table.num_steps,):
         raise ValueError(f"expected {table.num_steps} rewards, got the shape {rewards.shape}")
-    wrong = np.flatnonzero(~np.isfinite(rewards))
+    wrong = np.flatnonzero(~(np.abs(rewards) <= MOST))
     if len(wrong):
         row = int(wrong[0])
         trajectory = table.trajectory_ids[table.trajectory[row]]
         raise ValueError(
-            f"trajectory {trajectory!r} has the reward {rewards[row]} at step {table.step[row]}"
+            f"trajectory {trajectory!r} has the reward {rewards[row]} at step {table.step[row]}; "
+            f"expected one from -{MOST:g} to {MOST:g}"
         )
     return rewards
+
+
+def _check_values(table: StepTable, column: str, values: Floats) -> None:
+    """Refuse an optional column, or a term, of another length or with a number that is none."""
+    number = {"token_value": int(table.token_start[-1]), "pool_mean": table.num_trajectories}
+    expected = number.get(column, table.num_steps)
+    if np.shape(values) != (expected,):
+        raise ValueError(f"expected {expected} values of {column!r}, got {np.shape(values)}")
+    wrong = np.flatnonzero(~(np.abs(values) <= MOST))
+    if len(wrong):
+        raise ValueError(
+            f"{column!r} has {values[wrong[0]]} at row {wrong[0]}; "
+            f"expected numbers from -{MOST:g} to {MOST:g}"
+        )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names))

@@ -16,7 +16,8 @@ class GDPO(TrajectoryCredit):
 
     A term of small spread is heard as well as one of large spread; adding the terms first and
     standardising after, as GRPO does, drowns it. It looks at the raw terms: what a shaper makes
-    of them plays no part.
+    of them plays no part. Of the terms in `weights` one at least must be in the table; `outcome`
+    may be missing, where no episode of a batch came to its end.
 
     Source: TRL's code (read, and its numbers reproduced). verl's variant takes two terms, no
     weights, and whitens over tokens. A group of one has Z = 0.
@@ -28,12 +29,16 @@ class GDPO(TrajectoryCredit):
     eps: float = Field(default=1e-4, gt=0)
     """Added to a standard deviation before dividing by it."""
 
+    def read_terms(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of `weights`, or all."""
+        return tuple(self.weights) or known
+
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise each term, then their sum; `rewards` plays no part."""
         total = np.zeros(table.num_trajectories)
-        for name, weight in (self.weights or dict.fromkeys(table.term_names, 1.0)).items():
+        for name in self.read_terms(table.term_names):
             returns = table.per_trajectory(table.term(name))
-            total += weight * self._standardise(returns, table.group)
+            total += self.weights.get(name, 1.0) * self._standardise(returns, table.group)
         return self._standardise(total, np.zeros(len(total), dtype=np.int64))
 
     def _standardise(self, values: Floats, groups: Ints) -> Floats:

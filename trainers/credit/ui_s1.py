@@ -25,7 +25,8 @@ class UIS1(CreditConfig):
         A^S_{i,t} = G_{i,t} - mean, divided by std + 1e-6, among the steps t of the group
         A_{i,t} = episode_weight A^E_i + step_weight A^S_{i,t}
 
-    Whether a step matched is a reward term of the environment, above 0 where it did.
+    Whether a step matched is a reward term of the environment, above 0 where it did. A batch
+    without the term is refused: environments give it, be it 0, in every episode.
 
     Source: X-PLUG/MobileAgent, UI-S1/uis1/core_uis1.py (read, and the returns reproduced). Its
     statistics of the episode are over steps: `base = {name = "grpo", cross_steps = true}`.
@@ -42,6 +43,10 @@ class UIS1(CreditConfig):
     """Of the steps' part."""
     base: AnyTrajectoryCredit = GRPO()
     """The trajectory's advantage."""
+
+    def read_terms(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Return `match_term`."""
+        return (self.match_term,)
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""

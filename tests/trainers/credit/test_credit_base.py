@@ -1,5 +1,7 @@
 import ast
+import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,13 @@ from agentgym.trainers.credit.base import (
     number_rows,
     unshared,
 )
+from agentgym.trainers.credit.duration import DurationAware
+from agentgym.trainers.credit.empg import EMPG
+from agentgym.trainers.credit.gdpo import GDPO
+from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
+from agentgym.trainers.credit.reinforce_ada import ReinforceAda
+from agentgym.trainers.credit.ui_s1 import UIS1
 
 _VALUES = st.floats(-5, 5, allow_subnormal=False)
 _GROUPED = st.lists(st.tuples(_VALUES, st.integers(0, 3)), min_size=1, max_size=12)
@@ -135,9 +143,86 @@ def test_rewards_must_match_the_table() -> None:
         GRPO()(make_table([[0.0, 1.0]]), np.zeros(3))
 
 
-def test_a_missing_column_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigError, match="needs the column 'entropy'"):
-        _NeedsEntropy()(make_table([[0.0]]), np.zeros(1))
+@pytest.mark.parametrize("credit", [_NeedsEntropy(), EMPG(), DurationAware(base=ReinforceAda())])
+def test_a_missing_column_is_a_configuration_error(credit: CreditConfig) -> None:
+    with pytest.raises(ConfigError, match=f"needs the column '{credit.columns[0]}'"):
+        credit(make_table([[0.0]]), np.zeros(1))
+
+
+def test_what_an_estimator_is_built_on_is_checked_too() -> None:
+    table, gigpo = make_table([[0.0]]), GiGPO(base=ReinforceAda())
+    with pytest.raises(ConfigError, match="ReinforceAda needs the column 'pool_mean'"):
+        gigpo(table, np.zeros(1))
+    with pytest.raises(ValueError, match="expected 1 values of 'pool_mean'"):
+        gigpo(replace(table, pool_mean=np.zeros(2)), np.zeros(1))
+
+
+@pytest.mark.parametrize("name", [name for name in CREDITS if CREDITS[name].requires])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e155])
+def test_a_column_with_a_number_that_is_none_is_refused(name: str, bad: float) -> None:
+    table = annotated(make_table([[0.0, 1.0], [0.0, 1.0]]))
+    for column in CREDITS[name].requires:
+        values = getattr(table, column).copy()
+        values[-1] = bad
+        with pytest.raises(ValueError, match=re.escape(f"'{column}' has {bad} at row")):
+            CREDITS[name]()(replace(table, **{column: values}), table.term("outcome"))
+        with pytest.raises(ValueError, match=f"expected {len(values)} values of '{column}'"):
+            CREDITS[name]()(replace(table, **{column: values[:1]}), table.term("outcome"))
+
+
+def test_a_raw_term_that_is_not_finite_is_refused_by_what_reads_it() -> None:
+    table = make_table([[0.0, 1.0], [0.0, 0.0]])
+    rewards = table.term("outcome").copy()
+    table.terms[1] = np.nan
+    with pytest.raises(ValueError, match="'term outcome' has nan at row 1"):
+        GiGPO(base=GDPO())(table, rewards)
+    assert np.isfinite(GiGPO()(table, rewards)).all()
+
+
+@pytest.mark.parametrize("credit", [UIS1(), GDPO(weights={"outcom": 1.0}), EMPG(base=UIS1())])
+def test_terms_that_no_environment_gave_are_refused(credit: CreditConfig) -> None:
+    table = annotated(make_table([[0.0], [1.0]]))
+    table = replace(table, term_names=("outcome", "matched"))
+    with pytest.raises(ConfigError, match="have the terms 'outcome', 'matched' only"):
+        credit(table, table.term("outcome"))
+
+
+def test_a_batch_without_the_end_of_an_episode_has_no_outcome_and_is_not_refused() -> None:
+    table = replace(make_table([[0.0], [1.0]]), term_names=("format",))
+    assert GDPO(weights={"outcome": 1.0})(table, np.zeros(2)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("large", [1e101, 1e155, 1e308])
+def test_a_reward_too_large_to_be_squared_is_refused(large: float) -> None:
+    with pytest.raises(ValueError, match=r"expected one from -1e\+100 to 1e\+100"):
+        GRPO()(make_table([[large], [0.0]]), np.array([large, 0.0]))
+
+
+@given(tables(rewards=st.sampled_from([0.0, 1e99, -1e99, 1e-300])))
+def test_rewards_as_large_as_may_be_give_finite_advantages(table: StepTable) -> None:
+    table = annotated(table)
+    for estimator in CREDITS.values():
+        estimator()(table, table.term("outcome"))
+
+
+def test_settings_out_of_proportion_give_an_error_and_no_nan() -> None:
+    gigpo = GiGPO(norm="mean_norm", step_weight=1e300)
+    table = build_table([make_group(*([make_step(state="s", outcome=r)] for r in (1e90, 0.0)))])
+    with pytest.raises(ValueError, match=r"not finite, of inputs that are.*step_weight=1e\+300"):
+        gigpo(table, table.term("outcome"))
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "setting",
+    ["gigpo step_weight", "prorag beta", "hgpo alpha", "opmd tau", "mc_grpo limit"],
+)
+def test_settings_are_finite(setting: str, bad: float) -> None:
+    name, key = setting.split()
+    with pytest.raises(ValidationError, match="finite number"):
+        CREDITS[name].model_validate({key: bad})
+    with pytest.raises(ValidationError, match="finite number"):
+        GDPO(weights={"outcome": bad})
 
 
 @pytest.mark.parametrize("name", CREDITS)
