@@ -25,7 +25,7 @@ class Updated:
 
     metrics: dict[str, float]
     logprobs: NDArray[np.float32]
-    """[N], the trainer's, when the token was last trained on; NaN where it was not."""
+    """[N], the trainer's, when its row was last trained on; NaN where it was not."""
     weights: NDArray[np.float32]
     """[N], what the token's loss was multiplied by in the loss of its minibatch."""
     cause: NDArray[np.int8]
