@@ -18,7 +18,7 @@ from agentgym.rollout.collect import to_groups
 from agentgym.store.columns import Columns
 from agentgym.store.episodes import EpisodeHead, read_episode, read_heads
 from agentgym.store.frames import OnBroken, skipping
-from agentgym.store.notes import Note, read_notes
+from agentgym.store.notes import Note, read_note, read_notes
 from agentgym.table import Floats, StepTable, build_table
 from agentgym.trainers.credit.base import CreditConfig
 from agentgym.trainers.shaping.base import Shaped, ShaperConfig
@@ -94,8 +94,9 @@ def read_updates(run_dir: str | Path, *, last: int | None = None) -> Iterator[Up
 
 
 def latest_notes(run_dir: str | Path, *, on_broken: OnBroken | None = None) -> dict[int, Note]:
-    """Return the note of each optimiser step, by its number from 0.
+    """Return the note of each optimiser step, by its number from 0, without its columns.
 
+    Those of a long training would fill the memory; `read_update` reads them when it is their turn.
     What cannot be read is told to `on_broken` and left out; None: it is an error.
 
     Raises:
@@ -104,7 +105,7 @@ def latest_notes(run_dir: str | Path, *, on_broken: OnBroken | None = None) -> d
     found: dict[int, Note] = {}
     for note in read_notes(run_dir, UPDATE, producer=TRAINER, on_broken=on_broken):
         with skipping(on_broken), boundary(StoreError, f"reading a note of {run_dir}"):
-            found[int(note.payload["step"])] = note
+            found[int(note.payload["step"])] = replace(note, columns={})
     return found
 
 
@@ -130,6 +131,7 @@ def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead
             belong to it now; or the note is broken.
     """
     step = int(note.payload["step"])
+    note = read_note(note.frame) if note.frame else note
     if missing := sorted(_COLUMNS - set(note.columns)):
         raise StoreError(f"the note of step {step + 1} of {run_dir} has no column {missing[0]!r}")
     with boundary(StoreError, f"reading the note of step {step + 1} of {run_dir}"):

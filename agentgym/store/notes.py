@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from agentgym.errors import StoreError, boundary
 from agentgym.store.columns import Columns
-from agentgym.store.frames import OnBroken, Record, read_records, shards, skipping, split_name
+from agentgym.store.frames import (
+    Head,
+    OnBroken,
+    Record,
+    read_record,
+    read_records,
+    shards,
+    skipping,
+    split_name,
+)
 from agentgym.store.jsonline import to_json
 from agentgym.store.writer import ROLL_BYTES, ShardWriter
 
@@ -33,6 +42,8 @@ class Note:
     kind: str
     payload: dict[str, Any]
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    frame: Head | None = None
+    """Where it stands, if it was read: `read_note` reads it again."""
 
 
 class NoteWriter(ShardWriter):
@@ -108,6 +119,15 @@ def read_notes(
                 yield _note(record)
 
 
+def read_note(frame: Head) -> Note:
+    """Open one note.
+
+    Raises:
+        StoreError: its record is broken.
+    """
+    return _note(read_record(frame))
+
+
 def leave_out(error: StoreError) -> None:
     """Warn of a shard that cannot be read, for those who can do without it."""
     logger.warning("%s; it is left out", error)
@@ -121,6 +141,7 @@ def _note(record: Record) -> Note:
             kind=record.body["kind"],
             payload=record.body["payload"],
             columns=record.columns,
+            frame=head,
         )
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from agentgym.errors import StoreError
-from agentgym.store.notes import NewNoteWriter, NoteWriter, read_notes
+from agentgym.store.notes import NewNoteWriter, NoteWriter, read_note, read_notes
 
 dtypes = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "<i4", "u1", "?", ">f8", ">i2"])
 columns = st.dictionaries(
@@ -42,6 +42,19 @@ def test_notes_are_read_by_kind_and_in_order(tmp_path):
         0.0,
         1 / 3,
         2 / 3,
+    ]
+
+
+def test_a_note_is_read_again_where_it_stands(tmp_path):
+    with NoteWriter(tmp_path, producer="trainer") as writer:
+        for step in range(3):
+            writer.append("x", {"step": step}, {"x": np.array([step / 3])})
+    frames = [note.frame for note in read_notes(tmp_path)]
+    again = [read_note(frame) for frame in reversed(frames)]
+    assert [(note.payload["step"], note.columns["x"][0]) for note in again] == [
+        (2, 2 / 3),
+        (1, 1 / 3),
+        (0, 0.0),
     ]
 
 

@@ -19,6 +19,7 @@ from agentgym.trainers.credit.reinforce_pp import ReinforcePP
 from agentgym.trainers.recompute import (
     ANNOTATIONS,
     check_columns,
+    latest_notes,
     read_updates,
     same_bits,
 )
@@ -90,6 +91,15 @@ def test_the_later_note_of_a_repeated_step_counts(tmp_path):
     assert [update.step for update in updates] == [0, 1]
     np.testing.assert_array_equal(updates[0].advantages, changed["advantages"])
     assert [update.step for update in read_updates(root, last=1)] == [1]
+
+
+def test_columns_are_read_step_by_step(tmp_path):
+    root = make_trained_run(tmp_path / "r", steps=2)
+    notes = latest_notes(root)
+    assert [note.columns for note in notes.values()] == [{}, {}]
+    for note, update in zip(read_notes(root, "update"), read_updates(root), strict=True):
+        assert set(update.columns) == set(note.columns)
+        np.testing.assert_array_equal(update.advantages, note.columns["advantages"])
 
 
 def test_a_lost_episode_is_named(tmp_path):
