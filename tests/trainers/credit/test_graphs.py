@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from strategies import make_group, make_step, tables
 
+from agentgym.errors import ConfigError
 from agentgym.table import StepTable, build_table
 from agentgym.trainers.credit.base import discounted_returns
 from agentgym.trainers.credit.dr_grpo import DrGRPO
@@ -56,7 +57,7 @@ def test_hgpo_tells_ways_to_a_state_apart() -> None:
 def test_graph_gpo_agrees_with_the_slow_obvious_version(table: StepTable) -> None:
     rewards = table.term("outcome")
     expected = _slow_graph(table, table.per_trajectory(rewards) > 0)
-    assert GraphGPO().step_advantages(table, rewards) == pytest.approx(expected, abs=1e-8)
+    assert GraphGPO().step_advantages(table) == pytest.approx(expected, abs=1e-8)
 
 
 def test_graph_gpo_credits_a_failure_for_coming_near() -> None:
@@ -65,7 +66,7 @@ def test_graph_gpo_credits_a_failure_for_coming_near() -> None:
     near = [make_step(state="start", next_state="door"), make_step(state="door", next_state="pit")]
     far = [make_step(state="start", next_state="pit"), make_step(state="pit", next_state="pit")]
     table = build_table([make_group(hit, near, far)])
-    steps = GraphGPO().step_advantages(table, table.term("outcome"))
+    steps = GraphGPO().step_advantages(table)
     assert steps[0] == steps[2] > 0 > steps[4]
     assert steps[1] > 0 > steps[3]
 
@@ -135,6 +136,43 @@ def _node(table: StepTable, row: int) -> tuple:
     return (table.step_group[row], state) if state >= 0 else ("unseen", row)
 
 
+@pytest.mark.parametrize(("distance", "reference", "paper"), [(6, 0.696, 0.275), (8, 0.275, 0.004)])
+def test_graph_gpo_reaches_as_far_as_its_scale_lets_it(
+    distance: int, reference: float, paper: float
+) -> None:
+    """Two ways from s, of `distance` steps and of one more; equation 4 has omega^(d + 1)."""
+    short = [make_step(state=f"{n}", next_state=f"{n - 1}") for n in range(distance, 0, -1)]
+    short[-1].reward_terms["outcome"] = 1.0
+    into = make_step(state=str(distance), next_state="x")
+    out = make_step(state="x", next_state=str(distance - 1))
+    table = build_table([make_group(short, [into, out, *short[1:]])])
+    for scale, expected in ((10.0, reference), (0.1, paper)):
+        steps = GraphGPO(success_reward=scale).step_advantages(table)
+        assert steps[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_graph_gpo_asks_the_outcome_and_not_the_shaped_rewards() -> None:
+    """A tenth for form, which failures have too."""
+    hit = [make_step(state="start", outcome=1.0)]
+    miss = [make_step(state="start", next_state="pit"), make_step(state="pit")]
+    table = build_table([make_group(hit, miss)])
+    advantages = GraphGPO(step_weight=1.0)(table, table.term("outcome") + 0.1)
+    assert advantages[0] > 0 > advantages[1]
+    assert GraphGPO().step_advantages(table)[0] > 0
+    other = GraphGPO(success_term="solved")
+    with pytest.raises(ConfigError, match="GraphGPO reads 'solved'"):
+        other(table, table.term("outcome"))
+
+
+def test_graph_gpo_takes_one_pass_over_a_long_chain() -> None:
+    """30,000 states: 30,000 passes over all of them would take minutes."""
+    number = 30_000
+    chain = [make_step(state=str(n), next_state=str(n + 1)) for n in range(number)]
+    chain[-1].reward_terms["outcome"] = 1.0
+    table = build_table([make_group(chain, chain[::2])])
+    assert np.isfinite(GraphGPO(omega=0.9999).step_advantages(table)).all()
+
+
 def _slow_hgpo(table: StepTable, returns: np.ndarray, history: int, scale: bool) -> np.ndarray:
     members = defaultdict(list)
     for row in range(table.num_steps):
@@ -174,7 +212,7 @@ def _slow_graph(table: StepTable, succeeded: np.ndarray) -> np.ndarray:
                 if target in distance:
                     distance[source] = min(distance.get(source, 10**9), distance[target] + 1)
         beyond = max(distance.values()) + 1
-        worth = {row: 0.1 ** distance.get(edges[row][1], beyond) for row in rows}
+        worth = {row: 10 * 0.1 ** distance.get(edges[row][1], beyond) for row in rows}
         by_source = defaultdict(list)
         for row in rows:
             by_source[edges[row][0]].append(row)
