@@ -272,7 +272,7 @@ def _print(report: "Report") -> None:
     echo()
     _print_table(report)
     names = ", ".join(f"{name} ({', '.join(lacks)})" for name, lacks in report.left_out.items())
-    echo(f"left out, for want of columns: {names}")
+    echo(f"left out, for want of columns or terms: {names}")
 
 
 def _print_table(report: "Report") -> None:

@@ -1,4 +1,4 @@
-"""Which estimators are compared: all that need nothing but episodes, and some settings of them."""
+"""Which estimators are compared: all that episodes are enough for, and some settings of them."""
 
 from agentgym.trainers.credit import CREDITS, CreditConfig
 from agentgym.trainers.credit.dr_grpo import DrGRPO
@@ -6,6 +6,7 @@ from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.reinforce_pp import ReinforcePP
 from agentgym.trainers.credit.salt import SALT
 from agentgym.trainers.credit.td_state import TDState
+from agentgym.types import OUTCOME
 
 VARIANTS: dict[str, CreditConfig] = {
     "gigpo gamma=1": GiGPO(gamma=1.0),
@@ -18,8 +19,21 @@ VARIANTS: dict[str, CreditConfig] = {
 """What tells causes apart: without discount, without division, and discount without states."""
 
 
-def compared() -> tuple[dict[str, CreditConfig], dict[str, tuple[str, ...]]]:
-    """Return the estimators by name, and of those left out the columns that they lack."""
-    made = {name: kind() for name, kind in CREDITS.items()}
-    left_out = {name: each.columns for name, each in made.items() if each.columns}
-    return {name: made[name] for name in made if name not in left_out} | VARIANTS, left_out
+def compared(
+    terms: tuple[str, ...] = (OUTCOME,),
+) -> tuple[dict[str, CreditConfig], dict[str, tuple[str, ...]]]:
+    """Return the estimators by name, and of those left out the columns and terms that they lack.
+
+    Args:
+        terms: the reward terms that the environment gives.
+    """
+    made = {name: kind() for name, kind in CREDITS.items()} | VARIANTS
+    left_out = {name: lacks for name, each in made.items() if (lacks := _lacks(each, terms))}
+    return {name: made[name] for name in made if name not in left_out}, left_out
+
+
+def _lacks(credit: CreditConfig, terms: tuple[str, ...]) -> tuple[str, ...]:
+    """Return optional columns; and the terms that a part reads, where it would find none of them."""
+    read = [part.read_terms(terms) for part in credit.parts()]
+    missing = [names for names in read if names and not {OUTCOME, *terms}.intersection(names)]
+    return tuple(dict.fromkeys([*credit.columns, *(name for each in missing for name in each)]))

@@ -84,7 +84,8 @@ class Experiment:
                 f"{len(probes)} steps are done, and {LEAST_STEPS} are the least",
                 hint="give it more --minutes, or fewer --continuations",
             )
-        estimators, left_out = compared()
+        episodes = [each for group in self.pool.values() for each in group]
+        estimators, left_out = compared(_terms(episodes))
         estimates = estimate(
             probes,
             self.pool,
@@ -94,7 +95,6 @@ class Experiment:
             on_draw=partial(self.on_progress, "estimates"),
         )
         truth, said = truth_of(probes, gamma=settings.gamma)
-        episodes = [each for group in self.pool.values() for each in group]
         played = {
             "success": _mean([each.outcome >= self.config.success for each in episodes]),
             "turns": _mean([len(each.steps) for each in episodes]),
@@ -160,6 +160,12 @@ async def _add_draw(player: Player, probe: Probe, seed: int) -> None:
 async def _add_return(player: Player, values: Values, seed: int, gamma: float) -> None:
     if found := await player.go_on(values.trajectory, values.step, seed):
         values.returns.append(return_from(found, values.step, gamma=gamma))
+
+
+def _terms(episodes: Sequence[Trajectory]) -> tuple[str, ...]:
+    """Return the reward terms that any step has."""
+    steps = [step for each in episodes for step in each.steps]
+    return tuple(sorted({name for step in steps for name in step.reward_terms}))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -24,7 +24,7 @@ class Report:
     qualities: dict[tuple[str, int], Quality]
     """By estimator and group size."""
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Estimators that need columns which episodes alone do not have."""
+    """Estimators that need columns, or terms, which these episodes do not have."""
 
     @property
     def names(self) -> list[str]:

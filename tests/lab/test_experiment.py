@@ -47,6 +47,8 @@ def test_every_estimator_is_judged_at_every_size() -> None:
     assert set(report.qualities) == {(name, size) for name in estimators for size in (2, 4)}
     assert {"gigpo", "salt", "td_state", "discounted_grpo", *VARIANTS} <= set(report.names)
     assert left_out["empg"] == ("entropy",)
+    assert left_out["ui_s1"] == ("match",)
+    assert "ui_s1" in compared(("match", "outcome"))[0]
     said = report.to_json()
     assert said["truth"]["method"] == "dynamic programming"
     assert len(said["estimators"]) == len(report.qualities)

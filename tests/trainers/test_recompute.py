@@ -55,11 +55,14 @@ async def test_a_real_training_comes_out_again(tmp_path, credit):
 
 
 HERE = sorted(name for name, kind in CREDITS.items() if set(kind().columns) <= {"entropy"})
+SETTINGS = {"ui_s1": ["credit.match_term=valid"]}
+"""Terms that the run has."""
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_every_estimator_comes_out_again(tmp_path, name):
-    root = make_trained_run(tmp_path / "r", f"credit.name={name}", GATED)
+    settings = [f"credit.name={name}", *SETTINGS.get(name, ())]
+    root = make_trained_run(tmp_path / "r", *settings, GATED)
     methods = recorded_methods(tmp_path / "r" / "config.toml")
     assert methods.credit.name == name
     for update in read_updates(root):
