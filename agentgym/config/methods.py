@@ -94,7 +94,7 @@ def parse_credits(texts: Iterable[str]) -> dict[str, CreditConfig]:
     """
     found: dict[str, CreditConfig] = {}
     for named in _named(texts, "--credit salt,history=1,gigpo"):
-        found[named.label] = resolve(Methods, overrides=_keys("credit", named)).config.credit
+        found[named.label] = _made("credit", named).credit
     return found
 
 
@@ -106,7 +106,7 @@ def parse_shapers(texts: Iterable[str]) -> dict[str, ShaperConfig]:
     """
     found: dict[str, ShaperConfig] = {}
     for named in _named(texts, """--shaping 'gated,levels=[{term="outcome"}]'"""):
-        found[named.label] = resolve(Methods, overrides=_keys("shaping", named)).config.shaping
+        found[named.label] = _made("shaping", named).shaping
     return found
 
 
@@ -126,6 +126,19 @@ def _named(texts: Iterable[str], example: str) -> Iterator[Named]:
             raise ConfigError(f"{text!r} names nothing", hint=f"for example {example}")
         for name, *settings in methods:
             yield Named(",".join([name, *settings]), name, tuple(settings))
+
+
+def _made(section: str, named: Named) -> Methods:
+    """Resolve one method alone, and hint at what helps where there is no other configuration."""
+    try:
+        return resolve(Methods, overrides=_keys(section, named)).config
+    except ConfigError as error:
+        hint, words = error.hint or "", Methods.words.get(section, {})
+        if f"unknown {section} {named.name!r}" in str(error) and named.name not in words:
+            hint = ", ".join([hint, *words])
+        elif "agentgym config show" in hint:
+            hint = f"agentgym config explain {section}.name={named.name} lists its keys"
+        raise ConfigError(str(error), hint=hint) from error
 
 
 def _keys(section: str, named: Named) -> list[str]:

@@ -45,7 +45,7 @@ def test_commas_inside_of_values_do_not_cut() -> None:
     [
         ("slat", "unknown credit 'slat'", 'did you mean "salt"?'),
         ("salt,histroy=1", "unknown key `credit.histroy`", "did you mean `credit.history`?"),
-        ("salt,history=0", "should be greater than or equal to 1", "agentgym config"),
+        ("salt,history=0", "should be greater than or equal to 1", "explain credit.name=salt"),
         ("history=1,salt", "'history=1' is a setting of nothing", "write the name first"),
         (" , ", "names nothing", "for example"),
     ],
@@ -54,6 +54,12 @@ def test_what_cannot_be_is_said(text: str, message: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         parse_credits([text])
     assert hint in caught.value.hint
+
+
+def test_words_are_among_the_shapers_that_are_known() -> None:
+    with pytest.raises(ConfigError, match="unknown shaping 'gatde'") as caught:
+        parse_shapers(["gatde"])
+    assert str(caught.value.hint).endswith(", off")
 
 
 def test_methods_of_a_run_need_no_environment(tmp_path) -> None:
