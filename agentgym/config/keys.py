@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from agentgym.config.layers import dotted
-from agentgym.config.models import fields_of, models_of, name_of
+from agentgym.config.models import fields_of, item_models_of, models_of, name_of
 from agentgym.config.toml import KeyPath
 
 _NAMES = {
@@ -86,7 +86,7 @@ def entries(
             yield from _sections(kinds, info, below, path=here, when=when, doc=docs.get(key, ""))
             continue
         yield _entry(info, here, when, doc=docs.get(key, ""))
-        for kind in _item_models(info.annotation):
+        for kind in item_models_of(info.annotation):
             yield from entries(kind, {}, here, when)
 
 
@@ -247,14 +247,3 @@ def _choices(annotation: Any) -> Iterator[Any]:
     elif get_origin(annotation) in (Union, UnionType, Annotated):
         for each in get_args(annotation):
             yield from _choices(each)
-
-
-def _item_models(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models of the tables of a list."""
-    inside = get_args(annotation)
-    if get_origin(annotation) in (Union, UnionType):
-        return [model for each in inside for model in _item_models(each)]
-    kind = get_origin(annotation)
-    if isinstance(kind, type) and issubclass(kind, Collection):
-        return [model for each in inside for model in models_of(each)]
-    return []

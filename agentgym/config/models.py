@@ -1,6 +1,6 @@
 """What the models of a configuration are made of: their fields, and the members of unions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -27,6 +27,17 @@ def models_of(annotation: Any) -> list[type[BaseModel]]:
         return models_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         return [model for member in get_args(annotation) for model in models_of(member)]
+    return []
+
+
+def item_models_of(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models of the tables of a list."""
+    inside = get_args(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        return [model for each in inside for model in item_models_of(each)]
+    kind = get_origin(annotation)
+    if isinstance(kind, type) and issubclass(kind, Collection):
+        return [model for each in inside for model in models_of(each)]
     return []
 
 

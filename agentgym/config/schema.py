@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from agentgym.config.layers import COMMAND_LINE, Layers, dotted
-from agentgym.config.models import fields_of, kind_of, models_of, name_of
+from agentgym.config.models import fields_of, item_models_of, kind_of, models_of, name_of
 from agentgym.config.toml import KeyPath, render_value
 from agentgym.errors import AgentGymError, ConfigError
 
@@ -48,16 +48,27 @@ class Checker:
                     continue
                 raise self._unknown_key(here, model, siblings)
             models = models_of(fields[key].annotation)
-            if isinstance(value, dict) and models:
-                _complete(value, fields[key])
-                kind = kind_of(models, value)
-                if kind is None:
-                    raise self._unknown_kind(here, models, value.get("name"))
-                self._table(kind, value, here, models)
+            if models:
+                if isinstance(value, dict):
+                    _complete(value, fields[key])
+                self._section(models, value, here)
+            elif items := item_models_of(fields[key].annotation):
+                for number, item in enumerate(value if isinstance(value, list) else ()):
+                    self._section(items, item, (*here, str(number)))
             elif isinstance(value, bool) and not _takes_bool(fields[key].annotation):
                 where = self._layers.blame(here)
                 message = f"{where}: `{dotted(here)}` should be a number, not {render_value(value)}"
                 raise ConfigError(message, hint=_HINT)
+
+    def _section(self, models: Sequence[type[BaseModel]], value: Any, path: KeyPath) -> None:
+        """Walk a table, which may be one of a union; what is no table is told by pydantic."""
+        if isinstance(value, dict):
+            kind = kind_of(models, value)
+            if kind is None:
+                raise self._unknown_kind(path, models, value.get("name"))
+            self._table(kind, value, path, models)
+        elif isinstance(value, str) and len(models) > 1:
+            raise self._word_for_a_kind(path, models, value)
 
     def _is_of_the_kind_before(self, path: KeyPath, siblings: Iterable[type[BaseModel]]) -> bool:
         """Whether a file set this key for a kind that the command line has replaced by another."""
@@ -108,8 +119,22 @@ class Checker:
             return ConfigError(message, hint=f"known: {', '.join(known)}")
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = f'did you mean "{close[0]}"? ' if close else ""
-        message = f"{where}: unknown {path[-1]} {name!r}"
+        what = path[-2].removesuffix("s") if path[-1].isdigit() else path[-1]
+        message = f"{where}: unknown {what} {name!r}"
         return ConfigError(message, hint=f"{hint}known: {', '.join(known)}")
+
+    def _word_for_a_kind(
+        self, path: KeyPath, models: Sequence[type[BaseModel]], word: str
+    ) -> ConfigError:
+        """Say how a member of a union is named where its name alone stands."""
+        known = [name_of(kind) for kind in models]
+        close = difflib.get_close_matches(word, known, n=1)
+        name = close[0] if close else known[0]
+        is_in_list = any(part.isdigit() for part in path)
+        example = f'{{name = "{name}"}}' if is_in_list else f"{dotted(path)}.name={name}"
+        key, where = dotted(path), self._layers.blame(path)
+        message = f"{where}: `{key}` should be a table of keys, not {render_value(word)}"
+        return ConfigError(message, hint=f"name one with {example}; known: {', '.join(known)}")
 
 
 def closest_key(path: KeyPath, known: Sequence[KeyPath]) -> KeyPath | None:
@@ -135,11 +160,13 @@ def explain(model: type[BaseModel], layers: Layers, error: ErrorDetails) -> Conf
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "Input should be a table of keys"
+    if error["type"] in ("tuple_type", "list_type"):
+        message = "Input should be a list"
     if error["type"] in ("value_error", "assertion_error", "other_key"):
         return ConfigError(f"{where}: `{key}`: {message}" if key else message, hint=_HINT)
     message = f"{where}: `{key}` {_lower(message.removeprefix('Input '))}"
     return ConfigError(
-        f"{message}, not {_shown(error['input'])}", hint=_close_literal(error) or _HINT
+        f"{message}, not {_shown(error['input'])}", hint=_close_literal(error) or _as_list(error)
     )
 
 
@@ -162,6 +189,12 @@ def _close_literal(error: ErrorDetails) -> str | None:
     known = str(expected).replace(" or ", ", ").replace("'", "").split(", ")
     close = difflib.get_close_matches(str(error["input"]), known, n=1)
     return f'did you mean "{close[0]}"?' if close and error["type"] == "literal_error" else None
+
+
+def _as_list(error: ErrorDetails) -> str:
+    if error["type"] not in ("tuple_type", "list_type") or not isinstance(error["input"], dict):
+        return _HINT
+    return f"one alone stands in brackets, too: [{_shown(error['input'])}]"
 
 
 def _key_path(model: type[BaseModel], given: Any, loc: Sequence[int | str]) -> KeyPath:
@@ -198,6 +231,10 @@ def _known_keys(
         yield path
         return
     for key, info in fields.items():
+        items = item_models_of(info.annotation)
+        for number, item in enumerate(_tables(given.get(key)) if items else ()):
+            if (kind := kind_of(items, item)) is not None:
+                yield from _known_keys(kind, item, (*path, key, str(number)))
         inner = given.get(key)
         inner = inner if isinstance(inner, dict) else {}
         models = models_of(info.annotation)
@@ -206,6 +243,12 @@ def _known_keys(
             yield (*path, key)
         else:
             yield from _known_keys(kind, inner, (*path, key))
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    """Return the items of a list, an empty one for each that is no table."""
+    items = value if isinstance(value, list) else []
+    return [item if isinstance(item, dict) else {} for item in items]
 
 
 def _takes_bool(annotation: Any) -> bool:

@@ -154,7 +154,16 @@ def test_a_section_given_whole_on_the_command_line_replaces_the_one_before(write
             "`terms.0.weight` should be a valid number",
             None,
         ),
-        ("\n[[terms]]\nterm = 'a'\nweigth = 1", "unknown key `terms.0.weigth`", None),
+        (
+            "\n[[terms]]\nterm = 'a'\nweigth = 1",
+            "unknown key `terms.0.weigth`",
+            "did you mean `terms.0.weight`?",
+        ),
+        (
+            "\nterms = {term = 'a'}",
+            "`terms` should be a list, not {term",
+            'one alone stands in brackets, too: [{term = "a"}]',
+        ),
         ("[extra]\n[model]\nx = 1", "`model` should be a valid string, not {x = 1}", None),
     ],
 )

@@ -16,6 +16,12 @@ KEYDOOR = "agentgym/KeyDoor-v0"
 CODE = "agentgym/Code-v0"
 GATED = ("shaping.name=gated", 'shaping.levels=["low", "high"]')
 
+TERMS = "shaping.name=terms"
+
+
+def _term(piece: str) -> str:
+    return f'shaping.terms=[{{term="a",{piece}}}]'
+
 
 def refused(*words: str) -> str:
     with pytest.raises(ConfigError) as caught:
@@ -102,6 +108,19 @@ def test_the_section_of_an_environment_has_its_keys() -> None:
         (["eval.split=dev"], "`eval.split`: agentgym/Code-v0 has the splits train, test"),
         (["rollout.sampling.top_p=0.9"], "unknown key `rollout.sampling.top_p`"),
         (["sandbox.limits.wall_s=-1"], "`sandbox.limits.wall_s` should be greater than 0"),
+        (
+            ["credit=gigo"],
+            '`credit` should be a table of keys, not "gigo" | name one with credit.name=gigpo',
+        ),
+        (["loss.correction=tis"], "name one with loss.correction.name=tis; known: none, tis"),
+        ([TERMS, _term('gates=[{name="abov"}]')], "unknown gate 'abov' | did you mean \"above\"?"),
+        ([TERMS, _term("gates=[{}]")], "`shaping.terms.0.gates.0.name` is missing | known: above"),
+        ([TERMS, _term('gates=["above"]')], "`shaping.terms.0.gates.0` should be a table of keys"),
+        ([TERMS, _term('gates=["above"]')], 'name one with {name = "above"}'),
+        ([TERMS, _term('form={name="potental"}')], 'did you mean "potential"?'),
+        ([TERMS, _term("form={gamma=1}")], 'is no key of shaping.terms.0.form "as_given"'),
+        ([TERMS, _term('schedule={name="linear",untl=1}')], "`shaping.terms.0.schedule.until`?"),
+        ([TERMS, "shaping.terms=[3]"], "`shaping.terms.0` should be a table of keys, not 3"),
         (["loss.clip_low=true"], "`loss.clip_low` should be a number, not true"),
     ],
 )
