@@ -14,6 +14,11 @@ class Rubric:
     supported: bool
     """Whether the answer names all of them and the pages it cites support the statement."""
 
+    def __post_init__(self) -> None:
+        """Refuse one text, which would be taken for its letters."""
+        if isinstance(self.entities, str):
+            raise ValueError(f"entities should be several names, not the text {self.entities!r}")
+
 
 def rubric_reward(rubrics: Sequence[Rubric], *, answer: str = "E0") -> float:
     """Return the share of the rubrics that are supported and hang together with the answer.

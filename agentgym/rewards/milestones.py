@@ -24,6 +24,9 @@ def milestone_reward(
         each: what a milestone is worth.
         failure: the reward of a program that reached none.
 
+    Raises:
+        ValueError: `milestones` is one text, or one of them is empty.
+
     Source: arXiv:2509.01684 (ICLR 2026), environment instrumentation. Reconstructed: the figures
     are from a reader's note; that a failed run gets their sum is from a public re-implementation
     on verl (`compute_instrumented_score`), which adds the milestones to valid scores, too.
@@ -31,6 +34,11 @@ def milestone_reward(
     >>> milestone_reward("data loaded. Killed", ["data loaded", "model trained"], score=None)
     -9.9
     """
+    if isinstance(milestones, str):
+        raise ValueError(f"milestones should be several texts, not the text {milestones!r}")
+    texts = set(milestones)
+    if "" in texts:
+        raise ValueError("a milestone is empty: every output has it")
     if score is not None:
         return score
-    return failure + each * sum(text in output for text in set(milestones))
+    return failure + each * sum(text in output for text in texts)

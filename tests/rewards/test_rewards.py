@@ -203,3 +203,13 @@ def test_each_part_stands_once_and_in_its_place(text: str, good: bool) -> None:
 def test_without_calls_and_response_thinking_is_the_whole_shape() -> None:
     assert format_reward("<think>a\nb</think>", calls=False, responds=False) == 1.0
     assert format_reward("a", calls=False, responds=False) == 0.0
+
+
+def test_one_text_in_the_place_of_several_is_refused() -> None:
+    with pytest.raises(ValueError, match="entities should be several names, not the text 'E0'"):
+        Rubric("E0", True)
+    for score in (None, 1.0):
+        with pytest.raises(ValueError, match="milestones should be several texts"):
+            milestone_reward("data loaded", "data", score=score)
+        with pytest.raises(ValueError, match="a milestone is empty"):
+            milestone_reward("data loaded", ["data", ""], score=score)
