@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agentgym.trainers.shaping.base import OUTCOME, Floats, Shaped, StepTable, totals
+from agentgym.trainers.shaping.base import OUTCOME, Bools, Floats, Shaped, StepTable, totals
 from agentgym.trainers.shaping.history import Batch
 
 _MIN_BATCHES = 10  # the normal approximation of the trend test is good from here on
 _MIN_PAIRS = 8  # fewer, and one odd episode would raise the alarm
+_MIN_MIXED = 4  # groups: one odd pair of near-equal outcomes must not be all there is to see
 _FAR = 2.326  # one-sided 1%; both trends by chance, were they independent: once in 10,000 looks
 _MOST = 0.9  # of the variance
 
@@ -91,8 +92,11 @@ def dominating(table: StepTable, terms: Mapping[str, Floats]) -> str | None:
     """Return the term that alone makes the advantages differ, or None; never the outcome.
 
     Looked at are the groups whose outcomes differ: where all failed, the other terms are the only
-    signal there is. A term dominates with more than 0.9 of the variance there.
+    signal there is; with fewer than four of them there is too little to tell. A term dominates
+    with more than 0.9 of the variance there.
     """
+    if np.count_nonzero(_mixed_groups(table)) < _MIN_MIXED:
+        return None
     shares = variance_shares(table, terms)
     worst = max(shares, key=shares.__getitem__, default=OUTCOME)
     return worst if worst != OUTCOME and shares[worst] > _MOST else None
@@ -106,12 +110,7 @@ def variance_shares(table: StepTable, terms: Mapping[str, Floats]) -> dict[str, 
     variance. The shares add up to 1; one is negative where the term works against the sum.
     Empty where nothing varies.
     """
-    mixed = np.bincount(
-        table.group,
-        weights=np.abs(_centered(table, totals(table, OUTCOME))) > 1e-8,
-        minlength=table.num_groups,
-    )
-    counts = (mixed > 0)[table.group]
+    counts = _mixed_groups(table)[table.group]
     parts = {
         name: np.where(counts, _centered(table, table.per_trajectory(values)), 0.0)
         for name, values in terms.items()
@@ -139,6 +138,12 @@ def pays_short_failures(table: StepTable, rewards: Floats, *, success: float) ->
         num_pairs += int(pairs.sum())
         num_wrong += int((pairs & (returns[rows, None] > returns[None, rows])).sum())
     return num_pairs >= _MIN_PAIRS and 2 * num_wrong > num_pairs
+
+
+def _mixed_groups(table: StepTable) -> Bools:
+    """Return for each group whether its outcomes differ."""
+    differs = np.abs(_centered(table, totals(table, OUTCOME))) > 1e-8
+    return np.bincount(table.group, weights=differs, minlength=table.num_groups) > 0
 
 
 def _centered(table: StepTable, values: Floats) -> Floats:

@@ -4,12 +4,13 @@ A shaper file imports this module, and of the framework otherwise only other sha
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, Field
 
+from agentgym.errors import ConfigError
 from agentgym.table import Bools, Floats, Ints, StepTable
 from agentgym.types import OUTCOME
 
@@ -26,8 +27,13 @@ __all__ = [
     "at_the_end",
     "column",
     "is_last",
+    "missing_terms",
+    "shape",
     "totals",
 ]
+
+_COUNTED = ("num_tokens", "num_steps")
+_LARGEST = 1e30  # squares of it still add up in float64, and it fits into float32
 
 Scope = Literal["trajectory", "step"]
 """Where a term is paid."""
@@ -60,6 +66,16 @@ class ShaperConfig(BaseModel, ABC, extra="forbid", frozen=True):
             competence: share of recent episodes that succeeded, 0 to 1, for schedules.
         """
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The raw terms that it looks at, each once."""
+        return ()
+
+    @property
+    def follows_progress(self) -> bool:
+        """Whether it pays otherwise as the share of the steps that are done grows."""
+        return False
+
 
 class WeightedTerm(BaseModel, extra="forbid", frozen=True):
     """A reward term, how much it counts and where it is paid."""
@@ -71,6 +87,33 @@ class WeightedTerm(BaseModel, extra="forbid", frozen=True):
     """What its values are multiplied by."""
     scope: Scope = "trajectory"
     """`step`: paid at the steps that earned it; `trajectory`: their sum at the last step."""
+
+
+def shape(shaper: ShaperConfig, table: StepTable, **now: Any) -> Shaped:
+    """Return what a shaper makes of a table; `now` are the schedules that it takes.
+
+    Raises:
+        ConfigError: a reward is so large, or no number, that nothing can be computed with it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # told below, with the term
+        shaped = shaper(table, **now)
+    for name, values in shaped.terms.items():
+        wrong = np.flatnonzero(~(np.abs(values) <= _LARGEST))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ConfigError(
+                f"the term {name!r} pays {values[row]:g} at step {table.step[row]} of "
+                f"{table.trajectory_ids[table.trajectory[row]]}; expected is a number between "
+                f"-{_LARGEST:g} and {_LARGEST:g}",
+                hint="lower its weight under [shaping]; agentgym show RUN EPISODE has what the "
+                "environment gave",
+            )
+    return shaped
+
+
+def missing_terms(shaper: ShaperConfig, known: Collection[str]) -> list[str]:
+    """Return the terms that a shaper looks at and that are neither known nor counted."""
+    return [name for name in shaper.needs if name not in known and name not in _COUNTED]
 
 
 def column(table: StepTable, name: str) -> Floats:

@@ -18,6 +18,8 @@ class Form(BaseModel, ABC, extra="forbid", frozen=True):
     scope: ClassVar[Scope | None] = None
     """The only scope that it makes sense with; None: any."""
     takes_gates: ClassVar[bool] = True
+    follows_progress: ClassVar[bool] = False
+    """Whether it pays otherwise as the share of the steps that are done grows."""
 
     @abstractmethod
     def pay(self, table: StepTable, values: Floats, *, progress: float) -> Floats:
@@ -51,15 +53,17 @@ class GroupMax(Form, frozen=True):
 
 
 class Potential(Form, frozen=True):
-    """The change of a level, so that the optimal policy stays what it is.
+    """The change of a level; with the right gamma the optimal policy stays what it is.
 
         F_t = gamma phi(s_{t+1}) - phi(s_t)        phi = 0 after the last step
 
     The term is a level, and its value at step t is phi of the state after it: how many tests
     pass, how near the goal is. Discounted by the same gamma, the F of a trajectory add up to
     -phi(s_0) = -`initial` whatever was done, so that every policy loses the same. That holds for
-    the estimator's own discount only: gamma 1 for those that compare whole returns, which then do
-    not see the potential at all. The potential after the last step is 0 in truncated trajectories
+    the discount of the returns that the estimator compares, and for no other: gamma 1 where it
+    compares whole returns, which then do not see the potential at all. An estimator that compares
+    both whole and discounted returns, as `gigpo` and `hgpo` do, keeps the optimum with gamma 1 in
+    both only; a training with another gamma says so at its start. The potential after the last step is 0 in truncated trajectories
     too, or their returns would depend on where they were cut; so the level at the last step never
     counts.
 
@@ -70,7 +74,7 @@ class Potential(Form, frozen=True):
     takes_gates: ClassVar[bool] = False
     name: Literal["potential"] = "potential"
     gamma: float = Field(default=1.0, gt=0, le=1)
-    """The discount of the estimator that the rewards go to."""
+    """The discount of the returns that the estimator compares; 1 where it compares whole ones."""
     initial: float = Field(default=0.0, allow_inf_nan=False)
     """The level before the first step."""
 
@@ -92,6 +96,7 @@ class Budget(Form, frozen=True):
     """
 
     scope: ClassVar[Scope | None] = "trajectory"
+    follows_progress: ClassVar[bool] = True
     name: Literal["budget"] = "budget"
     start: float = Field(default=256.0, ge=1, allow_inf_nan=False)
     """The budget at first."""

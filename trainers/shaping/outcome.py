@@ -13,6 +13,11 @@ class Outcome(ShaperConfig):
 
     name: Literal["outcome"] = "outcome"
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The outcome."""
+        return (OUTCOME,)
+
     def __call__(self, table: StepTable, *, progress: float, competence: float = 0.0) -> Shaped:
         """Take the term as it is; neither `progress` nor `competence` changes anything."""
         values = table.term(OUTCOME)

@@ -14,6 +14,11 @@ class Schedule(BaseModel, ABC, extra="forbid", frozen=True):
     def factor(self, *, progress: float, competence: float) -> float:
         """Return what the weight is multiplied by."""
 
+    @property
+    def follows_progress(self) -> bool:
+        """Whether it moves with the share of the steps that are done."""
+        return False
+
 
 class Constant(Schedule, frozen=True):
     """The weight as it is."""
@@ -29,6 +34,11 @@ class _Clocked(Schedule, frozen=True):
     by: Literal["progress", "competence"] = "progress"
     """`progress`: the share of the steps that is done; `competence`: the share of recent episodes
     that succeeded, which may fall again."""
+
+    @property
+    def follows_progress(self) -> bool:
+        """Whether that is its clock."""
+        return self.by == "progress"
 
     def _now(self, progress: float, competence: float) -> float:
         return progress if self.by == "progress" else competence

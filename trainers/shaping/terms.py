@@ -46,6 +46,16 @@ class Term(WeightedTerm, frozen=True):
             raise ValueError("gate_positive_only does nothing without gates")
         return self
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The raw terms that it looks at: its own and those of its gates."""
+        return (self.term, *(name for gate in self.gates for name in gate.needs))
+
+    @property
+    def follows_progress(self) -> bool:
+        """Whether its schedule or its form does."""
+        return self.schedule.follows_progress or self.form.follows_progress
+
     def share(self, table: StepTable) -> Floats:
         """Return how much of it counts in each trajectory, [M]."""
         shares = (gate.share(table) for gate in self.gates)
@@ -82,6 +92,16 @@ class Terms(ShaperConfig):
             raise ValueError(f"each term may stand in the list once only: {', '.join(twice)}")
         return self
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The terms of the list and of its gates."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.needs))
+
+    @property
+    def follows_progress(self) -> bool:
+        """Whether one of the terms does."""
+        return any(term.follows_progress for term in self.terms)
+
     def __call__(self, table: StepTable, *, progress: float, competence: float = 0.0) -> Shaped:
         """Add the terms up."""
         rewards, gates, parts = np.zeros(table.num_steps), {}, {}
@@ -102,6 +122,16 @@ class Preset(ShaperConfig):
     @abstractmethod
     def as_terms(self) -> Terms:
         """Return the list."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Those of the list."""
+        return self.as_terms().needs
+
+    @property
+    def follows_progress(self) -> bool:
+        """Whether the list does."""
+        return self.as_terms().follows_progress
 
     def __call__(self, table: StepTable, *, progress: float, competence: float = 0.0) -> Shaped:
         """Shape by the list."""

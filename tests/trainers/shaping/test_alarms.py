@@ -19,6 +19,7 @@ from agentgym.trainers.shaping.alarms import (
 from agentgym.trainers.shaping.history import WINDOW, Batch, History
 from agentgym.trainers.shaping.outcome import Outcome
 from agentgym.trainers.shaping.terms import Term, Terms
+from agentgym.types import Group
 
 SUM = Terms(terms=(Term(term="outcome"), Term(term="format")))
 VALUES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12)
@@ -85,11 +86,22 @@ def test_the_trend_is_that_of_counted_pairs(values: list[float]) -> None:
 
 def test_a_term_that_outweighs_differing_outcomes_dominates() -> None:
     """Outcomes differ by 1 and the format by 8, against it: -7 x -7 is made of 1 and 56 parts."""
-    table = build_table([make_group([make_step(outcome=1.0)], [make_step(format=8.0)])])
+    table = build_table([_mixed(name) for name in "abcd"])
     shaped = SUM(table, progress=0.0)
     shares = variance_shares(table, shaped.terms)
     assert shares == pytest.approx({"outcome": -1 / 7, "format": 8 / 7})
     assert dominating(table, shaped.terms) == "format"
+
+
+def _mixed(name: str) -> Group:
+    return make_group([make_step(outcome=1.0)], [make_step(format=8.0)], name=name)
+
+
+def test_of_a_few_groups_with_differing_outcomes_nothing_is_told() -> None:
+    """Three of sixteen: what dominates there may be chance."""
+    failed = [make_group([make_step()], [make_step(format=1.0)], name=f"g{k}") for k in range(13)]
+    table = build_table([*map(_mixed, "abc"), *failed])
+    assert dominating(table, SUM(table, progress=0.0).terms) is None
 
 
 def test_where_all_failed_another_term_may_be_the_only_signal() -> None:

@@ -4,14 +4,15 @@ from hypothesis import given, strategies as st
 from pydantic import TypeAdapter, ValidationError
 from strategies import make_group, make_step, tables
 
+from agentgym.errors import ConfigError
 from agentgym.table import StepTable, build_table
 from agentgym.trainers.shaping import SHAPERS, AnyShaper, ShaperConfig
-from agentgym.trainers.shaping.base import WeightedTerm
+from agentgym.trainers.shaping.base import WeightedTerm, missing_terms, shape
 from agentgym.trainers.shaping.cgrpo import CGRPO
 from agentgym.trainers.shaping.datarus import Datarus
 from agentgym.trainers.shaping.forms import GroupMax, Overlong, Potential
 from agentgym.trainers.shaping.gated import Gated, Level
-from agentgym.trainers.shaping.gates import Above
+from agentgym.trainers.shaping.gates import Above, NotZero, Score, Soft
 from agentgym.trainers.shaping.outcome import Outcome
 from agentgym.trainers.shaping.progressive import Progressive, Stage
 from agentgym.trainers.shaping.schedules import Linear, Steps
@@ -72,7 +73,7 @@ def test_every_shaper_gives_finite_rewards_that_its_terms_add_up_to(
             assert name in terms, shaper
             assert gate.shape == (table.num_trajectories,), shaper
             assert ((gate >= 0) & (gate <= 1)).all(), shaper
-            if not isinstance(shaper, SearchLLM):
+            if not isinstance(shaper, SearchLLM | CGRPO):
                 assert set(gate.tolist()) <= {0.0, 1.0}, shaper
 
 
@@ -221,3 +222,58 @@ def test_what_makes_no_sense_is_an_error(wrong: dict[str, object]) -> None:
 def test_an_empty_table_gives_no_rewards() -> None:
     for shaper in VARIANTS:
         assert shaper(build_table([]), progress=0.0).rewards.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("compat", "expected"),
+    [(False, [1.0, 0.5, 0.0, -0.7]), (True, [0.94, 0.59, 0.0, -0.46])],
+)
+def test_rubrics_count_as_far_as_the_outcome_is_good(compat: bool, expected: list[float]) -> None:
+    """Right, half right, wrong and punished; the released code adds 0.3 x 0.8 but to a 0."""
+    outcomes = (1.0, 0.5, 0.0, -1.0)
+    steps = [[make_step(outcome=outcome, rubric=0.8)] for outcome in outcomes]
+    rewards = CGRPO(alpha=0.3, compat=compat)(build_table([make_group(*steps)]), progress=0.0)
+    assert rewards.rewards == pytest.approx(expected)
+
+
+# What is asked of a shaper
+
+
+def test_a_shaper_names_the_terms_that_it_looks_at() -> None:
+    assert Outcome().needs == ("outcome",)
+    assert Datarus().needs == ("format", "outcome")
+    gated = Gated(levels=(Level(term="a", threshold=0.0), Level(term="b")))
+    assert gated.needs == ("a", "b")
+    soft = Term(term="num_tokens", gates=(Soft(terms=("c", "d")), Score(term="e"), NotZero()))
+    needs = Terms(terms=(soft,)).needs
+    assert needs == ("num_tokens", "c", "d", "e", "outcome")
+    assert missing_terms(Terms(terms=(soft,)), ("c", "outcome")) == ["d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("shaper", "expected"),
+    [
+        (Outcome(), False),
+        (CGRPO(), False),
+        (Datarus(), True),
+        (TrainLongThinkShort(), True),
+        (Terms(terms=(Term(term="a", schedule=Linear(by="competence")),)), False),
+        (Terms(terms=(Term(term="a", schedule=Linear()),)), True),
+    ],
+    ids=str,
+)
+def test_a_shaper_tells_whether_it_follows_the_progress(
+    shaper: ShaperConfig, expected: bool
+) -> None:
+    assert shaper.follows_progress is expected
+
+
+@pytest.mark.parametrize("weights", [(1e308, 1e308), (1.0, float("1e31"))])
+def test_rewards_that_nothing_can_be_computed_with_are_refused(weights: tuple[float, ...]) -> None:
+    table = build_table([make_group([make_step(a=10.0, b=10.0)], [make_step()], name="g")])
+    named = zip("ab", weights, strict=True)
+    shaper = Terms(terms=tuple(Term(term=name, weight=weight) for name, weight in named))
+    with pytest.raises(
+        ConfigError, match=r"the term '[ab]' pays (inf|1e\+32) at step 0 of .*1e\+30"
+    ):
+        shape(shaper, table, progress=0.0)
