@@ -6,26 +6,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from agentgym.errors import ConfigError
 from agentgym.table import StepTable
 from agentgym.trainers.batch import make_rows, pad, split_rows
 from agentgym.trainers.policy import TrainerPolicy
 from agentgym.types import Trajectory
-
-_KNOWN = {"entropy"}
-
-
-def check_annotations(columns: Sequence[str]) -> None:
-    """Refuse columns that nothing here fills in.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if unknown := sorted(set(columns) - _KNOWN):
-        raise ConfigError(
-            f"the estimator needs the columns {', '.join(unknown)}, which the trainer does not make",
-            hint="choose another credit.name",
-        )
 
 
 def annotate(
@@ -36,7 +20,7 @@ def annotate(
     policy: TrainerPolicy,
     max_tokens: int,
 ) -> StepTable:
-    """Return the table with the columns that are asked for."""
+    """Return the table with those of `plan.ANNOTATED` that are asked for."""
     if "entropy" not in columns:
         return table
     entropy = np.zeros(int(table.token_start[-1]))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agentgym.engine import SamplingConfig
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.rollout.collect import make_jobs
 from agentgym.rollout.policy import MakePolicy
@@ -58,6 +59,12 @@ class Score:
             "turns": self.turns,
             "faults": self.faults,
         }
+
+
+def ways_to_draw(config: EvalConfig, sampling: SamplingConfig) -> dict[str, SamplingConfig]:
+    """Return how each evaluation draws tokens, by its name: as in training, and greedily."""
+    greedy = {"greedy": sampling.model_copy(update={"temperature": 0.0})}
+    return {"sampled": sampling, **(greedy if config.greedy else {})}
 
 
 async def evaluate(

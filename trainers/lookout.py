@@ -6,20 +6,24 @@ from collections.abc import Iterable, Sequence
 from agentgym.store.run import Run
 from agentgym.table import StepTable
 from agentgym.trainers.shaping.alarms import alarms
-from agentgym.trainers.shaping.base import Shaped
+from agentgym.trainers.shaping.base import Shaped, ShaperConfig, missing_terms
 from agentgym.trainers.shaping.history import History
 
 logger = logging.getLogger(__name__)
 
+_QUIET = 10  # steps without an alarm, after which it is news again
+
 
 class Lookout:
-    """Keeps the history of a run, and tells of each alarm once."""
+    """Keeps the history of a run, and tells of what looks wrong without telling it every step."""
 
-    def __init__(self, run: Run, *, success: float) -> None:
+    def __init__(self, run: Run, *, shaping: ShaperConfig, success: float) -> None:
         self._run = run
+        self._shaping = shaping
         self._success = success
         self._history = History()
-        self._told: set[str] = set()
+        self._has_looked = False
+        self._last_on: dict[str, int] = {}
 
     @property
     def competence(self) -> float:
@@ -35,16 +39,37 @@ class Lookout:
         """Go on from the history of a checkpoint."""
         self._history = History(state)
 
-    def add(self, table: StepTable, shaped: Shaped) -> None:
-        """Take the batch of a step that is done."""
+    def add(self, step: int, table: StepTable, shaped: Shaped) -> None:
+        """Take everything that was played for a step, whether it is trained on or not."""
         self._history.add(table, shaped, success=self._success)
+        if not self._has_looked:
+            self._has_looked = True
+            self._look_for_terms(step, table)
 
     def sound(self, step: int, table: StepTable, shaped: Shaped) -> dict[str, float]:
-        """Tell of what is wrong for the first time; return every alarm as a scalar."""
+        """Tell of each alarm as it comes on; return every alarm as a scalar.
+
+        One that comes on again is told again where it was off for ten steps.
+        """
         found = alarms(table, shaped, self._history.batches, success=self._success)
         for alarm in found:
-            if alarm.is_on and alarm.name not in self._told:
-                self._told.add(alarm.name)
+            if not alarm.is_on:
+                continue
+            if alarm.name not in self._last_on or step - self._last_on[alarm.name] > _QUIET:
                 self._run.event("alarm", step=step, alarm=alarm.name, reason=alarm.words)
                 logger.warning("step %d: %s", step, alarm.words)
+            self._last_on[alarm.name] = step
         return {f"shaping/alarm_{alarm.name}": float(alarm.is_on) for alarm in found}
+
+    def warn(self, step: int, words: str) -> None:
+        """Tell of what is doubtful, in the run's events and on stderr."""
+        self._run.event("warning", step=step, reason=words)
+        logger.warning("%s", words)
+
+    def _look_for_terms(self, step: int, table: StepTable) -> None:
+        """Tell of terms that nothing gave: a misspelt one pays 0 without a word."""
+        known = ", ".join(table.term_names) or "none"
+        for name in missing_terms(self._shaping, table.term_names):
+            self.warn(
+                step, f"no step so far has the term {name!r}, which pays 0; there are: {known}"
+            )

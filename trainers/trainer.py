@@ -12,13 +12,13 @@ import torch
 from agentgym.engines.model import Loaded, load_model
 from agentgym.engines.quiet import quiet
 from agentgym.env import EnvConfig
-from agentgym.errors import AgentGymError, ConfigError, StoreError
+from agentgym.errors import AgentGymError, StoreError
 from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink
 from agentgym.rollout.collect import to_groups, token_policies
 from agentgym.sandbox import Sandboxes
 from agentgym.store.run import Run, Status
-from agentgym.table import StepTable, build_table
-from agentgym.trainers.annotate import annotate, check_annotations
+from agentgym.table import Bools, StepTable, build_table
+from agentgym.trainers.annotate import annotate
 from agentgym.trainers.batch import make_rows
 from agentgym.trainers.begin import begin
 from agentgym.trainers.checkpoint import (
@@ -31,10 +31,12 @@ from agentgym.trainers.checkpoint import (
 from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.diagnostics import diagnose
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
-from agentgym.trainers.evaluate import evaluate
+from agentgym.trainers.evaluate import evaluate, ways_to_draw
 from agentgym.trainers.interrupt import Interrupt, Interrupted
 from agentgym.trainers.lookout import Lookout
+from agentgym.trainers.plan import check_settings, doubts
 from agentgym.trainers.record import Recorder
+from agentgym.trainers.refill import Collected, refill
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import (
     Parts,
@@ -43,7 +45,7 @@ from agentgym.trainers.setup import (
     build_policy,
     seeded,
 )
-from agentgym.trainers.shaping.base import Shaped
+from agentgym.trainers.shaping.base import Shaped, shape
 from agentgym.trainers.update import Updated, Updater
 from agentgym.trainers.watch import OnPhase, Watch
 from agentgym.types import Group, Trajectory, derive_seed
@@ -64,14 +66,14 @@ async def train(
     """Train to the end, from the newest checkpoint where the run has one.
 
     What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
-    own success), `eval`, `checkpoint`, `fault` and `alarm`, once for each alarm of shaping.
+    own success), `eval`, `checkpoint`, `fault`, `warning` (settings that are hardly what was
+    meant) and `alarm` (of shaping, as it comes on).
 
     Raises:
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
         AgentGymError: it cannot start or go on.
     """
-    check_annotations(settings.credit.columns)
-    _check_temperature(settings)
+    check_settings(settings)
     seed = derive_seed(settings.seed, "torch")
     status: Status = "failed"
     with seeded(seed, deterministic=settings.rollout.deterministic), Interrupt() as interrupt:
@@ -123,7 +125,7 @@ class Trainer:
         self._cursor = 0  # tasks taken when the last step was done
         self._is_ready = False
         self._saved: int | None = None
-        self._lookout = Lookout(run, success=type(env).success)
+        self._lookout = Lookout(run, shaping=settings.shaping, success=type(env).success)
         self._recorder = Recorder(run.root)
         self._episodes = Episodes(
             run.root,
@@ -144,6 +146,8 @@ class Trainer:
         if folder is not None:
             self._restore(folder)
         self.run.event("start", step=self.step, resumed=folder is not None)
+        for words in doubts(self.settings):
+            self._lookout.warn(self.step, words)
         if folder is None:
             await self._begin()
         self._cursor = self._tasks.position
@@ -165,7 +169,7 @@ class Trainer:
     async def take_step(self) -> None:
         """Go once along the line, from tasks to weights."""
         self._watch.restart()
-        groups = await self.collect()
+        groups, played = await self.collect()
         trajectories = [each for group in groups for each in group.trajectories if usable(each)]
         table = self.annotate(build_table(groups), trajectories)
         shaped = self.shape(table)
@@ -190,9 +194,10 @@ class Trainer:
             updated=updated,
         )
         diagnosis = diagnose(credit, table, shaped.rewards, advantages, updated.cause)
+        everything = table if played is groups else build_table(played)
+        self._lookout.add(self.step + 1, everything, self.shape(everything))
         self.step += 1
         self._cursor = self._tasks.position
-        self._lookout.add(table, shaped)
         await self.sync()
         self.log(trajectories, table, shaped, updated, {**diagnosis, **schedules})
 
@@ -208,22 +213,18 @@ class Trainer:
 
     # The verbs
 
-    async def collect(self) -> list[Group]:
+    async def collect(self) -> Collected:
         """Roll the groups of this step out; replace those that teach nothing, where asked for."""
         rollout = self.settings.rollout
-        teaching = await self._roll_out(0, rollout.groups)
-        if not rollout.refill_equal_groups:
-            return teaching
-        drawn = rollout.groups
-        teaching, equal = self._split_equal(teaching)
-        for _ in range(rollout.max_refills):
-            missing = rollout.groups - len(teaching)
-            if not missing:
-                break
-            more, same = self._split_equal(await self._roll_out(drawn, missing))
-            teaching, equal, drawn = teaching + more, equal + same, drawn + missing
-        chosen = (teaching + equal)[: rollout.groups]
-        return sorted(chosen, key=lambda group: group.trajectories[0].group_id)
+        if rollout.refill_equal_groups:
+            return await refill(
+                self._roll_out,
+                self._are_equal,
+                groups=rollout.groups,
+                max_refills=rollout.max_refills,
+            )
+        groups = await self._roll_out(0, rollout.groups)
+        return Collected(groups, groups)
 
     def annotate(self, table: StepTable, trajectories: list[Trajectory]) -> StepTable:
         """Fill in the columns that the estimator asks for."""
@@ -243,8 +244,11 @@ class Trainer:
 
     def shape(self, table: StepTable) -> Shaped:
         """Return the rewards that count at this point of the training."""
-        return self.settings.shaping(
-            table, progress=self.progress, competence=self._lookout.competence
+        return shape(
+            self.settings.shaping,
+            table,
+            progress=self.progress,
+            competence=self._lookout.competence,
         )
 
     async def sync(self) -> None:
@@ -278,11 +282,8 @@ class Trainer:
 
     async def evaluate(self) -> None:
         """Score the policy on held-out tasks."""
-        config, sampling = self.settings.eval, self.settings.rollout.sampling
-        modes = {"sampled": sampling}
-        if config.greedy:
-            modes["greedy"] = sampling.model_copy(update={"temperature": 0.0})
-        for mode, drawing in modes.items():
+        config = self.settings.eval
+        for mode, drawing in ways_to_draw(config, self.settings.rollout.sampling).items():
             found = await self._watch.run(
                 "eval",
                 config.episodes * config.samples,
@@ -360,15 +361,8 @@ class Trainer:
         work = self._episodes.collect(jobs, make_policy=policies, policy_name=self._policy_name)
         return to_groups(await self._watch.run("collect", len(jobs), work))
 
-    def _split_equal(self, groups: list[Group]) -> tuple[list[Group], list[Group]]:
-        """Part the groups whose returns differ from those whose returns are all equal."""
-        groups = [group for group in groups if any(map(usable, group.trajectories))]
-        table = build_table(groups)
-        equal = equal_groups(table, self.shape(table).rewards).tolist()
-        return (
-            [group for group, is_equal in zip(groups, equal, strict=True) if not is_equal],
-            [group for group, is_equal in zip(groups, equal, strict=True) if is_equal],
-        )
+    def _are_equal(self, table: StepTable) -> Bools:
+        return equal_groups(table, self.shape(table).rewards)
 
     def _on_episode(self, trajectory: Trajectory) -> None:
         if trajectory.end == "error":
@@ -423,11 +417,3 @@ class Trainer:
 
     def _load(self, folder: Path, **changes: Any) -> Loaded:
         return load_model(self.settings.model.model_copy(update={"path": str(folder), **changes}))
-
-
-def _check_temperature(settings: Settings) -> None:
-    if settings.rollout.sampling.temperature == 0:
-        raise ConfigError(
-            "rollout.sampling.temperature is 0: a policy that never varies learns nothing",
-            hint="set it to 1",
-        )

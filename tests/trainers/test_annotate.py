@@ -1,11 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from agentgym.errors import ConfigError
 from agentgym.table import build_table
-from agentgym.trainers.annotate import annotate, check_annotations
+from agentgym.trainers.annotate import annotate
 from agentgym.trainers.batch import pad
 from agentgym.trainers.policy import TrainerPolicy
 from agentgym.types import Completion, Group, Message, Segment, Step, Task, Trajectory
@@ -57,9 +55,3 @@ def test_nothing_is_computed_that_nobody_asked_for(tiny):
     table = build_table([Group(trajectories[0].task, trajectories)])
     policy = TrainerPolicy(tiny)
     assert annotate(table, trajectories, columns=(), policy=policy, max_tokens=8) is table
-
-
-def test_a_column_that_nothing_makes_is_refused():
-    check_annotations(["entropy"])
-    with pytest.raises(ConfigError, match="process_reward"):
-        check_annotations(["entropy", "process_reward"])

@@ -17,7 +17,9 @@ from agentgym.table import build_table
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.checkpoint import checkpoints, latest_checkpoint, load_state
 from agentgym.trainers.interrupt import Interrupted
+from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.shaping.alarms import Alarm
+from agentgym.trainers.shaping.outcome import Outcome
 from agentgym.trainers.trainer import Trainer, train
 
 VALID_COUNTS = {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]}
@@ -200,6 +202,55 @@ async def test_competence_is_the_success_of_the_steps_before_and_survives_a_chec
     assert found == pytest.approx([0.0, success[0], sum(success[:2]) / 2])
     state = load_state(latest_checkpoint(run.checkpoints_dir))
     assert [batch[2] for batch in state["history"]] == success
+
+
+async def test_competence_counts_the_groups_that_were_replaced(tmp_path):
+    """With one episode in each, all groups are equal: three of nine stay."""
+    rollout = {"groups": 3, "group_size": 1, "refill_equal_groups": True, "max_refills": 2}
+    rollout["sampling"] = {"max_tokens": 3}
+    run = await run_training(tmp_path / "run", make_config(rollout=rollout, train={"steps": 1}))
+    played = [each for each in read_episodes(run.root) if each.id.startswith("train-")]
+    (batch,) = load_state(latest_checkpoint(run.checkpoints_dir))["history"]
+    assert len(played) == 9
+    assert batch[1] == pytest.approx(np.mean([each.outcome for each in played]))
+    assert _steps(run)[0]["episodes"] == 3
+
+
+async def test_what_is_hardly_meant_is_told_at_the_start(tmp_path, caplog):
+    near = {"term": "near", "scope": "step", "form": {"name": "potential"}}
+    terms = [{"term": "outcom"}, {"term": "num_tokens"}, near]
+    config = make_config(shaping={"name": "terms", "terms": terms})
+    run = await run_training(tmp_path / "run", config)
+    told = [event for event in run.events() if event["kind"] == "warning"]
+    assert [event["step"] for event in told] == [0, 1, 1]
+    potential, outcome, level = [event["reason"] for event in told]
+    assert "gigpo compares returns discounted by 0.95 and 1" in potential
+    assert outcome == (
+        "no step so far has the term 'outcom', which pays 0; there are: outcome, valid"
+    )
+    assert "'near'" in level
+    assert outcome in caplog.text
+
+
+async def test_rewards_that_are_too_large_stop_the_run_with_their_term(tmp_path):
+    terms = [{"term": name, "weight": 1e308} for name in ("num_tokens", "num_steps")]
+    config = make_config(shaping={"name": "terms", "terms": terms})
+    with pytest.raises(ConfigError, match="the term 'num_tokens' pays inf") as refused:
+        await run_training(tmp_path / "run", config)
+    assert "weight" in refused.value.hint
+
+
+def test_an_alarm_that_was_quiet_for_long_is_told_again(tmp_path, monkeypatch):
+    on = [Alarm("dominating", True, "look at this")]
+    off = [Alarm("dominating", False, "look at this")]
+    with Run.create(tmp_path / "run", config_text="", command=[], seed=0) as run:
+        lookout = Lookout(run, shaping=Outcome(), success=1.0)
+        for step in (1, 2, 5, 15, 26, 27):
+            monkeypatch.setattr("agentgym.trainers.lookout.alarms", lambda *args, success: on)
+            assert lookout.sound(step, None, None) == {"shaping/alarm_dominating": 1.0}
+            monkeypatch.setattr("agentgym.trainers.lookout.alarms", lambda *args, success: off)
+            assert lookout.sound(step, None, None) == {"shaping/alarm_dominating": 0.0}
+        assert [event["step"] for event in run.events()] == [1, 26]
 
 
 async def test_an_alarm_is_told_once_and_counted_every_time(tmp_path, monkeypatch, caplog):

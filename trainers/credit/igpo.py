@@ -37,6 +37,11 @@ class IGPO(CreditConfig):
     compat: bool = False
     """The advantages of the released code."""
 
+    @property
+    def discounts(self) -> frozenset[float]:
+        """Of the rewards given only their sum counts; `gamma` is that of the gains."""
+        return frozenset({1.0})
+
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise the turn rewards, and sum them up from each turn on."""
         gains = self.turn_rewards(table, rewards)
