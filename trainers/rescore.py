@@ -15,7 +15,7 @@ from agentgym.trainers.compare import Difference, paired_means
 from agentgym.trainers.credit.base import CreditConfig, equal_groups
 from agentgym.trainers.recompute import Update, check_sound, label_of, read_updates, same_bits
 from agentgym.trainers.recredit import OnUpdate
-from agentgym.trainers.shaping.base import ShaperConfig
+from agentgym.trainers.shaping.base import ShaperConfig, missing_terms
 from agentgym.types import OUTCOME
 
 KIND = "rewards"
@@ -57,6 +57,12 @@ class Rescore:
     pairs: int
     """Pairs of a group with different outcomes."""
     shapers: list[Rescored]
+    terms: set[str]
+    """The raw terms that any of the steps has."""
+
+    def missing(self, found: Rescored) -> list[str]:
+        """Return the terms that a shaper looks at and no step has: they pay 0."""
+        return missing_terms(found.shaping, self.terms)
 
     def returns(self, found: Rescored) -> Floats:
         """Return what each trajectory was paid."""
@@ -110,9 +116,11 @@ def rescore(
     found += [Rescored(label=label, shaping=shaping) for label, shaping in shapers.items()]
     steps, outcomes, group = [], [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     pairs = num_groups = 0
+    terms: set[str] = set()
     for update in read_updates(run_dir, last=last):
         check_sound(update, where=str(run_dir))
         table = update.table
+        terms.update(table.term_names)
         verdicts = table.per_trajectory(table.term(OUTCOME))
         found[0].same += same_bits(update.shape(trained).rewards, update.rewards)
         _add(found[0], table, verdicts, update.rewards, _recorded_gates(update))
@@ -131,6 +139,7 @@ def rescore(
         group=np.concatenate(group),
         pairs=pairs,
         shapers=found,
+        terms=terms,
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentgym.cli.output import echo, echo_json, paint, run_aside, safe
+from agentgym.cli.output import echo, echo_json, note, paint, run_aside, safe
 from agentgym.errors import EnvError, boundary
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
     Raises:
         AgentGymError: what the training would have raised at its start.
     """
+    from agentgym.trainers.plan import doubts
+
     messages = run_aside(_first_prompt(config))
     parameters = _parameters(config)
     rollout, train = config.rollout, config.train
@@ -35,7 +37,10 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
         "memory_bytes": _memory(config, parameters),
         "steps": train.steps,
         "episodes": train.steps * rollout.groups * rollout.group_size,
+        "warnings": doubts(config),
     }
+    for words in report["warnings"]:
+        note(f"warning: {words}")
     if json:
         echo_json(report)
     else:

@@ -8,7 +8,16 @@ import typer
 
 from agentgym.cli.options import Json, RunDir
 from agentgym.cli.outfile import Force, output_file
-from agentgym.cli.output import counted, echo, echo_json, echo_table, one_line, paint, sparkline
+from agentgym.cli.output import (
+    counted,
+    echo,
+    echo_json,
+    echo_table,
+    note,
+    one_line,
+    paint,
+    sparkline,
+)
 from agentgym.cli.plot import Plot, check_plot, draw_lines
 from agentgym.cli.recomputed import (
     Last,
@@ -49,7 +58,7 @@ def rescore(
     episodes; intervals are of 95 % and over groups. The rewards are kept as notes beside the
     episodes.
 
-    JSON: {run, steps, episodes, pairs, same, shapers: {LABEL: {shaping, noted, reward, equal,
+    JSON: {run, steps, episodes, pairs, same, shapers: {LABEL: {shaping, missing, noted, reward, equal,
     with_outcome, inverted, difference: {a, b, difference, low, high}, advantages: {correlation,
     rank, same_sign, opposite} or null, gates, by_step: {reward, equal}}}}; LABEL "trained" is the
     run's own
@@ -76,6 +85,12 @@ def rescore(
     report = _report(found, result)
     if plot is not None:
         _draw(report, plot, force=force)
+    for label, each in report["shapers"].items():
+        for name in each["missing"]:
+            terms = ", ".join(sorted(result.terms)) or "none"
+            note(
+                f"warning: {label}: no step has the term {name!r}, which pays 0; there are: {terms}"
+            )
     show_different(report["same"], len(result.steps), found)
     if json:
         echo_json(report)
@@ -113,6 +128,7 @@ def _about(found: "Rescored", result: "Rescore") -> dict[str, Any]:
     agreement = result.agreement(found)
     return {
         "shaping": found.shaping.model_dump(mode="json"),
+        "missing": result.missing(found),
         "noted": found.noted,
         "reward": float(result.returns(found).mean()),
         "equal": _mean(found.by_step["equal"]),

@@ -56,6 +56,7 @@ def resume(
         note(f"all {before.step} steps are done; for more: agentgym resume {run} train.steps=...")
         report_training(config, before, json=json)
         return
+    _warn_of_schedules(before, config)
     sandbox = preflight(config, needs_torch=True)
     with Run.resume(run) as found:
         found.update(sandbox=sandbox)
@@ -82,6 +83,20 @@ def _resolve(run: "Run", overrides: list[str]) -> "Resolved[RunConfig]":
             f"agentgym train {run.config_path} out=... {' '.join(overrides)}",
         )
     return resolved
+
+
+def _warn_of_schedules(run: "Run", config: "RunConfig") -> None:
+    """Tell where the share of the steps that is done jumps, and what is paid with it."""
+    from agentgym.cli.output import note
+    from agentgym.config.run import recorded
+
+    steps = recorded(run.config_path).config.train.steps
+    if config.train.steps != steps and config.shaping.follows_progress:
+        note(
+            f"warning: train.steps goes from {steps} to {config.train.steps}, so the progress that "
+            f"shaping follows jumps from {run.step / max(1, steps):.2f} to "
+            f"{run.step / max(1, config.train.steps):.2f}; schedules by competence do not"
+        )
 
 
 def _rewrite(run: "Run", resolved: "Resolved[RunConfig]") -> None:

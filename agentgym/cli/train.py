@@ -28,9 +28,11 @@ def train(
     JSON: {run, status, step, steps, success: [per step], eval}
     """
     from agentgym.config.run import resolve_words
+    from agentgym.trainers.plan import check_settings
 
     resolved = resolve_words(words)
     config = resolved.config
+    check_settings(config)
     if dry_run:
         from agentgym.cli.dry_run import dry_run as report_plan
 

@@ -63,3 +63,15 @@ def test_bad_input_is_told_and_leaves_nothing(agentgym, tmp_path: Path, words, t
     assert done.code == 2
     assert all(text in done.err for text in told), done.err
     assert not list(read_notes("r", "rewards"))
+
+
+def test_a_term_that_no_step_has_is_told(agentgym, tmp_path: Path) -> None:
+    make_trained_run(tmp_path / "r", steps=1)
+    done = agentgym("rescore", "r", "--shaping", "datarus", "--json", "--no-notes")
+    assert done.code == 0, done.err
+    told = (
+        "warning: datarus: no step has the term 'format', which pays 0; there are: outcome, valid"
+    )
+    assert told in done.err
+    assert done.json["shapers"]["datarus"]["missing"] == ["format"]
+    assert done.json["shapers"]["trained"]["missing"] == []

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from trained_run import make_trained_run
 
 from agentgym.config.run import recorded
 from agentgym.store.run import Run
@@ -59,6 +60,42 @@ def test_a_dry_run_refuses_what_training_would_refuse(agentgym, config: str) -> 
     done = agentgym("train", config, "--dry-run", *words)
     assert done.code == 2
     assert "no scripted policy 'nobody'" in done.err
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_what_nothing_can_train_is_refused_before_anything_is_made(
+    agentgym, config: str, tmp_path: Path, dry: list[str]
+) -> None:
+    for word, told in (
+        ("credit.name=turn_gae", "turn_gae needs the column 'value'"),
+        ("rollout.sampling.temperature=0", "never varies"),
+    ):
+        done = agentgym("train", config, word, *dry)
+        assert done.code == 2
+        assert told in done.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_tells_what_is_doubtful(agentgym, config: str) -> None:
+    level = 'shaping.terms=[{term="a",scope="step",form={name="potential"}}]'
+    done = agentgym("train", config, "--dry-run", "--json", "shaping.name=terms", level)
+    assert done.code == 0
+    assert "warning: the potential 'a' has gamma 1, and gigpo compares" in done.err
+    assert len(done.json["warnings"]) == 1
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_longer_training_tells_that_its_schedules_jump(
+    agentgym, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    words = ["shaping.name=datarus", "shaping.structure=valid"] if follows else []
+    make_trained_run(tmp_path / "r", *words, "train.steps=3")
+    monkeypatch.setattr("agentgym.cli.training.run_training", lambda *args, json: None)
+    done = agentgym("resume", "r", "train.steps=6")
+    assert done.code == 0, done.err
+    told = "warning: train.steps goes from 3 to 6, so the progress that shaping follows jumps"
+    assert (told in done.err) == follows
+    assert ("jumps from 1.00 to 0.50" in done.err) == follows
 
 
 def test_a_wrong_key_is_refused_before_anything_is_made(agentgym, config: str, tmp_path) -> None:
