@@ -21,7 +21,7 @@ from agentgym.store.frames import OnBroken, skipping
 from agentgym.store.notes import Note, read_note, read_notes
 from agentgym.table import Floats, StepTable, build_table
 from agentgym.trainers.credit.base import CreditConfig
-from agentgym.trainers.shaping.base import Shaped, ShaperConfig
+from agentgym.trainers.shaping.base import Shaped, ShaperConfig, shape
 from agentgym.types import Trajectory
 
 UPDATE = "update"
@@ -70,7 +70,7 @@ class Update:
 
     def shape(self, shaper: ShaperConfig) -> Shaped:
         """Return what a shaper makes of the table, its schedules standing where they stood."""
-        return shaper(self.table, **_taken(shaper, self.schedules))
+        return shape(shaper, self.table, **_taken(shaper, self.schedules))
 
 
 def annotations(table: StepTable) -> dict[str, Floats]:

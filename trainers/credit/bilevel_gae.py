@@ -39,6 +39,11 @@ class BilevelGAE(CreditConfig):
     lam: float = Field(default=1.0, ge=0, le=1)
     """0: one-step errors of V; 1: returns less V."""
 
+    @property
+    def discounts(self) -> frozenset[float]:
+        """That from turn to turn."""
+        return frozenset({self.gamma_turn})
+
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return [N]."""
         assert table.token_value is not None, "it is required"
