@@ -75,6 +75,11 @@ def test_without_a_potential_there_is_nothing_to_tell() -> None:
     assert doubts(config("shaping.name=datarus")) == []
 
 
+def test_what_the_loss_doubts_is_told() -> None:
+    (found,) = doubts(config("loss.kl_penalty=0.1", "loss.kl_estimator=k1"))
+    assert "set loss.kl_estimator to k2" in found
+
+
 def near_the_goal() -> StepTable:
     """The better one goes through ten steps near the goal, the worse one through one."""
     long = [make_step(near=1.0) for _ in range(9)] + [make_step(outcome=1.0)]
