@@ -3,6 +3,8 @@
 from math import isnan
 from typing import Any, BinaryIO
 
+from numpy import nan_to_num
+
 from agentgym.errors import MissingError
 from agentgym.lab.report import Report
 
@@ -15,9 +17,10 @@ _PANELS = {
 
 
 def draw(report: Report, file: BinaryIO, *, kind: str) -> None:
-    """Draw each figure against the group size, one line with its interval for each estimator.
+    """Draw each figure of each estimator, a dot for each group size, the darkest the largest.
 
-    Estimators with the same curves share a line.
+    That one has its interval. Best ranks stand on top; estimators that differ by positive factors
+    only, or not at all, share a row.
 
     Args:
         report: what was found.
@@ -33,17 +36,20 @@ def draw(report: Report, file: BinaryIO, *, kind: str) -> None:
         raise MissingError(
             "a plot needs the package matplotlib", hint="pip install 'agentgym-framework[plot]'"
         ) from error
-    curves = alike(report)
-    figure = Figure(figsize=(4 * len(_PANELS), 4.6), layout="constrained")
+    largest = report.sizes[-1]
+    rows = sorted(
+        alike(report),
+        key=lambda names: nan_to_num(report.qualities[names[0], largest].rank.value, nan=-2.0),
+    )
+    figure = Figure(figsize=(3.2 * len(_PANELS) + 2, 0.24 * len(rows) + 1.6), layout="constrained")
     figure.suptitle(f"{report.about['env']}    {report.about['policy']}", fontsize="small")
-    for axes, (key, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
-        for number, names in enumerate(curves):
-            _draw_curve(axes, report, names, key, number)
-        axes.set(title=title, xlabel="group size", xscale="log")
-        axes.set_xticks(report.sizes, [str(size) for size in report.sizes], minor=False)
-        axes.minorticks_off()
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="x-small")
+    panels = figure.subplots(1, len(_PANELS), sharey=True)
+    for axes, (key, title) in zip(panels, _PANELS.items(), strict=True):
+        _draw_panel(axes, report, rows, key)
+        axes.set_title(title, fontsize="medium")
+    panels[0].set_yticks(range(len(rows)), [_label(names) for names in rows], fontsize="x-small")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="group size", loc="outside right upper", fontsize="small")
     figure.savefig(file, format=kind, dpi=150)
 
 
@@ -64,10 +70,20 @@ def alike(report: Report) -> list[list[str]]:
     return list(found.values())
 
 
-def _draw_curve(axes: Any, report: Report, names: list[str], key: str, number: int) -> None:
-    sizes = report.sizes
-    figures = [getattr(report.qualities[names[0], size], key) for size in sizes]
-    style = {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10 % 3]}
-    axes.plot(sizes, [each.value for each in figures], label=", ".join(names), **style)
+def _draw_panel(axes: Any, report: Report, rows: list[list[str]], key: str) -> None:
+    places = range(len(rows))
+    for number, size in enumerate(report.sizes):
+        shade = str(0.8 - 0.8 * (number + 1) / len(report.sizes))
+        figures = [getattr(report.qualities[names[0], size], key) for names in rows]
+        values = [each.value for each in figures]
+        axes.scatter(values, places, s=14, color=shade, label=str(size), zorder=2)
     low, high = [each.low for each in figures], [each.high for each in figures]
-    axes.fill_between(sizes, low, high, color=style["color"], alpha=0.05, linewidth=0)
+    axes.hlines(places, low, high, color="C0", linewidth=1.2, zorder=1)
+    axes.grid(axis="both", alpha=0.25)
+    axes.tick_params(labelsize="small")
+
+
+def _label(names: list[str]) -> str:
+    """Return the names of a row, as many as there is room for."""
+    shown = ", ".join(names[:2])
+    return shown if len(names) <= 2 else f"{shown} and {len(names) - 2} more"
