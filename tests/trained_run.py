@@ -103,8 +103,9 @@ def _record(
     progress = step / steps
     shaped = config.shaping(table, progress=progress)
     advantages = config.credit(table, shaped.rewards)
-    cause = make_rows(made, table, advantages).cause
-    trained = cause == Cause.TRAINED
+    rows = make_rows(made, table, advantages)
+    trained = rows.cause == Cause.TRAINED
+    weight = 1 / max(1, sum(row.num_trained for row in rows.rows))  # as PPO's token-mean has it
     recorder.update(
         step=step,
         version=step,
@@ -115,7 +116,7 @@ def _record(
         updated=Updated(
             metrics={},
             logprobs=np.where(trained, LOGPROB, np.nan).astype(np.float32),
-            weights=np.where(trained, 1 / max(1, trained.sum()), 0).astype(np.float32),
-            cause=cause,
+            weights=np.where(trained, weight, 0).astype(np.float32),
+            cause=rows.cause,
         ),
     )

@@ -148,18 +148,19 @@ def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead
         )
 
 
-def unsound(update: Update) -> Iterator[str]:
-    """Yield what is wrong with the rewards and advantages of a step, if anything is."""
-    table = update.table
+def unsound(update: Update) -> dict[str, str]:
+    """Return what is wrong with the rewards and advantages of a step, by their names."""
+    table, found = update.table, {}
     steps, tokens = table.num_steps, int(table.token_start[-1])
     for name, allowed in (("rewards", (steps,)), ("advantages", (steps, tokens))):
         values = update.columns[name]
         if values.dtype != np.float64:
-            yield f"the {name} are {values.dtype}, not float64"
+            found[name] = f"the {name} are {values.dtype}, not float64"
         elif len(values) not in allowed:
-            yield f"{len(values)} {name} for {steps} steps of {tokens} tokens"
+            found[name] = f"{len(values)} {name} for {steps} steps of {tokens} tokens"
         elif bad := int((~np.isfinite(values)).sum()):
-            yield f"{bad} {name} are not finite"
+            found[name] = f"{bad} {name} are not finite"
+    return found
 
 
 def check_sound(update: Update, *, where: str) -> None:
@@ -168,7 +169,7 @@ def check_sound(update: Update, *, where: str) -> None:
     Raises:
         StoreError: they are.
     """
-    for wrong in unsound(update):
+    for wrong in unsound(update).values():
         raise StoreError(
             f"optimiser step {update.number} of {where}: {wrong}",
             hint=f"agentgym check run {where} tells what else is wrong with it",

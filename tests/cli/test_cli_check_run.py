@@ -12,19 +12,23 @@ import pytest
 from trained_run import ENV, make_trained_run
 
 from agentgym.check.report import Status
-from agentgym.check.run import check_run
+from agentgym.check.run import check_run, table
 from agentgym.check.run.report import RunReport
 from agentgym.check.run.table import CHECKS
 from agentgym.config.overlay import render_toml
 from agentgym.config.run import resolve_words
-from agentgym.store.episodes import EpisodeWriter, read_episodes
-from agentgym.store.notes import NoteWriter, read_notes
+from agentgym.engines.settings import TinyConfig
+from agentgym.engines.tiny import make_tiny
+from agentgym.renderers.chat import ChatRenderer
+from agentgym.store.episodes import SCHEMA as EPISODES, EpisodeWriter, read_episodes
+from agentgym.store.frames import encode_header, encode_record, read_heads, read_records
+from agentgym.store.notes import SCHEMA, NoteWriter, read_notes
 from agentgym.store.run import Run
 from agentgym.trainers.causes import Cause
-from agentgym.types import Trajectory
+from agentgym.types import Message, Segment, Trajectory
 
 GATED = """shaping={name="gated",levels=[{term="outcome"},{term="valid"}]}"""
-NOT_CHECKED = {"gap", "texts"}  # the runs of these tests have no metrics and no model
+NOT_CHECKED = {"texts"}  # the runs of these tests have no model
 
 
 @pytest.fixture
@@ -99,6 +103,68 @@ def test_files(root: Path, damage: Callable[[Path], None]) -> None:
     assert "files" in failed(root)
 
 
+def empty(shard: Path) -> None:
+    shard.write_bytes(b"")
+
+
+def cut_header(shard: Path) -> None:
+    shard.write_bytes(shard.read_bytes()[:20])
+
+
+def cut_first_record(shard: Path) -> None:
+    shard.write_bytes(shard.read_bytes()[:300])
+
+
+def break_header(shard: Path) -> None:
+    found = bytearray(shard.read_bytes())
+    found[2] ^= 1
+    shard.write_bytes(bytes(found))
+
+
+@pytest.mark.parametrize("damage", [empty, cut_header, cut_first_record, break_header])
+@pytest.mark.parametrize("folder", ["episodes", "notes"])
+def test_files_that_hold_no_whole_record(
+    root: Path, damage: Callable[[Path], None], folder: str
+) -> None:
+    (shard,) = (root / folder).iterdir()
+    damage(shard)
+    found = {each.name: each for each in report(root).results}
+    assert failed(root) == {"files", "used"}
+    assert str(shard) in found["files"].message
+    assert found["weights"].message == "0 of 2 optimiser steps can be read (see used)"
+    seen = "0 episodes can be read, and not all (see files)"
+    assert found["masks"].message == (seen if folder == "episodes" else "")
+
+
+def test_a_broken_shard_of_others_fails_the_files_alone(root: Path) -> None:
+    (root / "notes" / "recredit-00001.jsonl.zst").write_bytes(b"no shard at all")
+    assert failed(root) == {"files"}
+
+
+def test_a_broken_record_leaves_the_others_to_be_looked_at(root: Path) -> None:
+    (shard,) = (root / "notes").iterdir()
+    first_note, _ = read_heads(shard, schema=SCHEMA)
+    found = bytearray(shard.read_bytes())
+    found[first_note.stop - 50] ^= 1
+    shard.write_bytes(bytes(found))
+    assert failed(root) == {"files", "used"}
+    results = {each.name: each for each in report(root).results}
+    assert "2 of 2 optimiser steps are not in the record: 1, 2" in results["used"].message
+    assert results["rewards"].status is Status.NOT_CHECKED
+
+
+@pytest.mark.parametrize("text", [None, "a = = 1"])
+def test_a_configuration_that_cannot_be_read(root: Path, text: str | None) -> None:
+    (root / "config.toml").unlink()
+    if text is not None:
+        (root / "config.toml").write_text(text)
+    assert failed(root) == {"files"}
+    found = {each.name: each for each in report(root).results}
+    for name in ("rewards", "advantages", "weights"):
+        assert found[name].status is Status.NOT_CHECKED
+        assert "config.toml" in found[name].message
+
+
 def second_start(t: Trajectory) -> Trajectory | None:
     return (
         replace(t, segments=[*t.segments, replace(t.segments[0], steps=[])]) if first(t) else None
@@ -115,7 +181,12 @@ def no_parent(t: Trajectory) -> Trajectory | None:
     return replace(t, segments=[*t.segments, tail]) if first(t) else None
 
 
-@pytest.mark.parametrize("change", [second_start, overlap, no_parent])
+def no_word_why(t: Trajectory) -> Trajectory | None:
+    tail = replace(t.segments[0], reason="", parent=0, steps=[])
+    return replace(t, segments=[*t.segments, tail]) if first(t) else None
+
+
+@pytest.mark.parametrize("change", [second_start, overlap, no_parent, no_word_why])
 def test_streams(root: Path, change: Callable[[Trajectory], Any]) -> None:
     rewrite(root, change)
     assert "streams" in failed(root)
@@ -182,6 +253,70 @@ def test_texts(root: Path) -> None:
     assert failed(root) == {"texts"}
 
 
+def rendered(t: Trajectory, renderer: ChatRenderer) -> Trajectory:
+    """Return an episode whose tokens are those of its messages."""
+    segment, steps = Segment(), []
+    context = renderer.prompt(t.prompt, t.tools)
+    for number, step in enumerate(t.steps):
+        answer = renderer.complete(step.message)
+        first_token = len(segment.token_ids) + len(context)
+        segment.token_ids += [*context, *answer]
+        segment.sampled += [False] * len(context) + [True] * len(answer)
+        segment.logprobs += [0.0] * len(context) + [-0.5] * len(answer)
+        segment.steps.append((number, first_token, len(segment.token_ids)))
+        completion = replace(
+            step.completion, token_ids=tuple(answer), logprobs=(-0.5,) * len(answer)
+        )
+        steps.append(replace(step, completion=completion))
+        context = renderer.extend(step.replies, stopped=True)
+    return replace(t, segments=[segment], steps=steps)
+
+
+@pytest.mark.slow
+def test_texts_around_the_answers(root: Path) -> None:
+    tokenizers = pytest.importorskip("transformers").AutoTokenizer
+    make_tiny(root / "model", config=TinyConfig(), texts=["Go.", "go", "there"], tools=[], seed=0)
+    renderer = ChatRenderer(tokenizers.from_pretrained(root / "model"))
+    rewrite(root, lambda t: rendered(t, renderer))
+
+    def texts() -> Any:
+        return {each.name: each for each in report(root).results}["texts"]
+
+    assert texts().status is Status.PASSED
+    other = renderer.prompt([Message("user", "there")], ())[2]
+
+    def other_prompt(t: Trajectory) -> None:
+        if first(t):
+            t.segments[0].token_ids[2] = other
+
+    rewrite(root, other_prompt)
+    assert "train-000000-000.0.0 step 0: token 2 is not that of the messages" in texts().message
+
+    def no_end(t: Trajectory) -> Trajectory | None:
+        if not first(t):
+            return rendered(t, renderer)
+        mended = rendered(t, renderer)
+        end = mended.segments[0].steps[0][2] - 1
+        mended.segments[0].token_ids[end] = other
+        ids = (*mended.steps[0].completion.token_ids[:-1], other)
+        mended.steps[0].completion = replace(mended.steps[0].completion, token_ids=ids)
+        return mended
+
+    rewrite(root, no_end)
+    expected = f"train-000000-000.0.0 step 0 stopped at token {other}, which ends no answer"
+    assert texts().message == expected
+
+
+def test_a_tokenizer_that_cannot_be_read_is_a_finding(root: Path) -> None:
+    pytest.importorskip("tokenizers")
+    (root / "model").mkdir()
+    (root / "model" / "tokenizer.json").write_text('{"version": "1.0", "trunc')
+    assert failed(root) == {"texts"}
+    message = {each.name: each for each in report(root).results}["texts"].message
+    assert "reading" in message
+    assert "tokenizer.json" in message
+
+
 def impossible(t: Trajectory) -> None:
     if first(t):
         t.segments[0].logprobs[-1] = 0.5
@@ -217,7 +352,22 @@ def test_used_lost(root: Path) -> None:
     found = {each.name: each for each in report(root).results}
     assert found["used"].status is Status.FAILED
     assert "train-000000-000.0.0 was trained on and is not in the record" in found["used"].message
-    assert found["advantages"].status is Status.FAILED  # nobody can say
+    assert found["advantages"].status is Status.NOT_CHECKED  # nobody can say
+    assert "1 of 2 optimiser steps can be read (see used)" in found["advantages"].message
+
+
+@pytest.mark.parametrize("step", [0, 50])
+def test_used_where_a_step_is_lost(root: Path, step: int) -> None:
+    notes = list(read_notes(root))
+    shutil.rmtree(root / "notes")
+    with NoteWriter(root, producer="trainer") as writer:
+        if step:
+            writer.append("update", notes[0].payload | {"step": step}, notes[0].columns)
+        writer.append("update", notes[1].payload, notes[1].columns)
+    assert failed(root) == {"used"}
+    found = {each.name: each for each in report(root).results}
+    lost = "49 of 51" if step else "1 of 2"
+    assert f"{lost} optimiser steps are not in the record: 1" in found["used"].message
 
 
 def test_used_fault(root: Path) -> None:
@@ -260,12 +410,103 @@ def test_versions(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gap", "expected"), [(0.02, set()), (0.2, {"gap"}), (float("nan"), {"gap"})]
+    ("gap", "expected"),
+    [(0.02, set()), (0.2, {"gap"}), (float("nan"), {"gap"}), ("x", {"gap"}), (None, {"gap"})],
 )
-def test_gap(root: Path, gap: float, expected: set[str]) -> None:
+def test_gap(root: Path, gap: Any, expected: set[str]) -> None:
     line = {"step": 1, "time": 0, "logprob_gap": gap}
     (root / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     assert failed(root) == expected
+
+
+def test_gap_of_the_record(root: Path) -> None:
+    rewrite_notes(root, lambda _, columns: columns["logprobs"].__iadd__(np.float32(-5)))
+    assert failed(root) == {"gap"}
+
+
+def test_gap_of_one_episode(root: Path) -> None:
+    def lower(t: Trajectory) -> None:
+        segment = t.segments[0]
+        if first(t):
+            pairs = zip(segment.logprobs, segment.sampled, strict=True)
+            segment.logprobs = [value - 0.6 * mark for value, mark in pairs]
+            for number, start, stop in segment.steps:
+                values = tuple(segment.logprobs[start:stop])
+                t.steps[number].completion = replace(t.steps[number].completion, logprobs=values)
+
+    rewrite(root, lower)
+    assert failed(root) == {"gap"}
+    message = {each.name: each for each in report(root).results}["gap"].message
+    assert "0.6 nats apart in the mean of an episode" in message
+    assert "train-000000-000.0.0" in message
+
+
+def test_gap_where_the_weights_had_moved(root: Path) -> None:
+    config = root / "config.toml"
+    config.write_text(config.read_text().replace("epochs = 1", "epochs = 2"))
+    found = {each.name: each for each in report(root).results}
+    assert found["gap"].status is Status.NOT_CHECKED
+    lines = [{"step": step, "logprob_gap": 0.01} for step in (1, 2)]
+    (root / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert not failed(root)
+
+
+def one_short(name: str) -> Callable[[dict, dict], None]:
+    return lambda _, columns: columns.update({name: columns[name][:-1]})
+
+
+def as_float32(name: str) -> Callable[[dict, dict], None]:
+    return lambda _, columns: columns.update({name: columns[name].astype(np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (one_short("advantages"), {"finite", "advantages"}),
+        (as_float32("advantages"), {"finite", "advantages"}),
+        (one_short("logprobs"), {"weights"}),
+        (one_short("raw/valid"), {"rewards"}),
+        (as_float32("raw/valid"), {"rewards"}),
+        (one_short("entropy"), {"used"}),
+        (lambda payload, _: payload.pop("version"), {"used"}),
+        (lambda payload, _: payload.pop("trajectories"), {"used"}),
+        (lambda payload, _: payload.pop("step"), {"files", "used"}),
+        (lambda payload, _: payload.update(trajectories=[["a"]]), {"used"}),
+    ],
+)
+def test_a_broken_note_is_a_finding(
+    root: Path, change: Callable[[dict, dict], None], expected: set[str]
+) -> None:
+    rewrite_notes(root, change)
+    assert failed(root) == expected
+
+
+def test_a_broken_episode_is_a_finding(root: Path) -> None:
+    (shard,) = (root / "episodes").iterdir()
+    records = list(read_records(shard, schema=EPISODES))
+    data = encode_header(records[0].head.header)
+    for number, record in enumerate(records):
+        columns = record.columns
+        if number == 0:
+            columns["logprobs"] = columns["logprobs"][:-2]
+        data += encode_record(record.head.fields, record.body, columns)
+    shard.write_bytes(data)
+    assert "logprobs" in failed(root)
+    found = {each.name: each for each in report(root).results}
+    assert "log-probabilities for" in found["logprobs"].message
+    assert "train-000000-000.0.0" in found["logprobs"].message
+
+
+def test_what_a_check_stumbles_over_is_a_finding(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError("nothing to divide by")
+
+    monkeypatch.setattr(table, "CHECKS", (CHECKS[1]._replace(of_episode=stumble), *CHECKS[2:]))
+    found = report(root).results[0]
+    assert found.status is Status.FAILED
+    assert "train-000000-000.0.0 cannot be looked at: ZeroDivisionError" in found.message
 
 
 def test_finite(root: Path) -> None:
@@ -276,6 +517,26 @@ def test_finite(root: Path) -> None:
     assert "finite" in failed(root)
     rewrite_notes(root, lambda _, columns: columns.update(rewards=columns["rewards"][:-1]))
     assert "finite" in failed(root)
+    message = {each.name: each for each in report(root).results}["zeros"].message
+    assert "(see finite)" in message
+
+
+def test_a_reward_that_is_no_number_is_said_to_be_none(root: Path) -> None:
+    rewrite_notes(root, lambda _, columns: columns["rewards"].__setitem__(0, np.inf))
+    found = {each.name: each for each in report(root).results}
+    assert failed(root) == {"finite", "rewards"}
+    assert found["rewards"].message.startswith("step 1: 1 of ")
+    assert "differ, and are not finite in one of them" in found["rewards"].message
+    assert found["advantages"].message == "step 1: 1 rewards are not finite (see finite)"
+
+
+def test_a_negative_zero_is_named(root: Path) -> None:
+    def change(payload: dict, columns: dict) -> None:
+        columns["advantages"][columns["advantages"] == 0] = -0.0
+
+    rewrite_notes(root, change)
+    message = {each.name: each for each in report(root).results}["advantages"].message
+    assert "differ, in the sign of a zero" in message
 
 
 def test_rewards_by_one_bit(root: Path) -> None:
@@ -286,7 +547,7 @@ def test_rewards_by_one_bit(root: Path) -> None:
     rewrite_notes(root, change)
     found = {each.name: each for each in report(root).results}["rewards"]
     assert found.status is Status.FAILED
-    assert "step 0: 1 of" in found.message
+    assert "step 1: 1 of" in found.message
     assert found.hint
 
 
@@ -303,7 +564,7 @@ def test_rewards_of_another_shaper(root: Path) -> None:
 
 def test_a_note_without_a_column_is_broken(root: Path) -> None:
     rewrite_notes(root, lambda _, columns: columns.pop("cause"))
-    assert {"weights", "advantages"} <= failed(root)
+    assert failed(root) == {"used"}
 
 
 def test_advantages_by_one_bit(root: Path) -> None:
@@ -379,12 +640,73 @@ def no_logprob(columns: dict) -> None:
     columns["logprobs"][:] = np.nan
 
 
+def flipped(columns: dict) -> None:
+    columns["weights"] *= np.float32(-1)
+
+
+def too_large(columns: dict) -> None:
+    columns["weights"] *= np.float32(100)
+
+
+def not_in_batch(columns: dict) -> None:
+    columns["weights"][:4], columns["cause"][:4] = 0, Cause.NOT_IN_BATCH
+
+
+def dropped(columns: dict) -> None:
+    at = columns["cause"] == Cause.TRAINED
+    columns["weights"][at], columns["cause"][at] = 0, Cause.DROPPED
+
+
+def trained_for_nothing(columns: dict) -> None:
+    at = np.flatnonzero(columns["cause"] == Cause.ZERO_ADVANTAGE)
+    columns["weights"][at], columns["cause"][at] = columns["weights"].max(), Cause.TRAINED
+    columns["logprobs"][at] = -0.7
+
+
 @pytest.mark.parametrize(
-    "change", [short, env_weight, no_weight, wrong_cause, unknown_cause, no_logprob]
+    "change",
+    [
+        short,
+        env_weight,
+        no_weight,
+        wrong_cause,
+        unknown_cause,
+        no_logprob,
+        flipped,
+        too_large,
+        not_in_batch,
+        dropped,
+        trained_for_nothing,
+    ],
 )
 def test_weights(root: Path, change: Callable[[dict], None]) -> None:
     rewrite_notes(root, lambda _, columns: change(columns))
     assert failed(root) == {"weights"}
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("ppo", set()), ("cispo", {"weights"})])
+def test_only_some_losses_clip(tmp_path: Path, loss: str, expected: set[str]) -> None:
+    make_trained_run(tmp_path / "c", GATED, f"loss.name={loss}", steps=1)
+
+    def clip(_: dict, columns: dict) -> None:
+        at = np.flatnonzero(columns["cause"] == Cause.TRAINED)[0]
+        columns["weights"][at], columns["cause"][at] = 0, Cause.CLIPPED
+
+    rewrite_notes(tmp_path / "c", clip)
+    assert failed(tmp_path / "c") == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["loss.aggregate=seq-mean-token-mean"],
+        ["loss.aggregate=seq-mean-token-sum"],
+        ["loss.aggregate=seq-mean-token-sum-norm", "loss.length=7"],
+    ],
+)
+def test_weights_are_those_of_the_aggregate(tmp_path: Path, words: list[str]) -> None:
+    make_trained_run(tmp_path / "a", GATED, *words, steps=1)
+    assert failed(tmp_path / "a") == {"weights"}  # these runs are made as by token-mean
 
 
 def test_a_run_that_was_not_trained_is_checked_as_far_as_it_goes(agentgym) -> None:
@@ -399,7 +721,7 @@ def test_a_run_that_was_not_trained_is_checked_as_far_as_it_goes(agentgym) -> No
 def test_the_command(agentgym, root: Path) -> None:
     done = agentgym("check", "run", str(root))
     assert done.code == 0
-    assert f"{root}: 14 passed, 2 not checked" in done.out
+    assert f"{root}: 15 passed, 1 not checked" in done.out
     assert agentgym("check", "run", str(root), "--strict").code == 1
     rewrite(root, inverted)
     done = agentgym("check", "run", str(root), "--json")

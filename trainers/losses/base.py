@@ -1,7 +1,7 @@
 """What a policy loss is. It needs torch's tensors but not torch: methods of tensors are enough."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -56,6 +56,9 @@ class Loss(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
 
     A subclass declares `name: Literal[...]` and implements `token_loss`.
     """
+
+    cuts: ClassVar[bool] = False
+    """Whether it cuts the gradient of some tokens off."""
 
     aggregate: Aggregate = "token-mean"
     """How token losses become one: the mean over all tokens of the minibatch (DAPO,

@@ -23,6 +23,8 @@ class DCPO(Loss):
     with what was seen before, are not part of this. Another paper has the same acronym.
     """
 
+    cuts = True
+
     name: Literal["dcpo"] = "dcpo"
     clip_low: float = Field(default=0.16, ge=0)
     """Width below."""

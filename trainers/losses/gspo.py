@@ -25,6 +25,8 @@ class GSPO(Loss):
     reproduced). A row is a segment of a trajectory, with the turns that stand in it.
     """
 
+    cuts = True
+
     name: Literal["gspo"] = "gspo"
     aggregate: Aggregate = "seq-mean-token-mean"
     clip_low: float = Field(default=3e-4, ge=0, lt=1)

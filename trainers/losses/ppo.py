@@ -25,6 +25,8 @@ class PPO(Loss):
     reproduced.
     """
 
+    cuts = True
+
     name: Literal["ppo"] = "ppo"
     clip_low: float = Field(default=0.2, ge=0, lt=1)
     """The ratio is clipped below at 1 - this."""

@@ -30,6 +30,8 @@ class REC(Loss):
     are left out.
     """
 
+    cuts = True
+
     name: Literal["rec"] = "rec"
     clip: Literal["none", "one-side", "gspo-one-side", "two-side", "ring"] = "one-side"
     """Which tokens are let through."""

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agentgym.check.run.subject import RunSubject
 from agentgym.types import Segment, Trajectory
@@ -15,7 +15,7 @@ def check_streams(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
     for number, segment in enumerate(trajectory.segments):
         here = f"{trajectory.id} segment {number}"
         is_first = number == 0
-        if is_first != (segment.reason == "start"):
+        if segment.reason not in (("start",) if is_first else ("edit", "branch")):
             yield f"{here} begins by {segment.reason!r}"
         if is_first != (segment.parent is None) or (segment.parent or 0) > max(0, number - 1):
             yield f"{here} has the parent {segment.parent}"
@@ -33,6 +33,9 @@ def check_masks(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
     """A token is marked as sampled exactly where a step of the policy sampled it."""
     for number, segment in enumerate(trajectory.segments):
         expected = _ranges(segment)
+        if len(segment.sampled) != len(expected):
+            yield f"{trajectory.id} segment {number}: {_count(segment.sampled, segment, 'marks')}"
+            continue
         wrong = [
             at
             for at, (mark, own) in enumerate(zip(segment.sampled, expected, strict=True))
@@ -63,6 +66,10 @@ def check_completions(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
 def check_logprobs(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
     """A sampled token has a log-probability, finite and not above 0; any other has 0."""
     for number, segment in enumerate(trajectory.segments):
+        if len(segment.logprobs) != len(segment.token_ids):
+            said = _count(segment.logprobs, segment, "log-probabilities")
+            yield f"{trajectory.id} segment {number}: {said}"
+            continue
         wrong = [
             at
             for at, (own, value) in enumerate(zip(_ranges(segment), segment.logprobs, strict=True))
@@ -86,6 +93,10 @@ def check_ends(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
         yield f"{trajectory.id} is {trajectory.end} without a reason"
     if trajectory.end != "error" and _FAULT.match(trajectory.reason):
         yield f"{trajectory.id} is {trajectory.end} by a fault: {trajectory.reason}"
+
+
+def _count(values: Sequence[object], segment: Segment, what: str) -> str:
+    return f"{len(values)} {what} for {len(segment.token_ids)} tokens"
 
 
 def _ranges(segment: Segment) -> list[bool]:

@@ -4,35 +4,33 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agentgym.check.report import NotChecked
-from agentgym.check.run.subject import RunSubject
-from agentgym.errors import StoreError
-from agentgym.metrics import read_metrics
-from agentgym.store import episodes, notes
-from agentgym.store.frames import read_heads, read_record, shards
-
-_MAX_GAP = 0.1  # nats; engines in bfloat16 stay near 0.02, one with stale weights near 0.2
+from agentgym.check.run.subject import RunSubject, names_of, some
+from agentgym.config.toml import read_toml
+from agentgym.errors import ConfigError
 
 
 def check_files(subject: RunSubject) -> Iterator[str]:
-    """Every record of every shard is whole."""
-    for module in (episodes, notes):
-        for path in shards(subject.run.root / module.FOLDER):
-            stop = 0
-            try:
-                for head in read_heads(path, schema=module.SCHEMA):
-                    stop = head.stop
-                    read_record(head)
-            except StoreError as error:
-                yield str(error)
-                continue
-            if stop and stop < path.stat().st_size:
-                yield f"{path}: {path.stat().st_size - stop} bytes after the last whole record"
+    """Every record of every shard is whole, and the configuration can be read."""
+    yield from subject.damage
+    config = subject.run.config_path
+    if not config.is_file():
+        yield f"{config} is missing"
+        return
+    try:
+        read_toml(config)
+    except ConfigError as error:
+        yield str(error)
 
 
 def check_used(subject: RunSubject) -> Iterator[str]:
     """What was trained on is in the record, came to its own end, and was used once."""
     _need_steps(subject)
-    used = Counter(name for note in subject.notes.values() for name in note.payload["trajectories"])
+    count, numbers = subject.missing
+    if count:
+        which = f"optimiser steps are not in the record: {some(numbers)}"
+        yield f"{count} of {subject.num_steps} {which}"
+    yield from subject.unread
+    used = Counter(name for note in subject.notes.values() for name in names_of(note))
     for name, times in used.items():
         head = subject.heads.get(name)
         if head is None:
@@ -47,30 +45,17 @@ def check_groups(subject: RunSubject) -> Iterator[str]:
     """A group is of one task, and no member of it counts twice."""
     _need_steps(subject)
     for step, note in subject.notes.items():
-        names = note.payload["trajectories"]
-        heads = [subject.heads[name] for name in names if name in subject.heads]
+        heads = [subject.heads[name] for name in names_of(note) if name in subject.heads]
         tasks = {(head.group_id, head.task_id) for head in heads}
         for group, count in Counter(group for group, _ in tasks).items():
             if count > 1:
-                yield f"step {step}: the group {group} is of {count} tasks"
+                yield f"step {step + 1}: the group {group} is of {count} tasks"
         places = Counter((head.group_id, head.member) for head in heads)
         for (group, member), count in places.items():
             if count > 1:
-                yield f"step {step}: member {member} of the group {group} counts {count} times"
-
-
-def check_gap(subject: RunSubject) -> Iterator[str]:
-    """Engine and trainer agree on how likely the sampled tokens were."""
-    path = subject.run.metrics_path
-    scalars = read_metrics(path) if path.is_file() else {}
-    gaps = {step: each["logprob_gap"] for step, each in scalars.items() if "logprob_gap" in each}
-    if not gaps:
-        raise NotChecked("no step has logged `logprob_gap`")
-    for step, gap in gaps.items():
-        if not gap <= _MAX_GAP:
-            yield f"step {step}: {gap:.3g} nats apart in the mean, more than {_MAX_GAP}"
+                yield f"step {step + 1}: member {member} of the group {group} counts {count} times"
 
 
 def _need_steps(subject: RunSubject) -> None:
-    if not subject.notes:
+    if not subject.num_steps:
         raise NotChecked("the record has no optimiser step")

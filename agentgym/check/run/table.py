@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agentgym.check.report import NotChecked, Status
-from agentgym.check.run import episodes, files, updates
+from agentgym.check.run import episodes, files, tokens, updates
 from agentgym.check.run.report import RunReport, RunResult
 from agentgym.check.run.subject import RunSubject, UpdateSubject
 from agentgym.check.run.texts import check_texts
-from agentgym.errors import StoreError
-from agentgym.store.episodes import read_episodes
+from agentgym.errors import AgentGymError
+from agentgym.store.episodes import FOLDER
 from agentgym.store.run import Run
-from agentgym.trainers.recompute import Update, read_update
 from agentgym.types import Trajectory
 from agentgym.version import __version__
 
@@ -110,7 +109,7 @@ CHECKS = (
         "gap",
         "engine and trainer agree on log-probabilities",
         ("TRL#5312", "TRL#4159", "open-instruct#1473", "TRL#6688"),
-        of_run=files.check_gap,
+        of_update=tokens.check_gap,
     ),
     RunCheck(
         12,
@@ -143,19 +142,15 @@ CHECKS = (
     RunCheck(
         16,
         "weights",
-        "only sampled tokens have weights, and others a cause",
-        ("RAGEN#71", "unsloth#5673", "slime#1563"),
-        of_update=updates.check_weights,
+        "each sampled token has the weight of the loss, or a cause for none",
+        ("prime-rl PR#583", "open-instruct PR#1161"),
+        of_update=tokens.check_weights,
     ),
 )
 
 
 def check_run(run: Run, *, on_item: Callable[[str], None] = lambda _: None) -> RunReport:
-    """Look at everything that a run recorded; `on_item` hears of each episode and step.
-
-    Raises:
-        ConfigError: its methods are not known here.
-    """
+    """Look at everything that a run recorded; `on_item` hears of each episode and step."""
     logger = logging.getLogger("agentgym.store")
     level = logger.level
     logger.setLevel(logging.ERROR)  # broken records are findings here
@@ -167,41 +162,21 @@ def check_run(run: Run, *, on_item: Callable[[str], None] = lambda _: None) -> R
 
 def _checked(subject: RunSubject, on_item: Callable[[str], None]) -> RunReport:
     rows = [(check, _result(check)) for check in CHECKS]
-    for check, result in rows:
-        if check.of_run:
-            _look(result, check.of_run, subject)
-    for trajectory in read_episodes(subject.run.root):
+    for trajectory in subject.episodes():
         for check, result in rows:
             if check.of_episode:
-                _look(result, check.of_episode, trajectory, subject)
+                _look(result, trajectory.id, check.of_episode, trajectory, subject)
         on_item(trajectory.id)
-    for step, note in sorted(subject.notes.items()):
-        try:
-            update = read_update(subject.run.root, note, subject.heads)
-        except StoreError as error:
-            for check, result in rows:
-                if check.of_update:
-                    _blame(result, str(error))
-            continue
-        found = _update_subject(update, subject)
+    for found in subject.updates():
         for check, result in rows:
             if check.of_update:
-                _look(result, check.of_update, found, subject)
-        on_item(f"optimiser step {step}")
-    results = [_finished(check, result, subject.run) for check, result in rows]
+                _look(result, found.where, check.of_update, found, subject)
+        on_item(f"optimiser {found.where}")
+    for check, result in rows:  # the last, since reading the others has told what is broken
+        if check.of_run:
+            _look(result, str(subject.run.root), check.of_run, subject)
+    results = [_finished(check, result, subject) for check, result in rows]
     return RunReport(run=str(subject.run.root), results=results)
-
-
-def _update_subject(update: Update, subject: RunSubject) -> UpdateSubject:
-    methods, table = subject.methods, update.table
-    missing = any(getattr(table, name) is None for name in methods.credit.columns)
-    is_sound = len(update.rewards) == table.num_steps and np.isfinite(update.rewards).all()
-    return UpdateSubject(
-        update=update,
-        shaped=update.shape(methods.shaping),
-        advantages=methods.credit(table, update.rewards) if is_sound and not missing else None,
-        num_tokens=sum(trajectory.num_sampled for trajectory in update.trajectories),
-    )
 
 
 def _result(check: RunCheck) -> RunResult:
@@ -210,14 +185,20 @@ def _result(check: RunCheck) -> RunResult:
     )
 
 
-def _look(result: RunResult, find: Callable[..., Iterator[str]], *subjects: Any) -> None:
+def _look(
+    result: RunResult, where: str, find: Callable[..., Iterator[str]], *subjects: Any
+) -> None:
     try:
         for wrong in find(*subjects):
             _blame(result, wrong)
         result.seen += 1
     except NotChecked as error:
-        if result.status is not Status.FAILED:
+        if result.status is not Status.FAILED and not result.message:
             result.message, result.hint = str(error), error.hint
+    except AgentGymError as error:
+        _blame(result, f"{where}: {error}")
+    except Exception as error:  # noqa: BLE001  a record can be broken in any way
+        _blame(result, f"{where} cannot be looked at: {type(error).__name__}: {error}")
 
 
 def _blame(result: RunResult, wrong: str) -> None:
@@ -228,17 +209,28 @@ def _blame(result: RunResult, wrong: str) -> None:
         result.message += f"{'; ' if result.message else ''}{wrong}"
 
 
-def _finished(check: RunCheck, result: RunResult, run: Run) -> RunResult:
+def _finished(check: RunCheck, result: RunResult, subject: RunSubject) -> RunResult:
     if result.status is Status.FAILED:
         if result.broken > _SHOWN:
             result.message += f"; and {result.broken - _SHOWN} more"
         if result.name in ("rewards", "advantages"):
-            result.hint = _other_versions(run)
-    elif result.seen and not result.message:
-        result.status = Status.PASSED
+            result.hint = _other_versions(subject.run)
     elif not result.message:
-        result.message = f"the record has no {'optimiser step' if check.of_update else 'episode'}"
+        result.message = _unseen(check, result, subject)
+        if not result.message:
+            result.status = Status.PASSED
     return result
+
+
+def _unseen(check: RunCheck, result: RunResult, subject: RunSubject) -> str:
+    """Say what a check that found nothing has not looked at."""
+    if check.of_update and result.seen < subject.num_steps:
+        return f"{result.seen} of {subject.num_steps} optimiser steps can be read (see used)"
+    if check.of_episode and FOLDER in subject.damage.values():
+        return f"{result.seen} episodes can be read, and not all (see files)"
+    if not result.seen:
+        return f"the record has no {'optimiser step' if check.of_update else 'episode'}"
+    return ""
 
 
 def _other_versions(run: Run) -> str:

@@ -1,13 +1,11 @@
-"""Promises about optimiser steps: rewards, advantages, and what became of each token."""
+"""Promises about optimiser steps: policies, rewards and advantages."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from agentgym.check.report import NotChecked
 from agentgym.check.run.subject import RunSubject, UpdateSubject, some
 from agentgym.table import Bools, Floats
-from agentgym.trainers.causes import Cause
 from agentgym.trainers.credit.base import TrajectoryCredit
 from agentgym.trainers.recompute import same_bits
 
@@ -46,74 +44,51 @@ def check_rewards(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
 
 def check_advantages(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
     """The estimator gives the recorded advantages for the recorded rewards, to the last bit."""
-    yield from _differs(found, _computed(found), found.update.advantages, "advantages")
+    yield from _differs(found, found.credited, found.update.advantages, "advantages")
 
 
 def check_zeros(found: UpdateSubject, subject: RunSubject) -> Iterator[str]:
     """No step lost the advantage of its trajectory."""
     table = found.update.table
-    has = _any_in_steps(found, found.update.advantages)
+    has = _any_in_steps(found, found.advantages)
     if isinstance(subject.methods.credit, TrajectoryCredit):
         due = np.bincount(table.trajectory, weights=has, minlength=table.num_trajectories) > 0
         should = due[table.trajectory]
     else:
-        should = _any_in_steps(found, _computed(found))
+        should = _any_in_steps(found, found.credited)
     lost = np.flatnonzero(should & ~has & (np.diff(table.token_start) > 0))
     if len(lost):
         names = (f"{table.trajectory_ids[table.trajectory[s]]} step {table.step[s]}" for s in lost)
         yield f"{found.where}: {len(lost)} of {table.num_steps} steps have the advantage 0: {some(names)}"
 
 
-def check_weights(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
-    """Weights lie on sampled tokens alone, and each token without one has a cause."""
-    columns, total = found.update.columns, found.num_tokens
-    sizes = {name: len(columns[name]) for name in ("weights", "cause", "logprobs")}
-    if set(sizes.values()) != {total}:
-        yield f"{found.where}: {total} tokens were sampled, but there are {sizes}"
-        return
-    advantages = found.per_token(found.update.advantages).astype(np.float32)  # as a batch has them
-    weights, cause = columns["weights"], columns["cause"]
-    is_trained = cause == Cause.TRAINED
-    wrong = {
-        "with a weight that is not finite": ~np.isfinite(weights),
-        "with a weight and a cause for having none": (weights != 0) & ~is_trained,
-        "called trained without a weight": (weights == 0) & is_trained,
-        "with a cause that nothing has": ~np.isin(cause, list(Cause)),
-        "trained on without a log-probability": is_trained & ~np.isfinite(columns["logprobs"]),
-        "left out as if the advantage were 0": (cause == Cause.ZERO_ADVANTAGE) & (advantages != 0),
-    }
-    for what, at in wrong.items():
-        if at.any():
-            yield f"{found.where}: {int(at.sum())} of {total} tokens {what}"
-
-
 def check_finite(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
     """Rewards and advantages are numbers, one for each step, or for each token."""
-    table, update = found.update.table, found.update
-    sizes = {"rewards": (table.num_steps,), "advantages": (table.num_steps, found.num_tokens)}
-    for name, allowed in sizes.items():
-        values = update.columns[name]
-        if len(values) not in allowed:
-            yield f"{found.where}: {len(values)} {name} for {table.num_steps} steps"
-        elif not np.isfinite(values).all():
-            yield f"{found.where}: {int((~np.isfinite(values)).sum())} {name} are not finite"
+    for wrong in found.unsound.values():
+        yield f"{found.where}: {wrong}"
 
 
 def _differs(found: UpdateSubject, now: Floats, then: Floats, what: str) -> Iterator[str]:
-    if same_bits(now, then):
-        return
-    if now.shape != then.shape:
+    if then.dtype != np.float64:
+        yield f"{found.where}: the {what} are {then.dtype}, not float64"
+    elif now.shape != then.shape:
         yield f"{found.where}: {len(then)} {what} are recorded, now there are {len(now)}"
-        return
-    apart = np.abs(now - then)
-    differ = int((now.view(np.int64) != then.view(np.int64)).sum())
-    yield f"{found.where}: {differ} of {len(now)} {what} differ, by up to {np.nanmax(apart):.3g}"
+    elif not same_bits(now, then):
+        differ = now.view(np.int64) != then.view(np.int64)
+        how = _how(now[differ], then[differ])
+        yield f"{found.where}: {int(differ.sum())} of {len(now)} {what} differ, {how}"
 
 
-def _computed(found: UpdateSubject) -> Floats:
-    if found.advantages is None:
-        raise NotChecked("a column that the estimator needs is not in the record")
-    return found.advantages
+def _how(now: Floats, then: Floats) -> str:
+    """Say how values differ that are not the same to the last bit."""
+    is_number = np.isfinite(now) & np.isfinite(then)
+    if not is_number.any():
+        return "and are not finite in one of them"
+    most = np.abs(now - then, where=is_number, out=np.zeros(len(now))).max()
+    parts = [f"by up to {most:.3g}" if most else "in the sign of a zero"]
+    if not is_number.all():
+        parts.append(f"and {int((~is_number).sum())} are not finite")
+    return " ".join(parts)
 
 
 def _any_in_steps(found: UpdateSubject, advantages: Floats) -> Bools:

@@ -1,0 +1,182 @@
+"""Promises about what became of each sampled token of an optimiser step: its weight, or why none."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from agentgym.check.report import NotChecked
+from agentgym.check.run.subject import RunSubject, UpdateSubject, some
+from agentgym.table import Bools, Floats, Ints
+from agentgym.trainers.causes import Cause
+from agentgym.trainers.losses import Loss
+
+_MAX_GAP = 0.1  # nats; engines in bfloat16 stay near 0.02, one with stale weights near 0.2
+_MAX_EPISODE_GAP = 0.5  # of one episode, whose few tokens may be unlikely ones
+
+
+def check_gap(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
+    """Engine and trainer agree on how likely the sampled tokens were.
+
+    Both the scalar of the training is looked at and the record, where its log-probabilities are
+    those of the weights that sampled: the ones noted are of the last pass over a token.
+    """
+    logged = run.scalars.get(found.update.number, {}).get("logprob_gap")
+    if logged is not None and not (isinstance(logged, int | float) and logged <= _MAX_GAP):
+        yield f"{found.where}: {logged} nats apart in the mean, as logged; at most {_MAX_GAP}"
+    noted = _column(found, "logprobs")
+    if not np.isfinite(noted).any():
+        return
+    if run.training.train.minibatches == run.training.train.epochs == 1:
+        yield from _recorded_gap(found, noted)
+    elif logged is None:
+        raise NotChecked(
+            f"{found.where} has logged no `logprob_gap`, and with several minibatches or epochs "
+            "the record is of weights that had moved"
+        )
+
+
+def check_weights(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
+    """A token has the weight that the loss gives it, or the cause for none that it should have."""
+    columns, total = found.update.columns, found.num_tokens
+    sizes = {name: len(columns[name]) for name in ("weights", "cause", "logprobs")}
+    if set(sizes.values()) != {total}:
+        yield f"{found.where}: {total} tokens were sampled, but there are {sizes}"
+        return
+    weights, cause = columns["weights"], columns["cause"]
+    is_trained = cause == Cause.TRAINED
+    wrong = {
+        "with a weight that is not finite": ~np.isfinite(weights),
+        "with a weight below 0": weights < 0,
+        "with a weight and a cause for having none": (weights != 0) & ~is_trained,
+        "called trained without a weight": (weights == 0) & is_trained,
+        "trained on without a log-probability": is_trained & ~np.isfinite(columns["logprobs"]),
+        **_wrong_causes(found, run.training.loss),
+        **_wrong_sizes(found, run),
+    }
+    for what, at in wrong.items():
+        if at.any():
+            yield f"{found.where}: {int(at.sum())} of {total} tokens {what}"
+
+
+def _wrong_causes(found: UpdateSubject, loss: Loss) -> dict[str, Bools]:
+    """Return which tokens have a cause that they should not have, by what is wrong with it."""
+    cause, row = found.update.columns["cause"], _rows(found)
+    advantages = _as_in_rows(found)
+    is_idle = (advantages == 0) if not loss.reaches_all else np.zeros(len(row), dtype=np.bool_)
+    idle = (row >= 0) & (is_idle | ~_in_trained_rows(found, row))
+    cut, dropped = cause == Cause.CLIPPED, cause == Cause.DROPPED
+    return {
+        "with a cause that nothing has": ~np.isin(cause, list(Cause)),
+        "stand in no segment, but another cause is given": (row < 0)
+        & (cause != Cause.NOT_IN_BATCH),
+        "called not in the batch, though a segment has them": (row >= 0)
+        & (cause == Cause.NOT_IN_BATCH),
+        "left out as if the advantage were 0": (row >= 0) & ~idle & (cause == Cause.ZERO_ADVANTAGE),
+        "without an advantage, but another cause is given": idle & (cause != Cause.ZERO_ADVANTAGE),
+        f"called clipped, and {type(loss).__name__} does not clip": cut & (not loss.cuts),
+        "called dropped, and nothing was corrected": dropped & (loss.correction.name == "none"),
+    }
+
+
+def _wrong_sizes(found: UpdateSubject, run: RunSubject) -> dict[str, Bools]:
+    """Return which weights are not those of the loss; where there is one minibatch, they are known."""
+    loss, columns = run.training.loss, found.update.columns
+    if run.training.train.minibatches > 1 or loss.correction.name != "none":
+        return {}
+    shares = _shares(found, loss)
+    is_other = ~np.isclose(columns["weights"], shares, rtol=1e-4, atol=0)
+    return {
+        f"with another weight than {loss.aggregate} gives": is_other
+        & (columns["cause"] == Cause.TRAINED)
+        & (columns["weights"] != 0)
+    }
+
+
+def _shares(found: UpdateSubject, loss: Loss) -> Floats:
+    """Return what each token counts in a minibatch of all rows, [N]."""
+    row = _rows(found)
+    here = (row >= 0) & _in_trained_rows(found, row)
+    lengths: Ints = np.bincount(row[here])
+    num_rows = max(1, int((lengths > 0).sum()))
+    if loss.aggregate == "seq-mean-token-mean":
+        shares = np.zeros(len(row))
+        shares[here] = 1 / (lengths[row[here]] * num_rows)
+        return shares
+    sizes = {
+        "token-mean": max(1.0, float(here.sum())),
+        "seq-mean-token-sum": float(num_rows),
+        "seq-mean-token-sum-norm": float(loss.length or 1),
+    }
+    return np.full(len(row), 1 / sizes[loss.aggregate])
+
+
+def _rows(found: UpdateSubject) -> Ints:
+    """Return the number of each token's row, [N]; -1: no segment of its trajectory has it."""
+    table = found.update.table
+    row = np.full(found.num_tokens, -1, dtype=np.int64)
+    number = 0
+    for trajectory, first_step in zip(
+        found.update.trajectories, table.step_start[:-1], strict=True
+    ):
+        for segment in trajectory.segments:
+            for step, first, stop in segment.steps:
+                start = table.token_start[first_step + step]
+                row[start : start + stop - first] = number
+            number += 1
+    return row
+
+
+def _in_trained_rows(found: UpdateSubject, row: Ints) -> Bools:
+    """Return whether any token of a token's row has an advantage, [N]."""
+    has = np.bincount(row + 1, weights=_as_in_rows(found) != 0) > 0
+    return np.asarray(has[row + 1] & (row >= 0))
+
+
+def _as_in_rows(found: UpdateSubject) -> Floats:
+    """Return the recorded advantages as a batch has them, [N]: the smallest become 0."""
+    return found.per_token(found.advantages).astype(np.float32)
+
+
+def _recorded_gap(found: UpdateSubject, noted: Floats) -> Iterator[str]:
+    sampled = _sampled(found)
+    here = np.isfinite(noted)
+    gap = np.abs(noted[here].astype(np.float64) - sampled[here])
+    if gap.mean() > _MAX_GAP:
+        yield (
+            f"{found.where}: {gap.mean():.3g} nats apart in the mean, by what was noted and "
+            f"sampled; at most {_MAX_GAP}"
+        )
+    table = found.update.table
+    owner = np.repeat(table.trajectory, np.diff(table.token_start))[here]
+    sums, counts = np.bincount(owner, weights=gap), np.bincount(owner)
+    means = np.divide(sums, counts, out=np.zeros(len(sums)), where=counts > 0)
+    far = np.flatnonzero(means > _MAX_EPISODE_GAP)
+    if len(far):
+        names = some(table.trajectory_ids[index] for index in far)
+        yield (
+            f"{found.where}: {means.max():.3g} nats apart in the mean of an episode, at most "
+            f"{_MAX_EPISODE_GAP}: {names}"
+        )
+
+
+def _sampled(found: UpdateSubject) -> Floats:
+    """Return what the engine said of each sampled token, [N]."""
+    values = [
+        value
+        for trajectory in found.update.trajectories
+        for step in trajectory.steps
+        if step.completion
+        for value in step.completion.logprobs
+    ]
+    if len(values) != found.num_tokens:
+        said = f"{len(values)} log-probabilities for {found.num_tokens} sampled tokens"
+        raise NotChecked(f"{found.where}: {said} (see logprobs)")
+    return np.asarray(values)
+
+
+def _column(found: UpdateSubject, name: str) -> Floats:
+    column = found.update.columns[name]
+    if len(column) != found.num_tokens:
+        said = f"{len(column)} {name} for {found.num_tokens} sampled tokens"
+        raise NotChecked(f"{found.where}: {said} (see weights)")
+    return column
