@@ -2,7 +2,13 @@
 
 from typing import Literal
 
-from agentgym.trainers.credit.base import Floats, StepTable, TrajectoryCredit, group_stats
+from agentgym.trainers.credit.base import (
+    Floats,
+    StepTable,
+    TrajectoryCredit,
+    equal_groups,
+    group_stats,
+)
 
 
 class AsymRE(TrajectoryCredit):
@@ -24,7 +30,7 @@ class AsymRE(TrajectoryCredit):
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Subtract the shifted mean within each group."""
         returns = table.per_trajectory(rewards)
-        _, mean, std = group_stats(returns, table.group)
+        mean = group_stats(returns, table.group).mean
         relative = returns - (mean + self.shift)[table.group]
-        relative[std[table.group] == 0] = 0.0
+        relative[equal_groups(table, rewards)[table.group]] = 0.0
         return relative

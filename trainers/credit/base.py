@@ -18,6 +18,7 @@ from agentgym.types import OUTCOME
 __all__ = [
     "EPS",
     "OUTCOME",
+    "ROUNDING",
     "Bools",
     "CreditConfig",
     "Floats",
@@ -28,6 +29,7 @@ __all__ = [
     "TrajectoryCredit",
     "carry_back",
     "center",
+    "center_steps",
     "compare_returns",
     "count_tokens",
     "discounted_returns",
@@ -36,6 +38,7 @@ __all__ = [
     "group_stats",
     "leave_one_out",
     "number_rows",
+    "sampled",
     "steps_left",
     "unshared",
     "whiten",
@@ -46,6 +49,12 @@ EPS = 1e-6
 
 MOST = 1e100
 """No reward and no column may be larger: squares of sums stay far from the largest float."""
+
+ROUNDING = 1e-8
+"""Differences up to this, of numbers up to 1, are taken for rounding; of larger ones, in proportion.
+
+The same rewards in another order have sums that differ, and what asks for 0 must not hear that.
+"""
 
 Singletons = Literal["zero", "raw"]
 """Advantage of a group of one: 0, or its raw value as verl and verl-agent have it."""
@@ -188,6 +197,26 @@ def center(values: Floats, groups: Ints, *, scale: bool, singletons: Singletons 
     return centered / (std[groups] + EPS) if scale else centered
 
 
+def center_steps(table: StepTable, values: Floats, groups: Ints, *, scale: bool) -> Floats:
+    """Center values [S] of steps as `center` does; those that sampled nothing have 0.
+
+    They are not in the statistics either: an empty step is nobody's decision.
+    """
+    rows = np.flatnonzero(sampled(table))
+    centered = np.zeros(len(values))
+    centered[rows] = center(values[rows], groups[rows], scale=scale)
+    return centered
+
+
+def sampled(table: StepTable) -> Bools:
+    """Return which steps count in statistics over steps, [S]: those that sampled a token.
+
+    All of them where no step did, as in episodes that were played without a model.
+    """
+    tokens = np.diff(table.token_start)
+    return (tokens > 0) | (not tokens.any())
+
+
 def compare_returns(
     table: StepTable,
     returns: Floats,
@@ -264,11 +293,15 @@ def following(values: Floats, table: StepTable, *, last: Floats | float = 0.0) -
     return np.where(steps_left(table) > 0, np.roll(values, -1), last)
 
 
-def equal_groups(table: StepTable, rewards: Floats, *, tolerance: float = 1e-8) -> Bools:
-    """Return for each group whether its returns are all equal, so that they teach nothing."""
-    deviation = center(table.per_trajectory(rewards), table.group, scale=False)
-    differs = np.bincount(table.group, weights=np.abs(deviation) > tolerance)
-    return np.asarray(differs == 0)
+def equal_groups(table: StepTable, rewards: Floats, *, tolerance: float = ROUNDING) -> Bools:
+    """Return for each group whether its returns are all equal, so that they teach nothing.
+
+    `tolerance`: of returns up to 1; of larger ones in proportion.
+    """
+    returns = table.per_trajectory(rewards)
+    deviation = np.abs(center(returns, table.group, scale=False))
+    differs = deviation > tolerance * np.maximum(np.abs(returns), 1.0)
+    return np.asarray(np.bincount(table.group, weights=differs) == 0)
 
 
 def number_rows(*columns: Ints) -> Ints:

@@ -10,8 +10,6 @@ from agentgym.trainers.credit.base import (
     Floats,
     StepTable,
     carry_back,
-    following,
-    steps_left,
 )
 
 
@@ -23,7 +21,8 @@ class BilevelGAE(CreditConfig):
         delta_n = r_n + gamma V_{n+1} - V_n              A_n = delta_n + gamma lam A_{n+1}
 
     V after the last token of a turn is 0 in the second. V is the column `token_value`. A turn
-    ends where its step does, whatever it earned. A step without tokens is a turn of value 0.
+    ends where its step does, whatever it earned. A step without tokens is no turn: its reward is
+    that of the turn before it, and lost before the first.
 
     Source: VAGEN's code, which passes an explicit mask of the ends (read, and its numbers
     reproduced). RAGEN's takes for ends where the reward is not 0: a turn that earned nothing is
@@ -48,16 +47,22 @@ class BilevelGAE(CreditConfig):
         """Return [N]."""
         assert table.token_value is not None, "it is required"
         values, tokens = table.token_value, np.diff(table.token_start)
-        ends = np.zeros(table.num_steps)
-        ends[tokens > 0] = values[table.token_start[1:][tokens > 0] - 1]
-        turns = self._turns(table, rewards, ends)
-        left = np.repeat(table.token_start[1:], tokens) - 1 - np.arange(len(values))
+        ends = table.token_start[1:][tokens > 0] - 1
+        turns = self._turns(table, rewards, values[ends])
+        tokens = tokens[tokens > 0]
+        left = np.repeat(ends, tokens) - np.arange(len(values))
         errors = self.gamma * np.where(left > 0, np.roll(values, -1), 0.0) - values
-        errors += np.where(left == 0, np.repeat(turns + ends, tokens), 0.0)
+        errors += np.where(left == 0, np.repeat(turns + values[ends], tokens), 0.0)
         return carry_back(errors, np.full(len(errors), self.gamma * self.lam), left)
 
     def _turns(self, table: StepTable, rewards: Floats, values: Floats) -> Floats:
-        """Return the advantage of each turn, [S]."""
-        errors = rewards + self.gamma_turn * following(values, table) - values
-        decay = np.full(table.num_steps, self.gamma_turn * self.lam)
-        return carry_back(errors, decay, steps_left(table))
+        """Return the advantage of each step that has tokens, where `values` are those of turns."""
+        is_turn = np.diff(table.token_start) > 0
+        turn = np.cumsum(is_turn) - 1  # of each step: it, or the last one before it
+        until = np.cumsum(np.bincount(table.trajectory[is_turn], minlength=table.num_trajectories))
+        left = until[table.trajectory[is_turn]] - 1 - np.arange(len(values))
+        first = np.concatenate([[0], until])[table.trajectory]
+        owned = turn >= first
+        earned = np.bincount(turn[owned], weights=rewards[owned], minlength=len(values))
+        errors = earned + self.gamma_turn * np.where(left > 0, np.roll(values, -1), 0.0) - values
+        return carry_back(errors, np.full(len(values), self.gamma_turn * self.lam), left)

@@ -2,14 +2,14 @@
 
 from typing import ClassVar, Literal
 
-from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable
+from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, sampled
 from agentgym.trainers.credit.refined import GRPO, AnyRefinedCredit
 
 
 class DurationAware(CreditConfig):
     """Scales the advantages of any estimator by how long each action took.
 
-        A'_{i,t} = A_{i,t} dt_{i,t} / mean dt    over the steps of the batch
+        A'_{i,t} = A_{i,t} dt_{i,t} / mean dt    over the steps of the batch with tokens
 
     Where collecting stops by the clock and not by the count, an action that takes dt is sampled
     T / dt times; this undoes it. With a fixed number of episodes a batch it would only bias.
@@ -30,5 +30,6 @@ class DurationAware(CreditConfig):
     def scale(self, table: StepTable, advantages: Floats) -> Floats:
         """Scale advantages [S]; where no action took any time they stay."""
         assert table.duration is not None, "it is required"
-        mean = table.duration.mean() if len(table.duration) else 0.0
+        seconds = table.duration[sampled(table)]
+        mean = seconds.mean() if len(seconds) else 0.0
         return advantages * (table.duration / mean) if mean > 0 else advantages

@@ -5,7 +5,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, following
+from agentgym.trainers.credit.base import (
+    ROUNDING,
+    CreditConfig,
+    Floats,
+    StepTable,
+    following,
+    sampled,
+)
 from agentgym.trainers.credit.refined import GRPO, AnyRefinedCredit
 
 
@@ -16,8 +23,8 @@ class EMPG(CreditConfig):
         g = exp(-k h) / (mean exp(-k h) + 1e-8)         f = exp(-k_future h)
         B_{i,t} = A_{i,t} g_{i,t} + zeta f_{i,t+1}      A'_{i,t} = B_{i,t} - mean B
 
-    Minima, maxima and means are over all steps of the batch; the last step of a trajectory has no
-    f. Where all entropies are equal only the bonus is left: g = f = 1. Where every advantage of
+    Minima, maxima and means are over all steps of the batch that sampled a token; the others have
+    no advantage and no f, and neither has what would come after the last step. Where all entropies are equal only the bonus is left: g = f = 1. Where every advantage of
     the batch is 0 they stay 0.
 
     Source: arXiv:2509.09265, equations 7 to 12, by way of two public copies of its listing that
@@ -43,12 +50,13 @@ class EMPG(CreditConfig):
     def modulate(self, table: StepTable, advantages: Floats) -> Floats:
         """Scale advantages [S]."""
         assert table.entropy is not None, "it is required"
-        if not advantages.any():
-            return advantages
-        low, high = table.entropy.min(), table.entropy.max()
-        surprise = (table.entropy - low) / (high - low + 1e-8)
+        if not (np.abs(advantages) > ROUNDING).any():
+            return np.zeros_like(advantages)
+        counted = sampled(table)
+        low, high = table.entropy[counted].min(), table.entropy[counted].max()
+        surprise = np.where(counted, (table.entropy - low) / (high - low + 1e-8), 0.0)
         weight = np.exp(-self.k * surprise)
-        weight /= weight.mean() + 1e-8
-        bonus = following(np.exp(-self.k_future * surprise), table)
+        weight /= weight[counted].mean() + 1e-8
+        bonus = following(np.where(counted, np.exp(-self.k_future * surprise), 0.0), table)
         scaled = advantages * weight + self.zeta * bonus
-        return np.asarray(scaled - scaled.mean())
+        return np.where(counted, scaled - scaled[counted].mean(), 0.0)

@@ -8,7 +8,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
-    center,
+    center_steps,
     following,
     group_stats,
     number_rows,
@@ -62,5 +62,5 @@ class G2PO(CreditConfig):
         values = group_stats(self.gamma ** (steps_left(table) + 1) * returns, states).mean[states]
         after = following(values, table, last=returns)
         scale = self.norm == "mean_std_norm"
-        among_state = center(after, states, scale=scale)
-        return among_state + center(after - values, table.step_group, scale=scale)
+        among_state = center_steps(table, after, states, scale=scale)
+        return among_state + center_steps(table, after - values, table.step_group, scale=scale)

@@ -10,7 +10,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
-    center,
+    center_steps,
     discounted_returns,
     number_rows,
     unshared,
@@ -27,7 +27,7 @@ class GiGPO(CreditConfig):
                     an equal state
         A_{i,t}   = A^E_i + step_weight * A^S_{i,t}
 
-    A state seen once, or without a key, has A^S = 0. A trajectory that returns to a state counts
+    A state seen once, or without a key, has A^S = 0, and so has a step that sampled no token. A trajectory that returns to a state counts
     there each time, so a loop is compared with itself.
 
     The paper has two modes: `mean_std_norm` at both levels is the default; `mean_norm` is
@@ -77,7 +77,9 @@ class GiGPO(CreditConfig):
 
     def among_anchors(self, table: StepTable, returns: Floats) -> Floats:
         """Compare step returns [S] among the steps of each anchor, giving [S]."""
-        return center(returns, self.number_anchors(table), scale=self.norm == "mean_std_norm")
+        return center_steps(
+            table, returns, self.number_anchors(table), scale=self.norm == "mean_std_norm"
+        )
 
     def number_anchors(self, table: StepTable) -> Ints:
         """Number the anchors: [S], equal where steps are compared."""

@@ -11,7 +11,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
-    center,
+    center_steps,
     group_stats,
     number_rows,
     steps_left,
@@ -69,7 +69,7 @@ class GRAFT(CreditConfig):
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""
         states = number_rows(table.step_group, unshared(table.state))
-        return center(self.td_errors(table, rewards, states), states, scale=True)
+        return center_steps(table, self.td_errors(table, rewards, states), states, scale=True)
 
     def td_errors(self, table: StepTable, rewards: Floats, states: Ints) -> Floats:
         """Return A for each step, [S], where `states` numbers the states they leave."""

@@ -12,7 +12,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
-    center,
+    center_steps,
     number_rows,
     steps_left,
     unshared,
@@ -76,7 +76,7 @@ class GraphGPO(CreditConfig):
         distance = self._distances(table, arrives)
         worth = self.success_reward * self.omega**distance
         hopeful = np.bincount(table.group, weights=succeeded)[table.step_group] > 0
-        return np.where(hopeful, center(worth, sources, scale=True), 0.0)
+        return np.where(hopeful, center_steps(table, worth, sources, scale=True), 0.0)
 
     def _distances(self, table: StepTable, arrives: Bools) -> Floats:
         """Return for each step how far from success the state is that it leads to."""

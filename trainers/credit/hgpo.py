@@ -7,6 +7,7 @@ from pydantic import Field
 
 from agentgym.trainers.credit.base import (
     EPS,
+    ROUNDING,
     Bools,
     CreditConfig,
     Floats,
@@ -15,6 +16,7 @@ from agentgym.trainers.credit.base import (
     discounted_returns,
     group_stats,
     number_rows,
+    sampled,
     unshared,
 )
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
@@ -55,25 +57,27 @@ class HGPO(CreditConfig):
         total, weights = np.zeros((2, table.num_steps))
         if self.with_base:
             total += self.base.relative(table, rewards)[table.trajectory]
-            weights += total != 0
-        states = unshared(table.state)
+            weights += np.abs(total) > ROUNDING
+        states, counted = unshared(table.state), sampled(table)
         groups = number_rows(table.step_group, states)
         for depth in range(1, self.history + 2):
-            relative = self._compare(returns, groups, table.step >= depth - 1)
+            relative = self._compare(returns, groups, counted & (table.step >= depth - 1))
             weight = (depth + 1) ** self.alpha * (relative != 0)
             total += weight * relative
             weights += weight
             groups = number_rows(groups, np.roll(states, depth))
         return total / (weights + EPS)
 
-    def _compare(self, returns: Floats, groups: Ints, reaches_back: Bools) -> Floats:
+    def _compare(self, returns: Floats, groups: Ints, takes_part: Bools) -> Floats:
         """Return the advantages at one depth; 0 where a step has not that many states behind it."""
         relative = np.zeros(len(returns))
-        rows = np.flatnonzero(reaches_back)
+        rows = np.flatnonzero(takes_part)
         if not len(rows):
             return relative
         own = number_rows(groups[rows])
         size, mean, std = group_stats(returns[rows], own)
         scale = std * np.sqrt((size - 1) / size) + EPS if self.norm == "mean_std_norm" else size**0
-        relative[rows] = np.where(size[own] > 1, (returns[rows] - mean[own]) / scale[own], 0.0)
+        distance = returns[rows] - mean[own]
+        differs = np.abs(distance) > ROUNDING * np.maximum(np.abs(returns[rows]), 1.0)
+        relative[rows] = np.where(differs & (size[own] > 1), distance / scale[own], 0.0)
         return relative

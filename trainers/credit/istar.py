@@ -4,7 +4,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from agentgym.trainers.credit.base import EPS, CreditConfig, Floats, StepTable, center, group_stats
+from agentgym.trainers.credit.base import (
+    EPS,
+    CreditConfig,
+    Floats,
+    StepTable,
+    center_steps,
+    group_stats,
+)
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
 
@@ -13,7 +20,7 @@ class IStar(CreditConfig):
 
         A_{i,t} = A_i + step_weight (p_{i,t} - mean p) / (std p + 1e-6)
 
-    Mean and std are over all steps of the group. p is the column `process_reward`: in iStar the
+    Mean and std are over all steps of the group that sampled a token. p is the column `process_reward`: in iStar the
     implicit reward beta sum over the step's tokens (log pi_prm - log pi_ref).
 
     Source: Tongyi-ConvAI/Qwen-Character, CharacterRL-iStar (read, and its numbers reproduced with
@@ -39,7 +46,7 @@ class IStar(CreditConfig):
         """Return the standardised process rewards, [S]."""
         assert table.process_reward is not None, "it is required"
         if not self.compat:
-            return center(table.process_reward, table.step_group, scale=True)
+            return center_steps(table, table.process_reward, table.step_group, scale=True)
         _, mean, std = group_stats(table.process_reward[table.step_start[:-1]], table.group)
         distance = table.process_reward - mean[table.step_group]
         return distance / (std[table.step_group] + EPS)

@@ -17,7 +17,7 @@ class ProRAG(CreditConfig):
     process reward, so that long steps weigh more.
 
     Source: lilinwz/ProRAG, prorag/rl/trainer.py (read, and its numbers reproduced). A group of
-    one has no outcome part; steps without tokens play no part in mu and var.
+    one has no outcome part, and a step without tokens no process part.
     """
 
     name: Literal["prorag"] = "prorag"
@@ -36,10 +36,11 @@ class ProRAG(CreditConfig):
         assert table.process_reward is not None, "it is required"
         scores, groups = table.process_reward, table.step_group
         tokens = np.diff(table.token_start).astype(np.float64)
+        counted = tokens > 0
         shift = np.zeros(table.num_groups)
-        shift[groups] = scores  # so that equal scores differ by exactly 0
+        shift[groups[counted]] = scores[counted]  # so that equal scores differ by exactly 0
         total = np.maximum(np.bincount(groups, weights=tokens), 1.0)
         distance = scores - shift[groups]
         distance -= (np.bincount(groups, weights=tokens * distance) / total)[groups]
         variance = np.bincount(groups, weights=tokens * distance**2) / total
-        return np.asarray(distance / np.sqrt(variance[groups] + 1e-8))
+        return np.where(counted, distance / np.sqrt(variance[groups] + 1e-8), 0.0)

@@ -10,7 +10,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     StepTable,
     carry_back,
-    center,
+    center_steps,
     following,
     number_rows,
     steps_left,
@@ -53,7 +53,7 @@ class UIS1(CreditConfig):
         relative = self.base.relative(table, rewards)[table.trajectory]
         returns = self.returns(table, rewards)
         positions = number_rows(table.step_group, table.step)
-        steps = center(returns, positions, scale=True)
+        steps = center_steps(table, returns, positions, scale=True)
         return self.episode_weight * relative + self.step_weight * steps
 
     def returns(self, table: StepTable, rewards: Floats) -> Floats:

@@ -14,6 +14,7 @@ import agentgym.trainers
 from agentgym.errors import ConfigError
 from agentgym.table import Floats, StepTable, build_table
 from agentgym.trainers.credit import CREDITS, AnyCredit
+from agentgym.trainers.credit.asymre import AsymRE
 from agentgym.trainers.credit.base import (
     CreditConfig,
     center,
@@ -24,11 +25,13 @@ from agentgym.trainers.credit.base import (
     number_rows,
     unshared,
 )
+from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.duration import DurationAware
 from agentgym.trainers.credit.empg import EMPG
 from agentgym.trainers.credit.gdpo import GDPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
+from agentgym.trainers.credit.hgpo import HGPO
 from agentgym.trainers.credit.reinforce_ada import ReinforceAda
 from agentgym.trainers.credit.ui_s1 import UIS1
 
@@ -265,6 +268,46 @@ def test_a_truncated_trajectory_counts_as_a_terminated_one() -> None:
     for estimator in CREDITS.values():
         rewards = table.term("outcome")
         assert estimator()(table, rewards).tolist() == estimator()(truncated, rewards).tolist()
+
+
+def test_the_same_rewards_in_another_order_are_equal_returns() -> None:
+    """Their sums differ by rounding: .1 + .2 + .3 is above .3 + .2 + .1."""
+    steps = [[make_step(state="s", outcome=r) for r in way] for way in (_TENTHS, _TENTHS[::-1])]
+    for large in (1.0, 1e9):
+        table = annotated(build_table([make_group(*steps)]))
+        rewards = table.term("outcome") * large
+        assert equal_groups(table, rewards).tolist() == [True]
+        assert not AsymRE()(table, rewards).any()
+        assert not EMPG(base=DrGRPO())(table, rewards / large).any()
+
+
+def test_a_difference_by_rounding_is_no_depth_of_hgpo() -> None:
+    """The first steps are equal but for rounding; the last ones tell the trajectories apart."""
+    ways = [[*_TENTHS, 1.0], [*_TENTHS[::-1], 1.0]]
+    steps = [[make_step(state=f"s{t}", outcome=r) for t, r in enumerate(way)] for way in ways]
+    table = build_table([make_group(*steps)])
+    hgpo = HGPO(gamma=1.0, norm="mean_norm", history=0)
+    first = table.step == 0
+    assert not hgpo(table, table.term("outcome"))[first].any()
+    based = HGPO(gamma=1.0, norm="mean_norm", history=0, with_base=True, base=DrGRPO())
+    exact = pytest.approx(hgpo(table, table.term("outcome")), abs=1e-9)
+    assert based(table, table.term("outcome")) == exact
+
+
+def test_statistics_of_steps_are_over_those_with_tokens() -> None:
+    """The third trajectory sampled nothing; without any token at all, all of them count."""
+    for sizes, expected in (((2, 2, 0), [0.5, -0.5, 0.0]), ((0, 0, 0), [-1.0, -2.0, 3.0])):
+        rewards = (1.0, 0.0, 5.0)
+        steps = [
+            [make_step(state="s", num_tokens=size, outcome=reward)]
+            for size, reward in zip(sizes, rewards, strict=True)
+        ]
+        table = build_table([make_group(*steps)])
+        gigpo = GiGPO(norm="mean_norm")
+        assert gigpo.step_advantages(table, table.term("outcome")).tolist() == expected
+
+
+_TENTHS = [0.1, 0.2, 0.3]
 
 
 def _columns(rows: list[tuple[float, int]]) -> tuple[Floats, np.ndarray]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from strategies import make_group, make_step, tables
 
 from agentgym.table import StepTable, build_table
+from agentgym.trainers.credit.base import sampled
 from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
@@ -29,7 +30,7 @@ def test_agrees_with_the_slow_obvious_version(scale: bool, table: StepTable) -> 
         returns[row] = rewards[row] + (0.0 if last else 0.9 * returns[row + 1])
     members = defaultdict(list)
     for row in range(table.num_steps):
-        if table.state[row] >= 0:
+        if table.state[row] >= 0 and sampled(table)[row]:
             members[table.step_group[row], table.state[row]].append(row)
     expected = np.zeros(table.num_steps)
     for rows in members.values():

@@ -11,7 +11,7 @@ from strategies import make_group, make_step, tables
 
 from agentgym.errors import ConfigError
 from agentgym.table import StepTable, build_table
-from agentgym.trainers.credit.base import discounted_returns
+from agentgym.trainers.credit.base import discounted_returns, sampled
 from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.g2po import G2PO
 from agentgym.trainers.credit.gigpo import GiGPO
@@ -119,6 +119,8 @@ def _slow_g2po(table: StepTable, returns: np.ndarray, gamma: float, scale: bool)
     for row in range(table.num_steps):
         is_last = row + 1 == table.step_start[table.trajectory[row] + 1]
         after[row] = returns[table.trajectory[row]] if is_last else values[_node(table, row + 1)]
+        if not sampled(table)[row]:
+            continue
         by_node[_node(table, row)].append((row, after[row]))
         gain = after[row] - values[_node(table, row)]
         by_group[table.step_group[row]].append((row, gain))
@@ -175,7 +177,7 @@ def test_graph_gpo_takes_one_pass_over_a_long_chain() -> None:
 
 def _slow_hgpo(table: StepTable, returns: np.ndarray, history: int, scale: bool) -> np.ndarray:
     members = defaultdict(list)
-    for row in range(table.num_steps):
+    for row in np.flatnonzero(sampled(table)):
         for depth in range(1, min(history + 1, table.step[row] + 1) + 1):
             states = table.state[row - depth + 1 : row + 1]
             if (states >= 0).all():
@@ -214,7 +216,7 @@ def _slow_graph(table: StepTable, succeeded: np.ndarray) -> np.ndarray:
         beyond = max(distance.values()) + 1
         worth = {row: 10 * 0.1 ** distance.get(edges[row][1], beyond) for row in rows}
         by_source = defaultdict(list)
-        for row in rows:
+        for row in rows[sampled(table)[rows]]:
             by_source[edges[row][0]].append(row)
         for members in by_source.values():
             values = np.array([worth[row] for row in members])
