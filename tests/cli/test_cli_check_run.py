@@ -449,6 +449,10 @@ def test_gap_where_the_weights_had_moved(root: Path) -> None:
     lines = [{"step": step, "logprob_gap": 0.01} for step in (1, 2)]
     (root / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert not failed(root)
+    rewrite_notes(root, lambda _, columns: columns["logprobs"].__iadd__(np.float32(-0.9)))
+    assert not failed(root)
+    rewrite_notes(root, lambda _, columns: columns["logprobs"].__iadd__(np.float32(-0.3)))
+    assert failed(root) == {"gap"}
 
 
 def one_short(name: str) -> Callable[[dict, dict], None]:

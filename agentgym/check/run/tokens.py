@@ -12,13 +12,14 @@ from agentgym.trainers.losses import Loss
 
 _MAX_GAP = 0.1  # nats; engines in bfloat16 stay near 0.02, one with stale weights near 0.2
 _MAX_EPISODE_GAP = 0.5  # of one episode, whose few tokens may be unlikely ones
+_MAX_MOVED, _MAX_EPISODE_MOVED = 1.0, 2.0  # where an update in between moved the weights too
 
 
 def check_gap(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
     """Engine and trainer agree on how likely the sampled tokens were.
 
-    Both the scalar of the training is looked at and the record, where its log-probabilities are
-    those of the weights that sampled: the ones noted are of the last pass over a token.
+    Both the scalar of the training is looked at and the record. What is noted there is of the last
+    pass over a token, so that several minibatches or epochs bring their own distance into it.
     """
     logged = run.scalars.get(found.update.number, {}).get("logprob_gap")
     if logged is not None and not (isinstance(logged, int | float) and logged <= _MAX_GAP):
@@ -27,8 +28,10 @@ def check_gap(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
     if not np.isfinite(noted).any():
         return
     if run.training.train.minibatches == run.training.train.epochs == 1:
-        yield from _recorded_gap(found, noted)
-    elif logged is None:
+        yield from _recorded_gap(found, noted, _MAX_GAP, _MAX_EPISODE_GAP)
+        return
+    yield from _recorded_gap(found, noted, _MAX_MOVED, _MAX_EPISODE_MOVED)
+    if logged is None:
         raise NotChecked(
             f"{found.where} has logged no `logprob_gap`, and with several minibatches or epochs "
             "the record is of weights that had moved"
@@ -137,25 +140,27 @@ def _as_in_rows(found: UpdateSubject) -> Floats:
     return found.per_token(found.advantages).astype(np.float32)
 
 
-def _recorded_gap(found: UpdateSubject, noted: Floats) -> Iterator[str]:
+def _recorded_gap(
+    found: UpdateSubject, noted: Floats, most: float, most_of_episode: float
+) -> Iterator[str]:
     sampled = _sampled(found)
     here = np.isfinite(noted)
     gap = np.abs(noted[here].astype(np.float64) - sampled[here])
-    if gap.mean() > _MAX_GAP:
+    if gap.mean() > most:
         yield (
             f"{found.where}: {gap.mean():.3g} nats apart in the mean, by what was noted and "
-            f"sampled; at most {_MAX_GAP}"
+            f"sampled; at most {most}"
         )
     table = found.update.table
     owner = np.repeat(table.trajectory, np.diff(table.token_start))[here]
     sums, counts = np.bincount(owner, weights=gap), np.bincount(owner)
     means = np.divide(sums, counts, out=np.zeros(len(sums)), where=counts > 0)
-    far = np.flatnonzero(means > _MAX_EPISODE_GAP)
+    far = np.flatnonzero(means > most_of_episode)
     if len(far):
         names = some(table.trajectory_ids[index] for index in far)
         yield (
             f"{found.where}: {means.max():.3g} nats apart in the mean of an episode, at most "
-            f"{_MAX_EPISODE_GAP}: {names}"
+            f"{most_of_episode}: {names}"
         )
 
 
