@@ -91,6 +91,17 @@ def test_digests_without_texts_are_refused() -> None:
     assert GiGPO()(table, table.term("outcome")).tolist() == [0.0, 0.0]
 
 
+def test_an_empty_observation_is_a_text_too() -> None:
+    table = _observed("", "", "a room")
+    assert _first_places(similar_anchors(table, similarity=0.9).tolist()) == [0, 0, 2]
+
+
+def test_texts_of_a_thousand_blocks_are_matched() -> None:
+    """Each block is the longest of what is right of the one before it."""
+    a, b = "xa" * 1_100, "xb" * 1_100
+    assert matches(a, b) == 1_100
+
+
 def test_the_text_of_a_state_is_what_was_answered_before_it() -> None:
     """Prompts start an episode, replies lead to the next state, the last one leads on to none."""
     first = make_step(state="start", next_state="hall")
