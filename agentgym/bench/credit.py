@@ -19,7 +19,6 @@ from agentgym.bench.credit_reference import Reference
 from agentgym.errors import EnvError
 from agentgym.table import Floats, StepTable, build_table
 from agentgym.trainers.credit import CREDITS, CreditConfig
-from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.types import OUTCOME, Group
 
@@ -111,7 +110,6 @@ def _beside(reference: Reference, shape: Shape, seconds: float, *, similar: bool
     rewards = table.term(OUTCOME)
     ours = GiGPO(
         norm="mean_norm",
-        base=DrGRPO(cross_steps=True),
         anchors="similar" if similar else "exact",
         similarity=SIMILARITY,
         compat=True,

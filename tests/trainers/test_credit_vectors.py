@@ -130,6 +130,11 @@ def test_gigpo(name: str) -> None:
     assert _close(gigpo.episode_advantages(table, rewards), expected["A_E"])
     assert _close(gigpo.step_advantages(table, rewards), expected["A_S"])
     assert _close(gigpo(table, rewards), expected["A"])
+    if "cross_steps" in name:
+        compat = GiGPO(
+            gamma=inputs["gamma"], step_weight=inputs["omega"], norm=inputs["norm"], compat=True
+        )
+        assert _close(compat(table, rewards), expected["A"])
 
 
 def test_gigpo_group_of_one() -> None:
@@ -141,6 +146,8 @@ def test_gigpo_group_of_one() -> None:
     assert _close(raw.episode_advantages(table, rewards), vector["expected"]["A_E"])
     assert _close(raw.step_advantages(table, rewards), vector["expected"]["A_S"])
     assert GiGPO()(table, rewards).tolist() == [0.0]
+    compat = GiGPO(norm=norm, compat=True)
+    assert _close(compat.episode_advantages(table, rewards), vector["expected"]["A_E"])
 
 
 def test_gigpo_identical_rewards() -> None:

@@ -182,8 +182,15 @@ def group_stats(values: Floats, groups: Ints) -> GroupStats:
     return GroupStats(size, mean, np.sqrt(squares / np.maximum(size - 1, 1)))
 
 
-def center(values: Floats, groups: Ints, *, scale: bool, singletons: Singletons = "zero") -> Floats:
-    """Subtract the mean of its group from each value; if `scale`, divide by its std + EPS.
+def center(
+    values: Floats,
+    groups: Ints,
+    *,
+    scale: bool,
+    singletons: Singletons = "zero",
+    eps: float = EPS,
+) -> Floats:
+    """Subtract the mean of its group from each value; if `scale`, divide by its std + eps.
 
     Equal values give exactly 0. `singletons="raw"` takes mean 0 and std 1 for a group of one.
 
@@ -194,7 +201,7 @@ def center(values: Floats, groups: Ints, *, scale: bool, singletons: Singletons 
     if singletons == "raw":
         mean, std = np.where(size == 1, 0.0, mean), np.where(size == 1, 1.0, std)
     centered = values - mean[groups]
-    return centered / (std[groups] + EPS) if scale else centered
+    return centered / (std[groups] + eps) if scale else centered
 
 
 def center_steps(table: StepTable, values: Floats, groups: Ints, *, scale: bool) -> Floats:
@@ -224,15 +231,17 @@ def compare_returns(
     scale: bool,
     cross_steps: bool = False,
     singletons: Singletons = "zero",
+    eps: float = EPS,
 ) -> Floats:
     """Center returns [M] within their groups, giving [M].
 
     `cross_steps`: the statistics are over steps, each with its trajectory's return.
     """
     if not cross_steps:
-        return center(returns, table.group, scale=scale, singletons=singletons)
-    rows = center(returns[table.trajectory], table.step_group, scale=scale, singletons=singletons)
-    return rows[table.step_start[:-1]]
+        return center(returns, table.group, scale=scale, singletons=singletons, eps=eps)
+    rows, groups = returns[table.trajectory], table.step_group
+    centered = center(rows, groups, scale=scale, singletons=singletons, eps=eps)
+    return centered[table.step_start[:-1]]
 
 
 def whiten(values: Floats, weights: Ints) -> Floats:

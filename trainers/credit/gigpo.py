@@ -1,8 +1,8 @@
 """GiGPO: groups of trajectories, and inside them groups of steps that share a state."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym.trainers.credit.anchors import similar_anchors
 from agentgym.trainers.credit.base import (
@@ -15,6 +15,7 @@ from agentgym.trainers.credit.base import (
     number_rows,
     unshared,
 )
+from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
 
@@ -38,12 +39,11 @@ class GiGPO(CreditConfig):
 
     Source: arXiv:2505.10978, equations 3 to 8, by way of its authors' code verl-agent (read, and
     its numbers reproduced). Deviations from that code: its episode statistics are over steps and
-    keep the raw return of a group of one (`base = {name = "grpo", cross_steps = true, singletons =
-    "raw"}`). Its penalty for invalid actions is a reward term here, so that earlier steps pay for
+    keep the raw return of a group of one, and its similarity is with difflib's autojunk, by which
+    two texts of 400 characters that differ in one have the ratio 0.50, and 0.9975 without:
+    `compat` is all three. Its penalty for invalid actions is a reward term here, so that earlier steps pay for
     it, discounted, and all steps by the episode; there it is taken from the return and from the
-    episode's return of its own step alone (`among_anchors` takes such returns). Similarity there
-    is with difflib's autojunk (`compat`), by which two texts of 400 characters that differ in one
-    have the ratio 0.50, and 0.9975 without.
+    episode's return of its own step alone (`among_anchors` takes such returns).
     """
 
     name: Literal["gigpo"] = "gigpo"
@@ -60,7 +60,22 @@ class GiGPO(CreditConfig):
     similarity: float = Field(default=0.9, gt=0, le=1)
     """Of similar anchors: the least ratio of difflib, twice the matched letters over all."""
     compat: bool = False
-    """Similarity as in verl-agent: with difflib's autojunk, under which long texts are unlike."""
+    """As verl-agent: the base is GRPO, or with `mean_norm` Dr.GRPO, over steps and raw for a group
+    of one; similarity is with difflib's autojunk."""
+
+    @model_validator(mode="after")
+    def _check_base(self) -> Self:
+        if self.compat and self.base not in (GRPO(), self._reference()):
+            raise ValueError(
+                f"compat has the base of verl-agent, {self._reference()!r}, and base is "
+                f"{self.base!r}: leave one of them out"
+            )
+        return self
+
+    def _reference(self) -> GRPO | DrGRPO:
+        """Return the base that verl-agent has."""
+        kind = GRPO if self.norm == "mean_std_norm" else DrGRPO
+        return kind(cross_steps=True, singletons="raw")
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
@@ -69,7 +84,8 @@ class GiGPO(CreditConfig):
 
     def episode_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^E for each step, [S]."""
-        return self.base.relative(table, rewards)[table.trajectory]
+        base = self._reference() if self.compat else self.base
+        return base.relative(table, rewards)[table.trajectory]
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""

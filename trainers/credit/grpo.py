@@ -2,7 +2,10 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from agentgym.trainers.credit.base import (
+    EPS,
     Floats,
     Singletons,
     StepTable,
@@ -26,6 +29,8 @@ class GRPO(TrajectoryCredit):
     what verl-agent does with the episode's part of GiGPO."""
     singletons: Singletons = "zero"
     """`raw`: where the statistics are of one value, it is kept, as in verl."""
+    eps: float = Field(default=EPS, gt=0)
+    """Added to the std before dividing by it; 1e-4 in TRL and in ProRAG."""
 
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise the returns within each group."""
@@ -33,6 +38,7 @@ class GRPO(TrajectoryCredit):
             table,
             table.per_trajectory(rewards),
             scale=True,
+            eps=self.eps,
             cross_steps=self.cross_steps,
             singletons=self.singletons,
         )

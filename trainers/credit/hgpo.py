@@ -1,9 +1,9 @@
 """HGPO: a step is compared at several depths of shared history, the deeper the more."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym.trainers.credit.base import (
     EPS,
@@ -31,10 +31,12 @@ class HGPO(CreditConfig):
         A_{i,t} = sum_k w_k A^k_{i,t} / (sum_k w_k + 1e-6),  w_k = (k + 1)^alpha
 
     Depths at which a step is alone, or has exactly the mean, play no part in its sum. There is no
-    episode advantage unless `with_base`, where it counts as depth 0.
+    episode advantage unless `with_base`, where it counts as depth 0. A step without tokens has 0.
 
     Source: arXiv:2602.22817 and its authors' recipe for verl-agent, recipe/hgpo/core_hgpo.py (read
-    in OliverLeeXZ/SERL at 3c63ef3). The formula is that of the code; it was not run.
+    in OliverLeeXZ/SERL at 3c63ef3). The formula is that of the code; it was not run. Deviation: its
+    episode statistics are over steps and keep the raw return of a group of one (`base = {name =
+    "grpo", cross_steps = true, singletons = "raw"}`; "dr_grpo" with `norm = "mean_norm"`).
     """
 
     name: Literal["hgpo"] = "hgpo"
@@ -50,6 +52,12 @@ class HGPO(CreditConfig):
     """Whether the trajectory's advantage takes part."""
     base: AnyTrajectoryCredit = GRPO()
     """The trajectory's advantage, where it does."""
+
+    @model_validator(mode="after")
+    def _check_base(self) -> Self:
+        if not self.with_base and self.base != GRPO():
+            raise ValueError("base plays no part without with_base: set with_base = true")
+        return self
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Weigh the depths."""

@@ -53,11 +53,9 @@ class PORTool(CreditConfig):
         nodes, parents = self._tree(table)
         returns = table.per_trajectory(rewards)[table.trajectory]
         worth = group_stats(returns, nodes).mean
-        _, one_step = np.unique(
-            nodes, return_index=True
-        )  # of each node, for siblings to count once
-        mean = group_stats(worth, number_rows(parents[one_step])).mean
+        one_step = np.unique(nodes, return_index=True)[1]  # of each node: siblings count once
         siblings = number_rows(parents[one_step])
+        mean = group_stats(worth, siblings).mean
         return (worth - mean[siblings])[nodes]
 
     def _tree(self, table: StepTable) -> tuple[Ints, Ints]:

@@ -5,13 +5,15 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, group_stats
+from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable
+from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
 
 class ProRAG(CreditConfig):
-    """The standardised return of a trajectory plus the standardised process reward of each step.
+    """A trajectory's advantage plus the standardised process reward of each step.
 
-        A_{i,t} = (R_i - mean_j R_j) / (std_j R_j + 1e-4) + beta (p_{i,t} - mu) / sqrt(var + 1e-8)
+        A_{i,t} = base_i + beta (p_{i,t} - mu) / sqrt(var + 1e-8)
+        base_i = (R_i - mean_j R_j) / (std_j R_j + 1e-4), unless it is another
 
     mu and var (of the population) are over all sampled tokens of the group, each with its step's
     process reward, so that long steps weigh more.
@@ -24,13 +26,13 @@ class ProRAG(CreditConfig):
     requires: ClassVar[tuple[str, ...]] = ("process_reward",)
     beta: float = Field(default=0.5, ge=0)
     """Weight of the process rewards; the authors' script has 0.3."""
+    base: AnyTrajectoryCredit = GRPO(eps=1e-4)
+    """The trajectory's advantage."""
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both granularities."""
-        returns = table.per_trajectory(rewards)
-        _, mean, std = group_stats(returns, table.group)
-        outcome = (returns - mean[table.group]) / (std[table.group] + 1e-4)
-        return outcome[table.trajectory] + self.beta * self._process(table)
+        relative = self.base.relative(table, rewards)[table.trajectory]
+        return relative + self.beta * self._process(table)
 
     def _process(self, table: StepTable) -> Floats:
         assert table.process_reward is not None, "it is required"

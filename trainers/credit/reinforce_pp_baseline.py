@@ -2,8 +2,11 @@
 
 from typing import Literal
 
+import numpy as np
+
 from agentgym.trainers.credit.base import (
     Floats,
+    Singletons,
     StepTable,
     TrajectoryCredit,
     center,
@@ -20,13 +23,22 @@ class ReinforcePPBaseline(TrajectoryCredit):
 
     Long trajectories weigh more in the mean and the variance, as each token counts.
 
-    Source: arXiv:2501.03262; formula as in verl's code (read, and its numbers reproduced). A
-    group of one has B = 0.
+    A group of equal returns has B = 0 and mostly another advantage: a little for or against what
+    it did, as the mean of B over tokens is not 0 where lengths differ. What sampled no token has 0.
+
+    Source: arXiv:2501.03262; formula as in verl's code (read, and its numbers reproduced).
+    Deviation: a group of one has the advantage 0 and is in no statistics.
     """
 
     name: Literal["reinforce_pp_baseline"] = "reinforce_pp_baseline"
 
+    singletons: Singletons = "zero"
+    """`raw`: a group of one has its return for B, as in verl."""
+
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Whiten the centered returns."""
-        centered = center(table.per_trajectory(rewards), table.group, scale=False)
-        return whiten(centered, count_tokens(table))
+        returns, weights = table.per_trajectory(rewards), count_tokens(table)
+        if self.singletons == "zero":
+            weights = np.where(np.bincount(table.group)[table.group] > 1, weights, 0)
+        centered = center(returns, table.group, scale=False, singletons=self.singletons)
+        return np.where(weights > 0, whiten(centered, weights), 0.0)

@@ -1,11 +1,18 @@
 """RiskPO: tasks are bundled, and the worst outcomes of a bundle weigh most."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agentgym.trainers.credit.base import EPS, Floats, Ints, StepTable, TrajectoryCredit
+from agentgym.trainers.credit.base import (
+    EPS,
+    Floats,
+    Ints,
+    Singletons,
+    StepTable,
+    TrajectoryCredit,
+)
 
 
 class RiskPO(TrajectoryCredit):
@@ -17,10 +24,14 @@ class RiskPO(TrajectoryCredit):
         uniform:  A_{q,j} = A_j        sum-mean: A_{q,j} = A_j (R_{q,j} - mean_q) / sum_q' (...)
 
     Q are quantiles of S in the bundle. With `sum-mean` a bundle whose parts cancel is split
-    equally, so that a wrong answer can have a positive advantage.
+    equally, so that a wrong answer can have a positive advantage; where they nearly cancel, a few
+    trajectories get advantages of hundreds. So `uniform` is the default.
 
-    Source: the released code (read, and its numbers reproduced with the quantiles of the batch).
-    Deviations: the code tracks the quantiles by gradient descent over the training; where a group
+    Outcomes are compared inside of a bundle and not of a group: with `uniform` a group of equal
+    returns has what the others of its bundle have, and with `bundle = 1` it has 0.
+
+    Source: RTkenny/RiskPO at 65ec40c (read, and its numbers reproduced with the quantiles of the batch).
+    Deviations: a group of one has the advantage 0; the code tracks the quantiles by gradient descent over the training; where a group
     has fewer trajectories than others of its bundle, its mean stands for the missing ones. A
     bundle whose sums are all equal has the advantage 0.
     """
@@ -34,8 +45,16 @@ class RiskPO(TrajectoryCredit):
     """Above this share more return counts no more."""
     mix: float = Field(default=1.5, ge=0)
     """Weight of the worst against the middle."""
+    singletons: Singletons = "zero"
+    """`raw`: a group of one has what its bundle has, as in the code."""
     share: Literal["uniform", "sum-mean"] = "uniform"
     """How a bundle's advantage is split among its groups."""
+
+    @model_validator(mode="after")
+    def _check_quantiles(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low:g} and high {self.high:g}: it must be less")
+        return self
 
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Judge each bundle."""
@@ -45,7 +64,8 @@ class RiskPO(TrajectoryCredit):
         for bundle in range(0, table.num_groups, self.bundle):
             rows = np.flatnonzero((table.group >= bundle) & (table.group < bundle + self.bundle))
             relative[rows] = self._judge(returns[rows], table.group[rows] - bundle, member[rows])
-        return relative
+        size = np.bincount(table.group)[table.group]
+        return relative if self.singletons == "raw" else np.where(size > 1, relative, 0.0)
 
     def _judge(self, returns: Floats, group: Ints, member: Ints) -> Floats:
         """Return the advantage of each trajectory of one bundle."""

@@ -32,7 +32,11 @@ from agentgym.trainers.credit.gdpo import GDPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.credit.hgpo import HGPO
+from agentgym.trainers.credit.prorag import ProRAG
 from agentgym.trainers.credit.reinforce_ada import ReinforceAda
+from agentgym.trainers.credit.reinforce_pp_baseline import ReinforcePPBaseline
+from agentgym.trainers.credit.riskpo import RiskPO
+from agentgym.trainers.credit.rloo import RLOO
 from agentgym.trainers.credit.ui_s1 import UIS1
 
 _VALUES = st.floats(-5, 5, allow_subnormal=False)
@@ -305,6 +309,62 @@ def test_statistics_of_steps_are_over_those_with_tokens() -> None:
         table = build_table([make_group(*steps)])
         gigpo = GiGPO(norm="mean_norm")
         assert gigpo.step_advantages(table, table.term("outcome")).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "problem"),
+    [
+        ("riskpo", {"low": 0.8, "high": 0.2}, "low is 0.8 and high 0.2"),
+        ("riskpo", {"low": 0.5, "high": 0.5}, "it must be less"),
+        ("hgpo", {"base": {"name": "rloo"}}, "set with_base = true"),
+        ("gigpo", {"base": {"name": "rloo"}, "compat": True}, "leave one of them out"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    name: str, settings: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        CREDITS[name].model_validate(settings)
+
+
+def test_settings_as_a_record_has_them_in_full_are_read_again() -> None:
+    """With the base that plays no part, or that is the reference's."""
+    reference = DrGRPO(cross_steps=True, singletons="raw")
+    for credit in (
+        HGPO(),
+        GiGPO(compat=True),
+        GiGPO(compat=True, norm="mean_norm", base=reference),
+    ):
+        assert type(credit).model_validate(credit.model_dump()) == credit
+
+
+@pytest.mark.parametrize("kind", [ReinforcePPBaseline, RiskPO])
+def test_a_group_of_one_is_compared_with_no_other_group(
+    kind: type[ReinforcePPBaseline] | type[RiskPO],
+) -> None:
+    """Nor does it move the statistics of the batch, as long as it is not asked for."""
+    groups = [[1.0], [0.0], [0.5]], [[3.0]]
+    table = make_table(*groups)
+    rewards = table.term("outcome")
+    advantages = kind()(table, rewards)
+    alone = make_table(groups[0])
+    expected = [*kind()(alone, alone.term("outcome")), 0.0]
+    assert advantages == pytest.approx(expected, abs=1e-12)
+    assert kind(singletons="raw")(table, rewards)[-1] != 0.0
+
+
+def test_a_trajectory_without_tokens_has_no_advantage_over_tokens() -> None:
+    """The only token is that of the second one: nothing varies."""
+    steps = [[make_step(num_tokens=size, outcome=float(size))] for size in (0, 1)]
+    table = build_table([make_group(*steps)])
+    assert ReinforcePPBaseline()(table, table.term("outcome")).tolist() == [0.0, 0.0]
+
+
+def test_prorag_can_be_built_on_another_base() -> None:
+    table = annotated(make_table([[1.0], [0.0], [0.0]]))
+    rewards = table.term("outcome")
+    difference = ProRAG(base=RLOO())(table, rewards) - ProRAG(base=DrGRPO())(table, rewards)
+    assert difference == pytest.approx([1 / 3, -1 / 6, -1 / 6])
 
 
 _TENTHS = [0.1, 0.2, 0.3]
