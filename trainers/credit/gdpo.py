@@ -19,7 +19,7 @@ class GDPO(TrajectoryCredit):
     of them plays no part. Of the terms in `weights` one at least must be in the table; `outcome`
     may be missing, where no episode of a batch came to its end.
 
-    Source: TRL's code (read, and its numbers reproduced). verl's variant takes two terms, no
+    Source: NVlabs/GDPO, its fork of TRL (read, and its numbers reproduced). verl's variant takes two terms, no
     weights, and whitens over tokens. A group of one has Z = 0.
     """
 

@@ -19,7 +19,7 @@ class MCGRPO(TrajectoryCredit):
     Where more than half of a group is equal, the MAD is 0 and the division by `mad_eps` makes
     advantages of thousands: one success among five has 1000. `limit` bounds them.
 
-    Source: the released code (read, and its numbers reproduced with `limit = null` and
+    Source: lotusroot-kim/MC-GRPO at da07745 (read, and its numbers reproduced with `limit = null` and
     `compat = true`). Deviations: the bound, and no rescaling, which the paper does not tell of.
     """
 

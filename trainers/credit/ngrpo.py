@@ -17,7 +17,7 @@ class NGRPO(TrajectoryCredit):
     positive ones to weigh against, the method comes with an asymmetric clip (0.16 below, 0.24
     above) in the loss.
 
-    Source: the released code (read, and its numbers reproduced). A group of one has the advantage
+    Source: nangongrui-ngr/NGRPO at e7a3804 (read, and its numbers reproduced). A group of one has the advantage
     0; groups of nothing but the best return have 0 by the formula.
     """
 

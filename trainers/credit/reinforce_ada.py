@@ -13,8 +13,8 @@ class ReinforceAda(TrajectoryCredit):
     A sampler that draws until it has successes and failures keeps a balanced few, whose own mean
     says nothing of the task. The mean is the column `pool_mean`, which such a sampler writes.
 
-    Source: the released code's `global_stat_est` without the division by the std, which is off
-    there by default (read, and its numbers reproduced).
+    Source: `global_stat_est` of RLHFlow/Reinforce-Ada at 05be605 without the division by the std,
+    which is off there by default (read, and its numbers reproduced).
     """
 
     name: Literal["reinforce_ada"] = "reinforce_ada"
