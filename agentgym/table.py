@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentgym.types import Group, Trajectory
+from agentgym.types import Group, Step, Trajectory
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,7 +70,7 @@ class StepTable:
     process_reward: Floats | None = None
     """[S], annotation: score of the step by a process reward model."""
     duration: Floats | None = None
-    """[S], annotation: seconds the action took."""
+    """[S]: seconds the action took, generated and answered; None where a step has no timings."""
     pool_mean: Floats | None = None
     """[M], annotation: mean return of all samples drawn for the task, also of those not kept."""
 
@@ -148,6 +148,7 @@ def build_table(groups: Sequence[Group]) -> StepTable:
         trajectory_ids=tuple(t.id for t in trajectories),
         state_keys=tuple(key for key in states if key is not None),
         state_texts=_texts(trajectories, state, next_state),
+        duration=_duration(steps),
     )
 
 
@@ -185,6 +186,11 @@ def _terms(rows: Sequence[Mapping[str, float]]) -> tuple[tuple[str, ...], Floats
     for column, name in enumerate(names):
         terms[:, column] = [row.get(name, 0.0) for row in rows]
     return names, terms
+
+
+def _duration(steps: Sequence[Step]) -> Floats | None:
+    seconds = np.array([step.timings.generate_s + step.timings.env_s for step in steps])
+    return seconds if len(seconds) and (seconds > 0).all() else None
 
 
 def _offsets(counts: Sequence[int]) -> Ints:

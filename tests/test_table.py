@@ -5,7 +5,7 @@ from hypothesis import given
 from strategies import groups, make_group, make_step, make_table
 
 from agentgym.table import build_table
-from agentgym.types import Group, Step
+from agentgym.types import Group, Step, Timings
 
 
 def test_lays_steps_out_in_order() -> None:
@@ -116,3 +116,13 @@ def _terms(row: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
 
 def _num_tokens(step: Step) -> int:
     return len(step.completion.token_ids) if step.completion else 0
+
+
+def test_a_step_took_what_its_answer_and_the_environment_took() -> None:
+    steps = [make_step(), make_step()]
+    steps[0].timings = Timings(generate_s=0.5, env_s=0.25)
+    assert build_table([make_group(steps)]).duration is None
+    steps[1].timings = Timings(generate_s=0.0, env_s=2.0)
+    duration = build_table([make_group(steps)]).duration
+    assert duration is not None
+    assert duration.tolist() == [0.75, 2.0]

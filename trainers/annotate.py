@@ -20,7 +20,7 @@ def annotate(
     policy: TrainerPolicy,
     max_tokens: int,
 ) -> StepTable:
-    """Return the table with those of `plan.ANNOTATED` that are asked for."""
+    """Return the table with those of `recompute.FILLED` that are asked for."""
     if "entropy" not in columns:
         return table
     entropy = np.zeros(int(table.token_start[-1]))

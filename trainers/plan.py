@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from agentgym.errors import ConfigError
 from agentgym.trainers.credit.base import CreditConfig
-from agentgym.trainers.recompute import name_of
+from agentgym.trainers.recompute import FILLED, name_of
 from agentgym.trainers.shaping.base import ShaperConfig
 from agentgym.trainers.shaping.forms import Potential
 from agentgym.trainers.shaping.terms import Preset, Term, Terms
 
 if TYPE_CHECKING:
     from agentgym.trainers.setup import Settings
-
-ANNOTATED = ("entropy",)
-"""The optional columns of the table that training fills in."""
 
 
 def check_settings(settings: "Settings") -> None:
@@ -40,11 +37,11 @@ def check_columns(credit: CreditConfig) -> None:
     Raises:
         ConfigError: it does.
     """
-    if missing := [repr(name) for name in credit.columns if name not in ANNOTATED]:
+    if missing := [repr(name) for name in credit.columns if name not in FILLED]:
         columns = f"column{'s' if len(missing) > 1 else ''} {' and '.join(missing)}"
         raise ConfigError(
             f"{name_of(credit)} needs the {columns} of the table, which training does not fill in",
-            hint=f"choose another credit.name; training fills in {' and '.join(ANNOTATED)} only",
+            hint=f"choose another credit.name; training fills in {' and '.join(FILLED)} only",
         )
 
 

@@ -35,6 +35,9 @@ _COLUMNS = {"step_start", "token_start", "rewards", "advantages", "logprobs", "w
 ANNOTATIONS = tuple(each.name for each in fields(StepTable) if each.default is None)
 """The optional columns of the table."""
 
+FILLED = ("entropy", "duration")
+"""Those that training fills in; `duration` is of the episodes, and comes back with them."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Update:
@@ -74,8 +77,8 @@ class Update:
 
 
 def annotations(table: StepTable) -> dict[str, Floats]:
-    """Return the optional columns that a table has."""
-    found = {name: getattr(table, name) for name in ANNOTATIONS}
+    """Return the optional columns that a table has, and that its episodes do not tell."""
+    found = {name: getattr(table, name) for name in ANNOTATIONS if name != "duration"}
     return {name: values for name, values in found.items() if values is not None}
 
 
@@ -180,15 +183,26 @@ def check_columns(credit: CreditConfig, table: StepTable, *, where: str) -> None
     """Refuse an estimator that needs a column which a table does not have.
 
     Raises:
-        ConfigError: it is named, with what would have brought it into the record.
+        ConfigError: it is named, with what would have brought it into the record, if anything.
     """
     missing = [name for name in credit.columns if getattr(table, name) is None]
     if missing:
         raise ConfigError(
             f"{name_of(credit)} needs the column {missing[0]!r}, which is not in the record of {where}",
-            hint="a training records the columns that its own estimator needs; "
-            f"train with credit.name={name_of(credit)}, or leave it out here",
+            hint=f"{_origin(missing[0], credit)}, or leave {name_of(credit)} out here",
         )
+
+
+def _origin(column: str, credit: CreditConfig) -> str:
+    """Tell where a column would come from."""
+    if column == "duration":
+        return "each step must have its seconds, which episodes made by hand lack"
+    if column in FILLED:
+        return (
+            "a training records the columns that its own estimator needs; "
+            f"train with credit.name={name_of(credit)}"
+        )
+    return f"nothing fills it in yet; give {name_of(credit)} a table that has it"
 
 
 def name_of(method: CreditConfig | ShaperConfig) -> str:

@@ -31,6 +31,7 @@ def with_potential(gamma: float, *words: str) -> RunConfig:
             "turn_gae needs the column 'value' of the table, which training",
         ),
         (["credit.name=empg"], None),
+        (["credit.name=duration_aware"], None),
         (["rollout.sampling.temperature=0"], "never varies learns nothing"),
         ([], None),
     ],

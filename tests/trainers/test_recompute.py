@@ -1,7 +1,10 @@
 """What a training leaves is enough to compute its numbers again, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from strategies import make_table
 from trained_run import make_trained_run
 
 from agentgym.config.methods import recorded_methods
@@ -12,12 +15,14 @@ from agentgym.store.notes import NewNoteWriter, read_notes
 from agentgym.store.run import Run
 from agentgym.trainers.agreement import agreement, correlation, per_step, spread
 from agentgym.trainers.credit import CREDITS
+from agentgym.trainers.credit.duration import DurationAware
 from agentgym.trainers.credit.empg import EMPG
 from agentgym.trainers.credit.gdpo import GDPO
 from agentgym.trainers.credit.igpo import IGPO
 from agentgym.trainers.credit.reinforce_pp import ReinforcePP
 from agentgym.trainers.recompute import (
     ANNOTATIONS,
+    annotations,
     check_columns,
     latest_notes,
     read_updates,
@@ -203,3 +208,23 @@ def test_spread_by_hand(tmp_path):
     (update,) = read_updates(make_trained_run(tmp_path / "r", steps=1))
     tokens = np.repeat(update.advantages, 2) + np.tile([0.5, -0.5], update.table.num_steps)
     np.testing.assert_allclose(per_step(tokens, update.table), update.advantages)
+
+
+@pytest.mark.parametrize(
+    ("credit", "hint"),
+    [
+        (EMPG(), "train with credit.name=empg, or leave empg out"),
+        (DurationAware(), "each step must have its seconds"),
+        (IGPO(), "nothing fills it in yet"),
+    ],
+)
+def test_where_a_missing_column_would_come_from_is_told(credit, hint):
+    with pytest.raises(ConfigError) as caught:
+        check_columns(credit, make_table([[0.0]]), where="r")
+    assert hint in str(caught.value.hint)
+
+
+def test_seconds_come_back_with_the_episodes_and_are_not_noted():
+    """So that two runs that did the same have the same notes."""
+    table = replace(make_table([[0.0]]), duration=np.ones(1), entropy=np.ones(1))
+    assert set(annotations(table)) == {"entropy"}
