@@ -21,7 +21,7 @@ class BNPO(TrajectoryCredit):
     Returns are expected between 0 and 1; a pass rate outside counts as 0 or 1. The weight is at
     most `max_weight`.
 
-    Source: the released code (read, and its numbers reproduced). Deviation: where all pass rates
+    Source: changyi7231/BNPO at a9c51b9 (read, and its numbers reproduced). Deviation: where all pass rates
     are equal the code returns NaN; here, and for a single task, the weight is 1.
     """
 
@@ -47,7 +47,11 @@ class BNPO(TrajectoryCredit):
         common = mean * (1 - mean) / variance - 1
         alpha, beta = (max(1.0, 1 + common * share / 3) for share in (mean, 1 - mean))
         scale = math.lgamma(alpha + beta) - math.lgamma(alpha) - math.lgamma(beta)
-        least = np.finfo(np.float64).tiny  # log 0 has none, and 0 * log 0 is 0
-        passed, failed = np.log(np.maximum([rate, 1 - rate], least))
-        density = scale + (alpha - 1) * passed + (beta - 1) * failed
+        density = scale + _log_power(rate, alpha - 1) + _log_power(1 - rate, beta - 1)
         return np.asarray(np.exp(np.minimum(density, _MAX_LOG)))
+
+
+def _log_power(values: Floats, power: float) -> Floats:
+    """Return log(values ** power), where 0 ** 0 is 1 and any other power of 0 is 0."""
+    logs = power * np.log(np.maximum(values, np.finfo(np.float64).tiny))
+    return np.where((values == 0) & (power > 0), -np.inf, logs)
