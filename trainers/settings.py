@@ -1,9 +1,13 @@
 """The sections of a run's configuration that belong to the trainer. Nothing here needs torch."""
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, Field
+
+from agentgym.table import Ints
 
 
 class OptimConfig(BaseModel, extra="forbid", frozen=True):
@@ -73,6 +77,18 @@ class TrainConfig(BaseModel, extra="forbid", frozen=True):
     """Recompute activations in the backward pass: less memory, about a third more time."""
     tensorboard: bool = False
     """Write TensorBoard files too."""
+
+    def cut(self, num_rows: int, *, seed: int) -> Iterator[Ints]:
+        """Yield the numbers of the rows in each minibatch, one pass after the other.
+
+        >>> [len(part) for part in TrainConfig(minibatches=2, epochs=2).cut(3, seed=0)]
+        [2, 1, 2, 1]
+        """
+        shuffle = np.random.default_rng(seed)
+        for _ in range(self.epochs):
+            for part in np.array_split(shuffle.permutation(num_rows), self.minibatches):
+                if len(part):
+                    yield part
 
 
 class CheckpointConfig(BaseModel, extra="forbid", frozen=True):

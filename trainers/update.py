@@ -117,11 +117,8 @@ class Updater:
         return corrected
 
     def _minibatches(self, rows: Sequence[Row], *, seed: int) -> Iterator[list[Row]]:
-        shuffle = np.random.default_rng(seed)
-        for _ in range(self._train.epochs):
-            for part in np.array_split(shuffle.permutation(len(rows)), self._train.minibatches):
-                if len(part):
-                    yield [rows[index] for index in part]
+        for part in self._train.cut(len(rows), seed=seed):
+            yield [rows[index] for index in part]
 
     def _accumulate(self, minibatch: Sequence[Row], updated: Updated) -> dict[str, float]:
         """Add up the gradients of a minibatch; the cut into micro-batches changes nothing."""

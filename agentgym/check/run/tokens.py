@@ -9,32 +9,29 @@ from agentgym.check.run.subject import RunSubject, UpdateSubject, some
 from agentgym.table import Bools, Floats, Ints
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import Loss
+from agentgym.types import derive_seed
 
 _MAX_GAP = 0.1  # nats; engines in bfloat16 stay near 0.02, one with stale weights near 0.2
 _MAX_EPISODE_GAP = 0.5  # of one episode, whose few tokens may be unlikely ones
-_MAX_MOVED, _MAX_EPISODE_MOVED = 1.0, 2.0  # where an update in between moved the weights too
 
 
 def check_gap(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
     """Engine and trainer agree on how likely the sampled tokens were.
 
-    Both the scalar of the training is looked at and the record. What is noted there is of the last
-    pass over a token, so that several minibatches or epochs bring their own distance into it.
+    Both the scalar of the training is looked at and the record: the tokens of the first minibatch,
+    before the weights moved. What is noted is of the last pass, so there must be one only.
     """
     logged = run.scalars.get(found.update.number, {}).get("logprob_gap")
     if logged is not None and not (isinstance(logged, int | float) and logged <= _MAX_GAP):
         yield f"{found.where}: {logged} nats apart in the mean, as logged; at most {_MAX_GAP}"
     noted = _column(found, "logprobs")
-    if not np.isfinite(noted).any():
-        return
-    if run.training.train.minibatches == run.training.train.epochs == 1:
-        yield from _recorded_gap(found, noted, _MAX_GAP, _MAX_EPISODE_GAP)
-        return
-    yield from _recorded_gap(found, noted, _MAX_MOVED, _MAX_EPISODE_MOVED)
-    if logged is None:
+    at_first = np.isfinite(noted) & before_any_update(found, run)
+    if at_first.any():
+        yield from _recorded_gap(found, noted, at_first)
+    elif logged is None and np.isfinite(noted).any():
         raise NotChecked(
-            f"{found.where} has logged no `logprob_gap`, and with several minibatches or epochs "
-            "the record is of weights that had moved"
+            f"{found.where} has logged no `logprob_gap`, and which tokens were trained on before "
+            "the weights moved is not in the record"
         )
 
 
@@ -140,27 +137,38 @@ def _as_in_rows(found: UpdateSubject) -> Floats:
     return found.per_token(found.advantages).astype(np.float32)
 
 
-def _recorded_gap(
-    found: UpdateSubject, noted: Floats, most: float, most_of_episode: float
-) -> Iterator[str]:
+def before_any_update(found: UpdateSubject, run: RunSubject) -> Bools:
+    """Return which tokens were in the first minibatch of the only pass, [N]; none: not known."""
+    train, row = run.training.train, _rows(found)
+    here = (row >= 0) & _in_trained_rows(found, row)
+    if train.minibatches == train.epochs == 1:
+        return here
+    if train.epochs > 1 or run.training.loss.correction.name != "none":
+        return np.zeros(len(row), dtype=np.bool_)  # a correction puts the rows in another order
+    rows = np.unique(row[here])
+    seed = derive_seed(run.run.info["seed"], "shuffle", found.update.step)
+    first = next(train.cut(len(rows), seed=seed), np.zeros(0, dtype=np.int64))
+    return here & np.isin(row, rows[first])
+
+
+def _recorded_gap(found: UpdateSubject, noted: Floats, here: Bools) -> Iterator[str]:
     sampled = _sampled(found)
-    here = np.isfinite(noted)
     gap = np.abs(noted[here].astype(np.float64) - sampled[here])
-    if gap.mean() > most:
+    if gap.mean() > _MAX_GAP:
         yield (
             f"{found.where}: {gap.mean():.3g} nats apart in the mean, by what was noted and "
-            f"sampled; at most {most}"
+            f"sampled; at most {_MAX_GAP}"
         )
     table = found.update.table
     owner = np.repeat(table.trajectory, np.diff(table.token_start))[here]
     sums, counts = np.bincount(owner, weights=gap), np.bincount(owner)
     means = np.divide(sums, counts, out=np.zeros(len(sums)), where=counts > 0)
-    far = np.flatnonzero(means > most_of_episode)
+    far = np.flatnonzero(means > _MAX_EPISODE_GAP)
     if len(far):
         names = some(table.trajectory_ids[index] for index in far)
         yield (
             f"{found.where}: {means.max():.3g} nats apart in the mean of an episode, at most "
-            f"{most_of_episode}: {names}"
+            f"{_MAX_EPISODE_GAP}: {names}"
         )
 
 
