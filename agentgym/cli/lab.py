@@ -92,7 +92,7 @@ def credit(
     JSON: {env, keys, policy, success, turns, episodes, faults, settings, versions, truth: {method,
     steps, tasks, rms, error, ceiling, with_sign, check}, estimators: [{estimator, size, scale,
     bias, variance, rank, sign_error, over: {ESTIMATOR: the rank less its}, raw_bias, raw_variance}],
-    left_out}
+    left_out, reconstructed}
     """
     from agentgym.lab.plot import draw
 
@@ -277,10 +277,13 @@ def _print(report: "Report") -> None:
 
 def _print_table(report: "Report") -> None:
     """Print ranks at all sizes, and everything at the one in the middle; the best come first."""
+    from agentgym.lab.estimators import reconstructed
+
     sizes = report.sizes
     middle = sizes[len(sizes) // 2]
     found = {name: report.qualities[name, middle] for name in report.names}
     names = sorted(found, key=lambda name: -found[name].rank.value)
+    marked = reconstructed(names)
     echo_table(
         (
             "estimator",
@@ -295,7 +298,7 @@ def _print_table(report: "Report") -> None:
         ),
         [
             (
-                name,
+                name + "*" * (name in marked),
                 *(f"{report.qualities[name, size].rank.value:.3f}" for size in sizes),
                 _interval(found[name].rank),
                 *(_difference(each) for each in found[name].over.values()),
@@ -307,6 +310,8 @@ def _print_table(report: "Report") -> None:
             for name in names
         ],
     )
+    if marked:
+        echo("* reconstructed, in part at least: docs/credit.md")
 
 
 def _interval(figure: "Figure") -> str:

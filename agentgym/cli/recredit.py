@@ -48,9 +48,9 @@ def recredit(
     Differences are over the same steps; intervals are of 95 % and over groups. The advantages are
     kept as notes beside the episodes.
 
-    JSON: {run, steps, decisions, same, credits: {LABEL: {credit, seconds, noted, coverage,
-    mean_abs, inside, correlation, rank, same_sign, opposite, differences: {NAME: {a, b,
-    difference, low, high}}, by_step: {coverage, rank}}}}; LABEL "trained" is the run's own
+    JSON: {run, steps, decisions, same, credits: {LABEL: {credit, sureness, reconstructed, seconds,
+    noted, coverage, mean_abs, inside, correlation, rank, same_sign, opposite, differences: {NAME:
+    {a, b, difference, low, high}}, by_step: {coverage, rank}}}}; LABEL "trained" is the run's own
     """
     from agentgym.cli.keeping import KeptNotes
     from agentgym.config.methods import parse_credits
@@ -104,6 +104,8 @@ def _report(run: "Run", result: "Recredit") -> dict[str, Any]:
         "credits": {
             each.label: {
                 "credit": each.credit.model_dump(mode="json"),
+                "sureness": each.credit.sureness,
+                "reconstructed": each.credit.is_reconstructed,
                 "seconds": each.seconds,
                 "noted": each.noted,
                 **result.spread(each)._asdict(),
@@ -141,7 +143,7 @@ def _print(report: dict[str, Any]) -> None:
     echo_table(header, [_row(label, each) for label, each in credits.items()])
     others = {label: each for label, each in credits.items() if label != "trained"}
     rows = [
-        (label, name, number(each["difference"], sign=True), interval(each))
+        (_marked(label, found), name, number(each["difference"], sign=True), interval(each))
         for label, found in others.items()
         for name, each in _named(found["differences"])
     ]
@@ -150,6 +152,8 @@ def _print(report: dict[str, Any]) -> None:
     if len(report["steps"]) > 1:
         echo()
         echo_table(("not 0, by optimiser step", ""), [_curve(*pair) for pair in credits.items()])
+    if any(each["reconstructed"] for each in credits.values()):
+        echo(paint("\n* reconstructed, in part at least: docs/credit.md", "dim"))
     noted = sum(each["noted"] for each in credits.values())
     echo(paint(f"\n{counted(noted, 'note')} written; inside: share of the variance within", "dim"))
     echo(paint("trajectories; correlation, rank, signs: with the advantages trained on", "dim"))
@@ -159,9 +163,13 @@ def _settings(credit: dict[str, Any]) -> str:
     return one_line(str(credit["name"]))
 
 
+def _marked(label: str, found: dict[str, Any]) -> str:
+    return one_line(label, 40) + ("*" if found["reconstructed"] else "")
+
+
 def _row(label: str, found: dict[str, Any]) -> tuple[str, ...]:
     names = ("coverage", "mean_abs", "inside", "correlation", "rank", "same_sign", "opposite")
-    return (one_line(label, 40), *(number(found[name]) for name in names))
+    return (_marked(label, found), *(number(found[name]) for name in names))
 
 
 def _named(differences: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -171,4 +179,4 @@ def _named(differences: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _curve(label: str, found: dict[str, Any]) -> tuple[str, str]:
     values = found["by_step"]["coverage"]
-    return one_line(label, 40), f"{sparkline(values)}  {values[0]:.3g} to {values[-1]:.3g}"
+    return _marked(label, found), f"{sparkline(values)}  {values[0]:.3g} to {values[-1]:.3g}"

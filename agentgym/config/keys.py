@@ -158,7 +158,7 @@ def _sections(
     for kind in kinds:
         picked = name_of(kind) if len(kinds) > 1 else None
         inside = (*when, (dotted(name), picked)) if picked else when
-        about = inspect.cleandoc(_owner(kind, given).__doc__ or "")
+        about = _about(_owner(kind, given))
         yield Entry(
             path=path,
             doc=about if picked else "\n\n".join(filter(None, (doc, about))),
@@ -171,6 +171,13 @@ def _sections(
         for entry in entries(kind, given, path, inside):
             if not (picked and entry.path == name):
                 yield entry
+
+
+def _about(kind: type[BaseModel]) -> str:
+    """Return what a kind says of itself, and how sure an estimator is to be what it is named."""
+    about = inspect.cleandoc(kind.__doc__ or "")
+    sureness = getattr(kind, "sureness", None)
+    return f"{about}\n\nSureness: {sureness} (docs/credit.md)." if sureness else about
 
 
 def _entry(info: FieldInfo, path: KeyPath, when: tuple[tuple[str, str], ...], *, doc: str) -> Entry:

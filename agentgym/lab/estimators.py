@@ -1,5 +1,7 @@
 """Which estimators are compared: all that episodes are enough for, and some settings of them."""
 
+from collections.abc import Iterable
+
 from agentgym.trainers.credit import CREDITS, CreditConfig
 from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
@@ -30,6 +32,12 @@ def compared(
     made = {name: kind() for name, kind in CREDITS.items()} | VARIANTS
     left_out = {name: lacks for name, each in made.items() if (lacks := _lacks(each, terms))}
     return {name: made[name] for name in made if name not in left_out}, left_out
+
+
+def reconstructed(names: Iterable[str]) -> list[str]:
+    """Return those of the estimators that may not be what their authors meant."""
+    made = {name: kind() for name, kind in CREDITS.items()} | VARIANTS
+    return [name for name in names if name in made and made[name].is_reconstructed]
 
 
 def _lacks(credit: CreditConfig, terms: tuple[str, ...]) -> tuple[str, ...]:

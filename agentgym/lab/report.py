@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from agentgym.lab.draws import Estimates
+from agentgym.lab.estimators import reconstructed
 from agentgym.lab.probes import Probe, return_from
 from agentgym.lab.statistics import Figure, Quality, Truth, judge
 
@@ -52,6 +53,7 @@ class Report:
             "truth": dict(self.truth),
             "estimators": rows,
             "left_out": left_out,
+            "reconstructed": reconstructed(self.names),
         }
 
 

@@ -72,6 +72,8 @@ def test_a_section_lists_its_keys_and_a_union_its_members(agentgym, config) -> N
     told = agentgym("config", "explain", "credit").out
     assert "credit.name picks one of grpo, dr_grpo, discounted_grpo, rloo," in told
     assert 'credit.name = "gigpo"  the default' in told
+    told = agentgym("config", "explain", "credit.name=portool").out
+    assert "Sureness: reconstructed (docs/credit.md)." in told
     only = agentgym("config", "explain", "credit.name=salt", "--json").json
     keys = [each["key"] for each in only]
     assert keys[:3] == ["credit", "credit.history", "credit.base.name"]

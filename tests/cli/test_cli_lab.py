@@ -25,6 +25,8 @@ def test_the_lab_prints_what_is_true_and_what_estimators_make_of_it(agentgym) ->
     assert "RANK 2" in header
     assert "95 % AT 4" in header
     assert any(line.startswith("td_state ") for line in lines)
+    assert any(line.startswith("portool* ") for line in lines)
+    assert "* reconstructed, in part at least: docs/credit.md" in lines
     assert lines[-1].startswith("left out, for want of columns or terms: ")
 
 
@@ -34,6 +36,8 @@ def test_json_has_every_figure(agentgym) -> None:
     assert done.json["env"] == "agentgym/KeyDoor-v0"
     assert done.json["settings"]["sizes"] == [2, 4]
     assert all(set(row) == FIELDS for row in done.json["estimators"])
+    assert {"portool", "opmd", "asymre"} <= set(done.json["reconstructed"])
+    assert "gigpo" not in done.json["reconstructed"]
     assert set(done.json["estimators"][0]["rank"]) == {"value", "low", "high"}
 
 

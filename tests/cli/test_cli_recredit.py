@@ -44,6 +44,22 @@ def test_the_table_and_the_plot(agentgym, tmp_path: Path) -> None:
     assert agentgym("recredit", "r", "--credit", "salt", "--plot", "p.txt").code == 2
 
 
+def test_what_is_reconstructed_is_marked(agentgym, tmp_path: Path) -> None:
+    """Also where it is not itself, but what it is built on."""
+    make_trained_run(tmp_path / "r")
+    words = ("recredit", "r", "--credit", "portool,salt,salt,base.name=opmd", "--no-notes")
+    done = agentgym(*words)
+    marked = {line.split()[0] for line in done.out.splitlines() if "* " in line}
+    assert marked == {"portool*", "salt,base.name=opmd*", "*"}
+    assert "* reconstructed, in part at least: docs/credit.md" in done.out
+    found = agentgym(*words, "--json").json["credits"]
+    assert [each["sureness"] for each in found.values()] == [
+        *("run", "reconstructed", "second-hand", "second-hand")
+    ]
+    assert [each["reconstructed"] for each in found.values()] == [False, True, False, True]
+    assert "reconstructed" not in agentgym("recredit", "r", "--credit", "salt", "--no-notes").out
+
+
 def test_the_last_steps_alone(agentgym, tmp_path: Path) -> None:
     make_trained_run(tmp_path / "r")
     assert agentgym("recredit", "r", "--credit", "salt", "-n", "2", "--json").json["steps"] == [

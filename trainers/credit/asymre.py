@@ -1,10 +1,11 @@
 """AsymRE: a baseline below the mean, so that successes count more than failures."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from agentgym.trainers.credit.base import (
     Floats,
     StepTable,
+    Sureness,
     TrajectoryCredit,
     equal_groups,
     group_stats,
@@ -24,6 +25,7 @@ class AsymRE(TrajectoryCredit):
     """
 
     name: Literal["asymre"] = "asymre"
+    sureness: ClassVar[Sureness] = "reconstructed"
     shift: float = -0.1
     """Added to the mean; below 0 weighs successes more."""
 

@@ -26,6 +26,7 @@ __all__ = [
     "Ints",
     "Singletons",
     "StepTable",
+    "Sureness",
     "TrajectoryCredit",
     "carry_back",
     "center",
@@ -60,13 +61,21 @@ Singletons = Literal["zero", "raw"]
 """Advantage of a group of one: 0, or its raw value as verl and verl-agent have it."""
 
 
+Sureness = Literal["run", "code", "text", "second-hand", "reconstructed", "own"]
+"""Where a formula is from: published code whose numbers come out here; code that was read; the
+paper's text; others' accounts of it; no more than an abstract, or what code seems to intend; or it is
+nobody else's."""
+
+
 class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
     """An estimator: its settings, and a pure function of table and rewards.
 
-    A subclass declares `name: Literal[...]` and implements `advantages`; callers call the object.
+    A subclass declares `name: Literal[...]` and its `sureness`, and implements `advantages`; callers call the object.
     A truncated trajectory is treated as a terminated one: nothing is bootstrapped.
     """
 
+    sureness: ClassVar[Sureness]
+    """How sure it is that this is the method of that name."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Optional columns of the table that must be there."""
 
@@ -74,6 +83,11 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=Fa
     def columns(self) -> tuple[str, ...]:
         """Optional columns that it needs, or what it is built on."""
         return tuple(dict.fromkeys(name for part in self.parts() for name in part.requires))
+
+    @property
+    def is_reconstructed(self) -> bool:
+        """Whether it, or what it is built on, may not be what its authors meant."""
+        return any(part.sureness == "reconstructed" for part in self.parts())
 
     def parts(self) -> "Iterator[CreditConfig]":
         """Yield itself, and all that it is built on."""

@@ -5,12 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import (
-    CreditConfig,
-    Floats,
-    StepTable,
-    carry_back,
-)
+from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, Sureness, carry_back
 
 
 class BilevelGAE(CreditConfig):
@@ -30,6 +25,7 @@ class BilevelGAE(CreditConfig):
     """
 
     name: Literal["bilevel_gae"] = "bilevel_gae"
+    sureness: ClassVar[Sureness] = "run"
     requires: ClassVar[tuple[str, ...]] = ("token_value",)
     gamma_turn: float = Field(default=0.95, gt=0, le=1)
     """Discount from turn to turn."""

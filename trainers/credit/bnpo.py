@@ -1,12 +1,12 @@
 """BNPO: tasks weigh by how common their pass rate is in the batch."""
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import Floats, StepTable, TrajectoryCredit, group_stats
+from agentgym.trainers.credit.base import Floats, StepTable, Sureness, TrajectoryCredit, group_stats
 
 _MAX_LOG = 700.0  # exp() of more overflows: pass rates that hardly differ, so a narrow peak
 
@@ -26,6 +26,7 @@ class BNPO(TrajectoryCredit):
     """
 
     name: Literal["bnpo"] = "bnpo"
+    sureness: ClassVar[Sureness] = "run"
     max_weight: float = Field(default=1e6, gt=0)
     """Of a task."""
 

@@ -1,6 +1,6 @@
 """COPO: where a group's answers agree, groups are compared with each other."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -9,6 +9,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     TrajectoryCredit,
     center,
     group_stats,
@@ -46,6 +47,7 @@ class COPO(TrajectoryCredit):
     """
 
     name: Literal["copo"] = "copo"
+    sureness: ClassVar[Sureness] = "code"
     slope: float = Field(default=5.0, gt=0)
     """How sharply w changes with H; the paper's gamma."""
     threshold: float = Field(default=1.0, ge=0)

@@ -1,12 +1,13 @@
 """GRPO on discounted returns: the control for methods that discount."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from agentgym.trainers.credit.base import (
     Floats,
     StepTable,
+    Sureness,
     TrajectoryCredit,
     center,
     discounted_returns,
@@ -23,6 +24,7 @@ class DiscountedGRPO(TrajectoryCredit):
     """
 
     name: Literal["discounted_grpo"] = "discounted_grpo"
+    sureness: ClassVar[Sureness] = "own"
     gamma: float = Field(default=0.95, gt=0, le=1)
     """1 is GRPO."""
 

@@ -1,11 +1,12 @@
 """Dr.GRPO: GRPO without the division by the spread of its group."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from agentgym.trainers.credit.base import (
     Floats,
     Singletons,
     StepTable,
+    Sureness,
     TrajectoryCredit,
     compare_returns,
 )
@@ -24,6 +25,7 @@ class DrGRPO(TrajectoryCredit):
     """
 
     name: Literal["dr_grpo"] = "dr_grpo"
+    sureness: ClassVar[Sureness] = "run"
     cross_steps: bool = False
     """The mean is over steps, each with its trajectory's return, so that long ones weigh more:
     what verl-agent does with the episode's part of GiGPO."""

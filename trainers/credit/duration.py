@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, sampled
+from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, Sureness, sampled
 from agentgym.trainers.credit.refined import GRPO, AnyRefinedCredit
 
 
@@ -19,6 +19,7 @@ class DurationAware(CreditConfig):
     """
 
     name: Literal["duration_aware"] = "duration_aware"
+    sureness: ClassVar[Sureness] = "second-hand"
     requires: ClassVar[tuple[str, ...]] = ("duration",)
     base: AnyRefinedCredit = GRPO()
     """What is scaled."""

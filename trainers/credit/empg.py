@@ -10,6 +10,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     following,
     sampled,
 )
@@ -33,6 +34,7 @@ class EMPG(CreditConfig):
     """
 
     name: Literal["empg"] = "empg"
+    sureness: ClassVar[Sureness] = "second-hand"
     requires: ClassVar[tuple[str, ...]] = ("entropy",)
     k: float = Field(default=1.0, ge=0)
     """How much more sure steps weigh."""

@@ -1,6 +1,6 @@
 """G2PO: steps are judged by the value of the state they lead to, and by what they gain."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     center_steps,
     following,
     group_stats,
@@ -41,6 +42,7 @@ class G2PO(CreditConfig):
     """
 
     name: Literal["g2po"] = "g2po"
+    sureness: ClassVar[Sureness] = "run"
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount from step to step, and of the return at the last one too."""
     step_weight: float = Field(default=1.0, ge=0)

@@ -10,6 +10,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     carry_back,
     whiten,
 )
@@ -30,6 +31,7 @@ class GAE(CreditConfig):
     """
 
     name: Literal["gae"] = "gae"
+    sureness: ClassVar[Sureness] = "run"
     requires: ClassVar[tuple[str, ...]] = ("token_value",)
     gamma: float = Field(default=1.0, gt=0, le=1)
     """Discount from token to token."""

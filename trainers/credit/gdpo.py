@@ -1,11 +1,18 @@
 """GDPO: each reward term is standardised on its own before they are added."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import Floats, Ints, StepTable, TrajectoryCredit, group_stats
+from agentgym.trainers.credit.base import (
+    Floats,
+    Ints,
+    StepTable,
+    Sureness,
+    TrajectoryCredit,
+    group_stats,
+)
 
 
 class GDPO(TrajectoryCredit):
@@ -24,6 +31,7 @@ class GDPO(TrajectoryCredit):
     """
 
     name: Literal["gdpo"] = "gdpo"
+    sureness: ClassVar[Sureness] = "run"
     weights: dict[str, float] = Field(default_factory=dict)
     """Of the terms by name; empty: every term of the batch counts once."""
     eps: float = Field(default=1e-4, gt=0)

@@ -1,6 +1,6 @@
 """GiGPO: groups of trajectories, and inside them groups of steps that share a state."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     center_steps,
     discounted_returns,
     number_rows,
@@ -47,6 +48,7 @@ class GiGPO(CreditConfig):
     """
 
     name: Literal["gigpo"] = "gigpo"
+    sureness: ClassVar[Sureness] = "run"
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount of the step returns; the episode's return has none."""
     step_weight: float = Field(default=1.0, ge=0)

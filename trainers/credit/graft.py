@@ -1,7 +1,7 @@
 """GRAFT: the values of a graph of states solve its Bellman equation, and steps have its errors."""
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -11,6 +11,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     center_steps,
     group_stats,
     number_rows,
@@ -51,6 +52,7 @@ class GRAFT(CreditConfig):
     """
 
     name: Literal["graft"] = "graft"
+    sureness: ClassVar[Sureness] = "text"
     gamma: float = Field(default=0.95, gt=0, lt=1)
     """Discount from step to step; below 1, as states may lead back to themselves."""
     step_weight: float = Field(default=1.0, ge=0)

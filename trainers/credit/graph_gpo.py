@@ -1,6 +1,6 @@
 """GraphGPO: steps are judged by how near to success the state is that they lead to."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +12,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     center_steps,
     number_rows,
     steps_left,
@@ -46,6 +47,7 @@ class GraphGPO(CreditConfig):
     """
 
     name: Literal["graph_gpo"] = "graph_gpo"
+    sureness: ClassVar[Sureness] = "second-hand"
     omega: float = Field(default=0.1, gt=0, lt=1)
     """How much less a state is worth one step further from success."""
     success_term: str = Field(default=OUTCOME, min_length=1)

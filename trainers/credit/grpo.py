@@ -1,14 +1,12 @@
 """GRPO: one advantage for a whole trajectory, relative to its group."""
 
-from typing import Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from agentgym.trainers.credit.base import (
-    EPS,
     Floats,
     Singletons,
     StepTable,
+    Sureness,
     TrajectoryCredit,
     compare_returns,
 )
@@ -24,13 +22,12 @@ class GRPO(TrajectoryCredit):
     """
 
     name: Literal["grpo"] = "grpo"
+    sureness: ClassVar[Sureness] = "run"
     cross_steps: bool = False
     """Mean and std are over steps, each with its trajectory's return, so that long ones weigh more:
     what verl-agent does with the episode's part of GiGPO."""
     singletons: Singletons = "zero"
     """`raw`: where the statistics are of one value, it is kept, as in verl."""
-    eps: float = Field(default=EPS, gt=0)
-    """Added to the std before dividing by it; 1e-4 in TRL and in ProRAG."""
 
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise the returns within each group."""
@@ -38,7 +35,6 @@ class GRPO(TrajectoryCredit):
             table,
             table.per_trajectory(rewards),
             scale=True,
-            eps=self.eps,
             cross_steps=self.cross_steps,
             singletons=self.singletons,
         )

@@ -1,6 +1,6 @@
 """HGPO: a step is compared at several depths of shared history, the deeper the more."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,6 +13,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     discounted_returns,
     group_stats,
     number_rows,
@@ -40,6 +41,7 @@ class HGPO(CreditConfig):
     """
 
     name: Literal["hgpo"] = "hgpo"
+    sureness: ClassVar[Sureness] = "code"
     history: int = Field(default=2, ge=0)
     """How many states before the present one are compared; 0 is the step's part of GiGPO."""
     alpha: float = Field(default=1.0, ge=0)

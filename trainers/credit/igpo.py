@@ -9,6 +9,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     center,
     discounted_returns,
     following,
@@ -31,6 +32,7 @@ class IGPO(CreditConfig):
     """
 
     name: Literal["igpo"] = "igpo"
+    sureness: ClassVar[Sureness] = "reconstructed"
     requires: ClassVar[tuple[str, ...]] = ("answer_logprob",)
     gamma: float = Field(default=1.0, gt=0, le=1)
     """Discount from turn to turn."""

@@ -9,6 +9,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     center_steps,
     group_stats,
 )
@@ -29,6 +30,7 @@ class IStar(CreditConfig):
     """
 
     name: Literal["istar"] = "istar"
+    sureness: ClassVar[Sureness] = "reconstructed"
     requires: ClassVar[tuple[str, ...]] = ("process_reward",)
     step_weight: float = Field(default=1.0, ge=0)
     """0 is the base alone."""

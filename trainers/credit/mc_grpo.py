@@ -1,11 +1,11 @@
 """MC-GRPO: the median of its group in the place of the mean."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import Floats, Ints, StepTable, TrajectoryCredit
+from agentgym.trainers.credit.base import Floats, Ints, StepTable, Sureness, TrajectoryCredit
 
 
 class MCGRPO(TrajectoryCredit):
@@ -24,6 +24,7 @@ class MCGRPO(TrajectoryCredit):
     """
 
     name: Literal["mc_grpo"] = "mc_grpo"
+    sureness: ClassVar[Sureness] = "run"
     mad_eps: float = Field(default=1e-3, gt=0)
     """Added to the MAD before dividing by it."""
     limit: float | None = Field(default=5.0, gt=0)

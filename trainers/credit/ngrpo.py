@@ -1,11 +1,11 @@
 """NGRPO: a group is compared with a success that it need not have had."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import EPS, Floats, StepTable, TrajectoryCredit
+from agentgym.trainers.credit.base import EPS, Floats, StepTable, Sureness, TrajectoryCredit
 
 
 class NGRPO(TrajectoryCredit):
@@ -22,6 +22,7 @@ class NGRPO(TrajectoryCredit):
     """
 
     name: Literal["ngrpo"] = "ngrpo"
+    sureness: ClassVar[Sureness] = "run"
     max_reward: float = 1.0
     """The best return there is."""
     virtual: int = Field(default=1, ge=1)

@@ -1,11 +1,11 @@
 """OPMD: the log of the mean exponential as the baseline of a group."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import Floats, StepTable, TrajectoryCredit, center
+from agentgym.trainers.credit.base import Floats, StepTable, Sureness, TrajectoryCredit, center
 
 
 class OPMD(TrajectoryCredit):
@@ -20,6 +20,7 @@ class OPMD(TrajectoryCredit):
     """
 
     name: Literal["opmd"] = "opmd"
+    sureness: ClassVar[Sureness] = "reconstructed"
     tau: float = Field(default=1.0, gt=0)
     """Temperature."""
 

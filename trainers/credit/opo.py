@@ -1,10 +1,16 @@
 """OPO: the baseline of a group weighs its trajectories by their length."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from agentgym.trainers.credit.base import Floats, StepTable, TrajectoryCredit, count_tokens
+from agentgym.trainers.credit.base import (
+    Floats,
+    StepTable,
+    Sureness,
+    TrajectoryCredit,
+    count_tokens,
+)
 
 
 class OPO(TrajectoryCredit):
@@ -19,6 +25,7 @@ class OPO(TrajectoryCredit):
     """
 
     name: Literal["opo"] = "opo"
+    sureness: ClassVar[Sureness] = "run"
 
     def relative(self, table: StepTable, rewards: Floats) -> Floats:
         """Subtract the weighted mean within each group."""

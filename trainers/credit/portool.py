@@ -1,6 +1,6 @@
 """PORTool: where trajectories part, each way is compared with the others."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -10,6 +10,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     group_stats,
     number_rows,
     unshared,
@@ -33,6 +34,7 @@ class PORTool(CreditConfig):
     """
 
     name: Literal["portool"] = "portool"
+    sureness: ClassVar[Sureness] = "reconstructed"
     trajectory_weight: float = Field(default=1.0, ge=0)
     """Of the base."""
     fork_weight: float = Field(default=1.0, ge=0)

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable
+from agentgym.trainers.credit.base import CreditConfig, Floats, StepTable, Sureness, compare_returns
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
 
@@ -23,16 +23,31 @@ class ProRAG(CreditConfig):
     """
 
     name: Literal["prorag"] = "prorag"
+    sureness: ClassVar[Sureness] = "run"
     requires: ClassVar[tuple[str, ...]] = ("process_reward",)
     beta: float = Field(default=0.5, ge=0)
     """Weight of the process rewards; the authors' script has 0.3."""
-    base: AnyTrajectoryCredit = GRPO(eps=1e-4)
+    eps: float = Field(default=1e-4, gt=0)
+    """Added to the std of the returns, where the base is `grpo`."""
+    base: AnyTrajectoryCredit = GRPO()
     """The trajectory's advantage."""
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both granularities."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
-        return relative + self.beta * self._process(table)
+        return self._relative(table, rewards)[table.trajectory] + self.beta * self._process(table)
+
+    def _relative(self, table: StepTable, rewards: Floats) -> Floats:
+        """Return the advantage of each trajectory, [M]."""
+        if not isinstance(self.base, GRPO):
+            return self.base.relative(table, rewards)
+        return compare_returns(
+            table,
+            table.per_trajectory(rewards),
+            scale=True,
+            cross_steps=self.base.cross_steps,
+            singletons=self.base.singletons,
+            eps=self.eps,
+        )
 
     def _process(self, table: StepTable) -> Floats:
         assert table.process_reward is not None, "it is required"

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from agentgym.trainers.credit.base import Floats, StepTable, TrajectoryCredit
+from agentgym.trainers.credit.base import Floats, StepTable, Sureness, TrajectoryCredit
 
 
 class ReinforceAda(TrajectoryCredit):
@@ -18,6 +18,7 @@ class ReinforceAda(TrajectoryCredit):
     """
 
     name: Literal["reinforce_ada"] = "reinforce_ada"
+    sureness: ClassVar[Sureness] = "run"
     requires: ClassVar[tuple[str, ...]] = ("pool_mean",)
 
     def relative(self, table: StepTable, rewards: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """REINFORCE++: returns of tokens, standardised over the whole batch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -9,6 +9,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     carry_back,
     steps_left,
     whiten,
@@ -32,6 +33,7 @@ class ReinforcePP(CreditConfig):
     """
 
     name: Literal["reinforce_pp"] = "reinforce_pp"
+    sureness: ClassVar[Sureness] = "run"
     gamma: float = Field(default=1.0, gt=0, le=1)
     """Discount from token to token."""
 

@@ -1,6 +1,6 @@
 """REINFORCE++ with a baseline: returns less their group's mean, standardised over the batch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Singletons,
     StepTable,
+    Sureness,
     TrajectoryCredit,
     center,
     count_tokens,
@@ -31,6 +32,7 @@ class ReinforcePPBaseline(TrajectoryCredit):
     """
 
     name: Literal["reinforce_pp_baseline"] = "reinforce_pp_baseline"
+    sureness: ClassVar[Sureness] = "run"
 
     singletons: Singletons = "zero"
     """`raw`: a group of one has its return for B, as in verl."""

@@ -1,6 +1,6 @@
 """RiskPO: tasks are bundled, and the worst outcomes of a bundle weigh most."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -11,6 +11,7 @@ from agentgym.trainers.credit.base import (
     Ints,
     Singletons,
     StepTable,
+    Sureness,
     TrajectoryCredit,
 )
 
@@ -37,6 +38,7 @@ class RiskPO(TrajectoryCredit):
     """
 
     name: Literal["riskpo"] = "riskpo"
+    sureness: ClassVar[Sureness] = "run"
     bundle: int = Field(default=5, ge=1)
     """Groups in a bundle; the last one may have fewer."""
     low: float = Field(default=0.2, gt=0, lt=1)

@@ -1,11 +1,12 @@
 """RLOO: one advantage for a whole trajectory, against the others of its group."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from agentgym.trainers.credit.base import (
     Floats,
     Singletons,
     StepTable,
+    Sureness,
     TrajectoryCredit,
     leave_one_out,
 )
@@ -21,6 +22,7 @@ class RLOO(TrajectoryCredit):
     """
 
     name: Literal["rloo"] = "rloo"
+    sureness: ClassVar[Sureness] = "run"
     singletons: Singletons = "zero"
     """`raw`: a group of one keeps its return, as in verl."""
 

@@ -1,6 +1,6 @@
 """SALT: trajectories share the advantage of the transitions that they have in common."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -10,6 +10,7 @@ from agentgym.trainers.credit.base import (
     Floats,
     Ints,
     StepTable,
+    Sureness,
     number_rows,
     unshared,
 )
@@ -33,6 +34,7 @@ class SALT(CreditConfig):
     """
 
     name: Literal["salt"] = "salt"
+    sureness: ClassVar[Sureness] = "second-hand"
     history: int = Field(default=3, ge=1)
     """How many earlier pairs of action and observation must be equal too."""
     base: AnyTrajectoryCredit = GRPO()

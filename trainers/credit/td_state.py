@@ -1,6 +1,6 @@
 """The TD error of each step, on values that trajectories of a group share by state."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -9,6 +9,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     discounted_returns,
     following,
     group_stats,
@@ -31,6 +32,7 @@ class TDState(CreditConfig):
     """
 
     name: Literal["td_state"] = "td_state"
+    sureness: ClassVar[Sureness] = "own"
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount from step to step."""
     step_weight: float = Field(default=1.0, ge=0)

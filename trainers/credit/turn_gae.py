@@ -9,6 +9,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     carry_back,
     following,
     steps_left,
@@ -27,6 +28,7 @@ class TurnGAE(CreditConfig):
     """
 
     name: Literal["turn_gae"] = "turn_gae"
+    sureness: ClassVar[Sureness] = "run"
     requires: ClassVar[tuple[str, ...]] = ("value",)
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount from turn to turn."""

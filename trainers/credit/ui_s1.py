@@ -1,6 +1,6 @@
 """UI-S1: returns that reach back only as far as the steps were right."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -9,6 +9,7 @@ from agentgym.trainers.credit.base import (
     CreditConfig,
     Floats,
     StepTable,
+    Sureness,
     carry_back,
     center_steps,
     following,
@@ -33,6 +34,7 @@ class UIS1(CreditConfig):
     """
 
     name: Literal["ui_s1"] = "ui_s1"
+    sureness: ClassVar[Sureness] = "run"
     match_term: str = Field(default="match", min_length=1)
     """The reward term that says whether a step matched."""
     gamma: float = Field(default=0.5, gt=0, le=1)

@@ -3,6 +3,7 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from agentgym.trainers.credit import CREDITS, AnyCredit
 from agentgym.trainers.credit.asymre import AsymRE
 from agentgym.trainers.credit.base import (
     CreditConfig,
+    Sureness,
     center,
     discounted_returns,
     equal_groups,
@@ -32,6 +34,7 @@ from agentgym.trainers.credit.gdpo import GDPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.credit.hgpo import HGPO
+from agentgym.trainers.credit.portool import PORTool
 from agentgym.trainers.credit.prorag import ProRAG
 from agentgym.trainers.credit.reinforce_ada import ReinforceAda
 from agentgym.trainers.credit.reinforce_pp_baseline import ReinforcePPBaseline
@@ -365,6 +368,13 @@ def test_prorag_can_be_built_on_another_base() -> None:
     rewards = table.term("outcome")
     difference = ProRAG(base=RLOO())(table, rewards) - ProRAG(base=DrGRPO())(table, rewards)
     assert difference == pytest.approx([1 / 3, -1 / 6, -1 / 6])
+
+
+def test_every_estimator_says_how_sure_it_is() -> None:
+    assert {kind.sureness for kind in CREDITS.values()} == set(get_args(Sureness))
+    assert PORTool().is_reconstructed
+    assert EMPG(base=PORTool()).is_reconstructed
+    assert not EMPG().is_reconstructed
 
 
 _TENTHS = [0.1, 0.2, 0.3]
