@@ -11,6 +11,7 @@ from agentgym.trainers.credit.base import (
     Ints,
     StepTable,
     Sureness,
+    center,
     group_stats,
     number_rows,
     unshared,
@@ -30,13 +31,15 @@ class PORTool(CreditConfig):
 
     Source: PORTool, reconstructed from its abstract: step rewards from the correctness of
     descendants, and a fork-relative advantage. Its text could not be read; that the tree is found
-    from equal prefixes, the mean as r(child) and the weights are ours.
+    from equal prefixes, the mean as r(child), `norm` and the weights are ours.
     """
 
     name: Literal["portool"] = "portool"
     sureness: ClassVar[Sureness] = "reconstructed"
     trajectory_weight: float = Field(default=1.0, ge=0)
     """Of the base."""
+    norm: Literal["mean_norm", "mean_std_norm"] = "mean_norm"
+    """Subtract the mean of the siblings, and divide by their std or not: which is not known."""
     fork_weight: float = Field(default=1.0, ge=0)
     """Of the forks' part."""
     base: AnyTrajectoryCredit = GRPO()
@@ -57,8 +60,7 @@ class PORTool(CreditConfig):
         worth = group_stats(returns, nodes).mean
         one_step = np.unique(nodes, return_index=True)[1]  # of each node: siblings count once
         siblings = number_rows(parents[one_step])
-        mean = group_stats(worth, siblings).mean
-        return (worth - mean[siblings])[nodes]
+        return center(worth, siblings, scale=self.norm == "mean_std_norm")[nodes]
 
     def _tree(self, table: StepTable) -> tuple[Ints, Ints]:
         """Number the node that each step is, and the one that it leaves: [S] each."""

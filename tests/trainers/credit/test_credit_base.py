@@ -370,6 +370,18 @@ def test_prorag_can_be_built_on_another_base() -> None:
     assert difference == pytest.approx([1 / 3, -1 / 6, -1 / 6])
 
 
+def test_forks_of_portool_can_be_standardised() -> None:
+    """Two ways from the start, 0.25 above and below their mean."""
+    table = build_table([make_group(*([make_step(action=a, outcome=r)] for a, r in _WAYS))])
+    rewards = table.term("outcome")
+    assert PORTool().fork_advantages(table, rewards).tolist() == [0.25, -0.25]
+    scaled = PORTool(norm="mean_std_norm").fork_advantages(table, rewards)
+    assert scaled == pytest.approx([2**-0.5, -(2**-0.5)], abs=1e-5)
+
+
+_WAYS = [("x", 1.0), ("y", 0.5)]
+
+
 def test_every_estimator_says_how_sure_it_is() -> None:
     assert {kind.sureness for kind in CREDITS.values()} == set(get_args(Sureness))
     assert PORTool().is_reconstructed
