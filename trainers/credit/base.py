@@ -70,8 +70,9 @@ nobody else's."""
 class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=False):
     """An estimator: its settings, and a pure function of table and rewards.
 
-    A subclass declares `name: Literal[...]` and its `sureness`, and implements `advantages`; callers call the object.
-    A truncated trajectory is treated as a terminated one: nothing is bootstrapped.
+    A subclass declares `name: Literal[...]` and its `sureness`, and implements `advantages`;
+    callers call the object. A truncated trajectory is treated as a terminated one: nothing is
+    bootstrapped.
     """
 
     sureness: ClassVar[Sureness]
