@@ -58,11 +58,14 @@ def draw_batch(shape: Shape, *, seed: int, similar: bool = False) -> list[Group]
 
 
 def annotated(table: StepTable, *, seed: int) -> StepTable:
-    """Return the table with every optional column, so that each estimator can be measured."""
+    """Return the table with all that any estimator reads, so that each can be measured."""
     draw = np.random.default_rng(seed)
     count, tokens = table.num_steps, int(table.token_start[-1])
+    matches = draw.random((count, 1)) < 0.5
     return replace(
         table,
+        term_names=(*table.term_names, "match"),
+        terms=np.concatenate([table.terms, matches], axis=1),
         entropy=draw.random(count),
         value=draw.random(count),
         token_value=draw.random(tokens),
