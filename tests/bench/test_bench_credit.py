@@ -36,8 +36,9 @@ def compute_gigpo_outcome_advantage(token_level_rewards, step_rewards, response_
     assert mode == "mean_norm"
     leaders = []
     for text in anchor_obs:
-        known = [each for each in leaders if similar(text, each, similarity_thresh)]
-        leaders.append(known[0] if known and enable_similarity else text)
+        known = dict.fromkeys(leaders) if enable_similarity else ()
+        alike = (each for each in known if similar(text, each, similarity_thresh))
+        leaders.append(next(alike, text))
     scores = token_level_rewards.sum(-1).double()
     for row in range(len(scores)):
         alike = [n for n in range(len(scores)) if index[n] == index[row]]
@@ -57,6 +58,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_reference_stands_beside(checkout: Path) -> None:
     pytest.importorskip("torch")
     rows = _rows()
