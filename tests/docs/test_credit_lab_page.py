@@ -9,6 +9,9 @@ from documents import follow
 from agentgym.lab.estimators import VARIANTS, compared
 from agentgym.trainers.credit import CREDITS
 
+WITHOUT_TERMS = {"ui_s1"}
+"""They read reward terms that none of these environments gives."""
+
 PAGE = Path(__file__).parents[2] / "docs" / "credit-lab.md"
 
 
@@ -33,8 +36,7 @@ def test_tables_have_estimators_that_there_are_each_once(section: str) -> None:
     assert set(named) <= {*CREDITS, *VARIANTS}
 
 
-@pytest.mark.xfail(strict=True, reason="measured with other estimators than are asked")
 @pytest.mark.parametrize("section", ["KeyDoor, exactly", "Code", "Calculator"])
 def test_tables_have_the_estimators_that_are_asked(section: str) -> None:
     estimators, _ = compared()
-    assert set(named_in(section)) == set(estimators)
+    assert set(named_in(section)) == set(estimators) - WITHOUT_TERMS
