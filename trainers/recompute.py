@@ -30,6 +30,11 @@ UPDATE = "update"
 TRAINER = "trainer"
 """Who writes it."""
 
+SCHEMA = 2
+"""How it is written. In 1, which a note without a schema is, a token has the cause
+`ZERO_ADVANTAGE` where the advantages of its whole row are 0; in 2 where its own is, unless the
+loss reaches it all the same."""
+
 _COLUMNS = {"step_start", "token_start", "rewards", "advantages", "logprobs", "weights", "cause"}
 
 ANNOTATIONS = tuple(each.name for each in fields(StepTable) if each.default is None)
@@ -45,6 +50,8 @@ class Update:
 
     step: int
     """As the record counts, from 0."""
+    schema: int
+    """As `SCHEMA` says."""
     version: int
     """Of the policy that sampled."""
     schedules: Mapping[str, float]
@@ -143,6 +150,7 @@ def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead
         _check_starts(run_dir, step + 1, note, table)
         return Update(
             step=step,
+            schema=int(note.payload.get("schema", 1)),
             version=int(note.payload["version"]),
             schedules=dict(note.payload["schedules"]),
             trajectories=trajectories,

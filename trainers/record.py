@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentgym.store.notes import NoteWriter
 from agentgym.table import Floats, StepTable
-from agentgym.trainers.recompute import TRAINER, UPDATE, annotations
+from agentgym.trainers.recompute import SCHEMA, TRAINER, UPDATE, annotations
 from agentgym.trainers.shaping.base import Shaped
 from agentgym.trainers.update import Updated
 
@@ -44,6 +44,7 @@ class Recorder:
         trajectories this is all that `recompute.py` needs.
         """
         payload: dict[str, Any] = {
+            "schema": SCHEMA,
             "step": step,
             "version": version,
             "schedules": dict(schedules),

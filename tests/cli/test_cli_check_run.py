@@ -707,6 +707,43 @@ def test_weights(root: Path, change: Callable[[dict], None]) -> None:
     assert failed(root) == {"weights"}
 
 
+def idle_in_trained_row(_: dict, columns: dict) -> None:
+    """Take its advantage from the first of two steps of an episode that both have one."""
+    advantages, starts = columns["advantages"], columns["step_start"][:-1]
+    has_two = (np.diff(columns["step_start"]) > 1) & (advantages[starts] != 0)
+    advantages[next(s for s in starts[has_two] if advantages[s + 1])] = 0
+
+
+def row_left_out(_: dict, columns: dict) -> None:
+    columns["advantages"][columns["step_start"][0] : columns["step_start"][1]] = 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "change", "expected"),
+    [
+        (2, idle_in_trained_row, True),
+        (1, idle_in_trained_row, False),
+        (1, row_left_out, True),
+    ],
+)
+def test_whose_advantage_a_cause_is_of(
+    root: Path, schema: int, change: Callable[[dict, dict], None], expected: bool
+) -> None:
+    def rewritten(payload: dict, columns: dict) -> None:
+        assert payload["schema"] == 2
+        if schema == 1:
+            del payload["schema"]
+        change(payload, columns)
+
+    rewrite_notes(root, rewritten)
+    assert ("weights" in failed(root)) is expected
+
+
+def test_earlier_notes_may_have_either_cause(root: Path) -> None:
+    rewrite_notes(root, lambda payload, _: payload.pop("schema"))
+    assert not failed(root)
+
+
 @pytest.mark.parametrize(("loss", "expected"), [("ppo", set()), ("cispo", {"weights"})])
 def test_only_some_losses_clip(tmp_path: Path, loss: str, expected: set[str]) -> None:
     make_trained_run(tmp_path / "c", GATED, f"loss.name={loss}", steps=1)

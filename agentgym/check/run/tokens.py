@@ -61,9 +61,9 @@ def check_weights(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
 def _wrong_causes(found: UpdateSubject, loss: Loss) -> dict[str, Bools]:
     """Return which tokens have a cause that they should not have, by what is wrong with it."""
     cause, row = found.update.columns["cause"], _rows(found)
-    advantages = _as_in_rows(found)
-    is_idle = (advantages == 0) if not loss.reaches_all else np.zeros(len(row), dtype=np.bool_)
-    idle = (row >= 0) & (is_idle | ~_in_trained_rows(found, row))
+    left_out = (row >= 0) & ~_in_trained_rows(found, row)
+    may_be_idle = left_out if loss.reaches_all else (row >= 0) & (_as_in_rows(found) == 0)
+    must_be_idle = left_out if found.update.schema < 2 else may_be_idle
     cut, dropped = cause == Cause.CLIPPED, cause == Cause.DROPPED
     return {
         "with a cause that nothing has": ~np.isin(cause, list(Cause)),
@@ -71,8 +71,11 @@ def _wrong_causes(found: UpdateSubject, loss: Loss) -> dict[str, Bools]:
         & (cause != Cause.NOT_IN_BATCH),
         "called not in the batch, though a segment has them": (row >= 0)
         & (cause == Cause.NOT_IN_BATCH),
-        "left out as if the advantage were 0": (row >= 0) & ~idle & (cause == Cause.ZERO_ADVANTAGE),
-        "without an advantage, but another cause is given": idle & (cause != Cause.ZERO_ADVANTAGE),
+        "left out as if the advantage were 0": (row >= 0)
+        & ~may_be_idle
+        & (cause == Cause.ZERO_ADVANTAGE),
+        "without an advantage, but another cause is given": must_be_idle
+        & (cause != Cause.ZERO_ADVANTAGE),
         f"called clipped, and {type(loss).__name__} does not clip": cut & (not loss.cuts),
         "called dropped, and nothing was corrected": dropped & (loss.correction.name == "none"),
     }
