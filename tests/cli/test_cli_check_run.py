@@ -599,6 +599,25 @@ def test_advantages_by_one_bit(root: Path) -> None:
     assert failed(root) == {"advantages"}
 
 
+@pytest.mark.parametrize(
+    ("least", "hint"), [(0.0, "added the same numbers up in another order"), (1e-3, "were changed")]
+)
+def test_advantages_that_were_rounded_otherwise(root: Path, least: float, hint: str) -> None:
+    def change(payload: dict, columns: dict) -> None:
+        columns["advantages"][:] = np.nextafter(columns["advantages"], 9)
+        if payload["step"] == 1:
+            columns["advantages"] += least
+
+    rewrite_notes(root, change)
+    found = {each.name: each for each in report(root).results}["advantages"]
+    assert found.status is Status.FAILED
+    first_step, second_step = found.message.split("; ")
+    assert first_step.endswith("(rounding)")
+    assert second_step.endswith("(rounding)") is (least == 0)
+    assert (found.broken, found.rounded) == (2, 1 + (least == 0))
+    assert hint in found.hint
+
+
 def test_advantages_of_another_setting(root: Path) -> None:
     text = (root / "config.toml").read_text()
     assert "gamma = 0.95" in text

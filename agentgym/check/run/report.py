@@ -6,6 +6,12 @@ from typing import Any
 from agentgym.check.report import Status
 
 
+class Rounded(str):
+    """A finding of numbers that differ no more than by rounding."""
+
+    __slots__ = ()
+
+
 @dataclass(kw_only=True)
 class RunResult:
     """One check and how it came out."""
@@ -19,6 +25,8 @@ class RunResult:
     """Episodes, optimiser steps or runs that were looked at."""
     broken: int = 0
     """How often the promise is broken."""
+    rounded: int = 0
+    """How often of these by no more than rounding."""
     message: str = ""
     """What breaks it, the first few; or why it is not checked."""
     hint: str | None = None

@@ -8,7 +8,7 @@ import numpy as np
 
 from agentgym.check.report import NotChecked, Status
 from agentgym.check.run import episodes, files, tokens, updates
-from agentgym.check.run.report import RunReport, RunResult
+from agentgym.check.run.report import Rounded, RunReport, RunResult
 from agentgym.check.run.subject import RunSubject, UpdateSubject
 from agentgym.check.run.texts import check_texts
 from agentgym.errors import AgentGymError
@@ -18,6 +18,11 @@ from agentgym.types import Trajectory
 from agentgym.version import __version__
 
 _SHOWN = 3
+_CHANGED = "record, configuration or code were changed after the training"
+_ROUNDING = (
+    "all differences are as small as rounding: the code of the training, though of the same "
+    "version, or the machine added the same numbers up in another order"
+)
 
 
 class RunCheck(NamedTuple):
@@ -205,6 +210,7 @@ def _blame(result: RunResult, wrong: str) -> None:
     if result.status is not Status.FAILED:
         result.status, result.message, result.hint = Status.FAILED, "", None
     result.broken += 1
+    result.rounded += isinstance(wrong, Rounded)
     if result.broken <= _SHOWN:
         result.message += f"{'; ' if result.message else ''}{wrong}"
 
@@ -214,7 +220,8 @@ def _finished(check: RunCheck, result: RunResult, subject: RunSubject) -> RunRes
         if result.broken > _SHOWN:
             result.message += f"; and {result.broken - _SHOWN} more"
         if result.name in ("rewards", "advantages"):
-            result.hint = _other_versions(subject.run)
+            is_rounding = result.rounded == result.broken
+            result.hint = _other_versions(subject.run) or (_ROUNDING if is_rounding else _CHANGED)
     elif not result.message:
         result.message = _unseen(check, result, subject)
         if not result.message:
@@ -234,6 +241,7 @@ def _unseen(check: RunCheck, result: RunResult, subject: RunSubject) -> str:
 
 
 def _other_versions(run: Run) -> str:
+    """Say which versions recorded the run, if they are not those of now."""
     then = run.info.get("versions", {})
     now = {"agentgym": __version__, "numpy": np.__version__}
     changed = [
@@ -243,4 +251,4 @@ def _other_versions(run: Run) -> str:
     ]
     if changed:
         return f"it was recorded by other versions, which may round otherwise: {'; '.join(changed)}"
-    return "record, configuration or code were changed after the training"
+    return ""

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from agentgym.check.run.report import Rounded
 from agentgym.check.run.subject import RunSubject, UpdateSubject, some
 from agentgym.table import Bools, Floats
-from agentgym.trainers.credit.base import TrajectoryCredit
+from agentgym.trainers.credit.base import ROUNDING, TrajectoryCredit
 from agentgym.trainers.recompute import same_bits
 
 
@@ -75,8 +76,9 @@ def _differs(found: UpdateSubject, now: Floats, then: Floats, what: str) -> Iter
         yield f"{found.where}: {len(then)} {what} are recorded, now there are {len(now)}"
     elif not same_bits(now, then):
         differ = now.view(np.int64) != then.view(np.int64)
-        how = _how(now[differ], then[differ])
-        yield f"{found.where}: {int(differ.sum())} of {len(now)} {what} differ, {how}"
+        now, then = now[differ], then[differ]
+        wrong = f"{found.where}: {len(now)} of {len(differ)} {what} differ, {_how(now, then)}"
+        yield Rounded(wrong) if _is_rounding(now, then) else wrong
 
 
 def _how(now: Floats, then: Floats) -> str:
@@ -86,9 +88,18 @@ def _how(now: Floats, then: Floats) -> str:
         return "and are not finite in one of them"
     most = np.abs(now - then, where=is_number, out=np.zeros(len(now))).max()
     parts = [f"by up to {most:.3g}" if most else "in the sign of a zero"]
+    if most and _is_rounding(now, then):
+        parts.append("(rounding)")
     if not is_number.all():
         parts.append(f"and {int((~is_number).sum())} are not finite")
     return " ".join(parts)
+
+
+def _is_rounding(now: Floats, then: Floats) -> bool:
+    """Return whether the same sums, in another order, may differ so."""
+    if not (np.isfinite(now) & np.isfinite(then)).all():
+        return False
+    return bool((np.abs(now - then) <= ROUNDING * np.maximum(np.abs(then), 1.0)).all())
 
 
 def _any_in_steps(found: UpdateSubject, advantages: Floats) -> Bools:
