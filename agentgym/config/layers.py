@@ -46,6 +46,13 @@ class Layers:
         self.forget(path)
         self.put(path, value, source)
 
+    def at(self, path: KeyPath) -> Any:
+        """Return the value or the table at a key; None where there is none."""
+        value: Any = self.values
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
     def source(self, path: KeyPath, otherwise: str) -> str:
         """Return where a key was set; for a table without a place, where anything in it was."""
         if path in self.sources:
@@ -70,9 +77,7 @@ class Layers:
             table.pop(path[-1], None)
 
     def _appended(self, path: KeyPath, value: Any) -> tuple[list[Any], str]:
-        before: Any = self.values
-        for key in path:
-            before = before.get(key) if isinstance(before, dict) else None
+        before = self.at(path)
         if not isinstance(value, list) or not isinstance(before, list):
             raise ConfigError(
                 f"{COMMAND_LINE}: `{dotted(path)}+=` appends a list to a list that a file sets",

@@ -15,6 +15,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from agentgym.config.earlier import write_anew
 from agentgym.config.layers import Layers
 from agentgym.config.overlay import check_layers, resolve
 from agentgym.config.run import RunConfig
@@ -83,27 +84,8 @@ def _recorded(kind: type[M], config: str | Path) -> M:
     for entry in read_toml(config):
         if entry.path[0] in kind.model_fields:
             layers.put(entry.path, entry.value, f"{config}:{entry.line}")
-    _write_anew(layers)
+    write_anew(layers)
     return check_layers(kind, layers).config
-
-
-def _write_anew(layers: Layers) -> None:
-    """Write what earlier versions recorded as it is written now.
-
-    The episode's part of GiGPO, now its `base`, had its settings in `credit` itself.
-    """
-    credit = layers.values.get("credit", {})
-    if "episode_stats" not in credit:
-        return
-    base = {
-        "name": "dr_grpo" if credit.get("norm") == "mean_norm" else "grpo",
-        "cross_steps": credit["episode_stats"] == "cross_steps",
-        "singletons": credit.get("singletons", "zero"),
-    }
-    source = layers.source(("credit", "episode_stats"), "")
-    layers.forget(("credit", "episode_stats"))
-    layers.forget(("credit", "singletons"))
-    layers.put(("credit", "base"), base, source)
 
 
 def parse_credits(texts: Iterable[str]) -> dict[str, CreditConfig]:

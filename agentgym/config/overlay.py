@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from agentgym.config.earlier import write_anew
 from agentgym.config.layers import Layers, dotted
 from agentgym.config.schema import Checker, explain
 from agentgym.config.toml import KeyPath, read_toml, render_key, render_value
@@ -41,8 +42,8 @@ def resolve(
 ) -> Resolved[M]:
     """Merge `files` from left to right, then the `key=value` of `overrides`, and check the result.
 
-    With `recorded` the files were written by `render_toml`, and the sources named in their
-    comments are kept.
+    With `recorded` the files were written by `render_toml`, maybe of an earlier version, and the
+    sources named in their comments are kept.
 
     Raises:
         ConfigError: an unknown key, a wrong value, an unreadable file; says where it stands.
@@ -52,9 +53,15 @@ def resolve(
         for entry in read_toml(file):
             source = entry.comment if recorded and entry.comment else f"{file}:{entry.line}"
             layers.put(entry.path, entry.value, source)
+        if recorded or _is_of_a_run(file):
+            write_anew(layers)
     for text in overrides:
         layers.override(text)
     return check_layers(model, layers)
+
+
+def _is_of_a_run(file: str | Path) -> bool:
+    return (Path(file).parent / "run.json").is_file()
 
 
 def check_layers(model: type[M], layers: Layers) -> Resolved[M]:

@@ -7,7 +7,6 @@ from agentgym.config.methods import (
     split_words,
 )
 from agentgym.errors import ConfigError
-from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.credit.rloo import RLOO
@@ -69,19 +68,3 @@ def test_methods_of_a_run_need_no_environment(tmp_path) -> None:
     methods = recorded_methods(file)
     assert methods.credit == SALT(history=2)
     assert methods.shaping == Outcome()
-
-
-@pytest.mark.parametrize(
-    ("norm", "stats", "base"),
-    [
-        ("mean_norm", "cross_steps", DrGRPO(cross_steps=True, singletons="raw")),
-        ("mean_std_norm", "per_trajectory", GRPO(singletons="raw")),
-    ],
-)
-def test_gigpo_of_an_earlier_record_is_read_as_it_is_written_now(tmp_path, norm, stats, base):
-    file = tmp_path / "config.toml"
-    file.write_text(
-        f'[credit]\nname = "gigpo"\ngamma = 0.9\nnorm = "{norm}"\n'
-        f'episode_stats = "{stats}"\nsingletons = "raw"\n'
-    )
-    assert recorded_methods(file).credit == GiGPO(gamma=0.9, norm=norm, base=base)
