@@ -47,26 +47,61 @@ def check_columns(credit: CreditConfig) -> None:
 
 def doubts(settings: "Settings") -> list[str]:
     """Return what will run and hardly be what was meant."""
-    return [*_lost_guarantees(settings.shaping, settings.credit), *settings.loss.doubts()]
+    return [
+        *_lost_guarantees(settings.shaping, settings.credit),
+        *_idle_settings(settings.credit),
+        *settings.loss.doubts(),
+    ]
+
+
+def _idle_settings(credit: CreditConfig) -> Iterator[str]:
+    """Tell of settings of credit that change nothing beside the others."""
+    for part in credit.parts():
+        for name in part.idle_settings():
+            switch = part.switches[name]
+            off = "false" if getattr(part, switch) is False else "0"
+            yield (
+                f"{name} of {name_of(part)} plays no part where {switch} is {off}: leave it out, "
+                f"or set {switch} too"
+            )
 
 
 def _lost_guarantees(shaping: ShaperConfig, credit: CreditConfig) -> Iterator[str]:
     """Tell of potentials whose gamma is not that of all returns that are compared."""
-    discounts = sorted(credit.discounts)
+    found = sorted(set(credit.discounts.values()))
+    by_token = credit.token_discount
     for term in _terms(shaping):
-        if isinstance(term.form, Potential) and discounts != [term.form.gamma]:
-            compared = " and ".join(f"{each:g}" for each in discounts)
-            yield (
-                f"the potential {term.term!r} has gamma {term.form.gamma:g}, and {name_of(credit)} "
-                f"compares returns discounted by {compared}: it does not keep the optimum; "
-                f"{_remedy(discounts)}"
-            )
+        if not isinstance(term.form, Potential):
+            continue
+        if found == [term.form.gamma] and by_token == 1:
+            continue
+        yield (
+            f"the potential {term.term!r} has gamma {term.form.gamma:g}, and {name_of(credit)} "
+            f"{_discounts(found, by_token)}: it does not keep the optimum; "
+            f"{_remedy(credit, found)}"
+        )
 
 
-def _remedy(discounts: list[float]) -> str:
-    if len(discounts) == 1:
-        return f"set the gamma of the potential to {discounts[0]:g}"
-    return "set the gamma of the potential and credit.gamma to 1"
+def _discounts(found: list[float], by_token: float) -> str:
+    """Say what an estimator discounts by."""
+    if by_token != 1:
+        return f"discounts from token to token, by {by_token:g}"
+    return f"compares returns discounted by {' and '.join(f'{each:g}' for each in found)}"
+
+
+def _remedy(credit: CreditConfig, found: list[float]) -> str:
+    """Say which settings would keep the optimum."""
+    if credit.token_discount != 1:
+        return (
+            f"no gamma of a potential does there: set credit.gamma to 1, and the gamma of the "
+            f"potential to {found[0]:g}"
+        )
+    if len(found) == 1:
+        return f"set the gamma of the potential to {found[0]:g}"
+    if any(part.always_discounts for part in credit.parts()):
+        return "no gamma of a potential does there: leave the base out, or let it discount likewise"
+    keys = [f"credit.{key}" for key, each in credit.discounts.items() if each != 1]
+    return f"set {' and '.join(['the gamma of the potential', *keys])} to 1"
 
 
 def _terms(shaping: ShaperConfig) -> tuple[Term, ...]:

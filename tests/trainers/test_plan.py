@@ -7,6 +7,7 @@ from strategies import make_group, make_step
 from agentgym.config.run import RunConfig, resolve_words
 from agentgym.errors import ConfigError
 from agentgym.table import StepTable, build_table
+from agentgym.trainers.credit.g2po import G2PO
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.plan import check_settings, doubts
 
@@ -52,7 +53,23 @@ def test_what_cannot_be_trained_is_refused(words: list[str], told: str | None) -
         (1, [], "the potential 'near' has gamma 1, and gigpo"),
         (1, ["credit.gamma=1"], None),
         (1, ["credit.name=hgpo", "credit.gamma=1"], None),
-        (1, ["credit.name=hgpo"], "hgpo compares"),
+        (1, ["credit.name=hgpo"], "set the gamma of the potential to 0.95"),
+        (0.95, ["credit.name=hgpo"], None),
+        (0.95, ["credit.name=hgpo", "credit.with_base=true"], "discounted by 0.95 and 1:"),
+        (0.95, ["credit.name=graft"], None),
+        (0.95, ["credit.name=graft", "credit.base_weight=1"], "leave the base out"),
+        (1, ["credit.name=gigpo", "credit.step_weight=0"], None),
+        (1, ["credit.name=empg", "credit.base.name=gigpo"], "and credit.base.gamma to 1"),
+        (1, ["credit.name=g2po"], None),
+        (0.95, ["credit.name=g2po"], "set the gamma of the potential to 1"),
+        (1, ["credit.name=gae"], None),
+        (0.99, ["credit.name=gae", "credit.gamma=0.99"], "from token to token, by 0.99:"),
+        (
+            1,
+            ["credit.name=reinforce_pp", "credit.gamma=0.99"],
+            "set credit.gamma to 1, and the gamma of the potential to 1",
+        ),
+        (0.95, ["credit.name=bilevel_gae", "credit.gamma=0.9"], "potential to 0.95"),
         (1, ["credit.name=grpo"], None),
         (0.95, ["credit.name=grpo"], "set the gamma of the potential to 1"),
         (0.95, ["credit.name=discounted_grpo"], None),
@@ -81,6 +98,25 @@ def test_what_the_loss_doubts_is_told() -> None:
     assert "set loss.kl_estimator to k2" in found
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["hgpo", "base.name=rloo"], "base of hgpo plays no part where with_base is false"),
+        (["graft", "base.name=rloo"], "base of graft plays no part where base_weight is 0"),
+        (["empg", "base={name='hgpo',base={name='rloo'}}"], "base of hgpo plays no part"),
+        (["gigpo", "gamma=0.5", "step_weight=0"], "gamma of gigpo plays no part"),
+        (["hgpo", "base.name=rloo", "with_base=true"], None),
+        (["gigpo", "step_weight=0"], None),
+    ],
+)
+def test_settings_of_credit_that_play_no_part_are_doubtful(
+    words: list[str], told: str | None
+) -> None:
+    name, *others = words
+    found = doubts(config(f"credit.name={name}", *(f"credit.{each}" for each in others)))
+    assert (not found) if told is None else (told in found[0])
+
+
 def near_the_goal() -> StepTable:
     """The better one goes through ten steps near the goal, the worse one through one."""
     long = [make_step(near=1.0) for _ in range(9)] + [make_step(outcome=1.0)]
@@ -98,3 +134,12 @@ def test_gigpo_keeps_the_order_of_two_episodes_with_gamma_1_only(gamma: float) -
     kept = np.allclose(shaped[[0, -1]], plain[[0, -1]], atol=1e-4)
     assert kept == (gamma == 1.0) == (not doubts(settings))
     assert kept or np.sign(shaped[[0, -1]]).tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_g2po_sees_no_potential_of_gamma_1_only(gamma: float) -> None:
+    """Its own gamma, 0.95, is not that of the returns that it compares."""
+    table, credit, settings = near_the_goal(), G2PO(), with_potential(gamma, "credit.name=g2po")
+    plain = credit(table, table.term("outcome"))
+    shaped = credit(table, settings.shaping(table, progress=0.0).rewards)
+    assert np.allclose(shaped, plain) == (gamma == 1.0) == (not doubts(settings))

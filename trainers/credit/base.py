@@ -5,7 +5,7 @@ over whole columns; nothing loops over steps.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -79,6 +79,10 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=Fa
     """How sure it is that this is the method of that name."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Optional columns of the table that must be there."""
+    always_discounts: ClassVar[bool] = False
+    """Whether its `gamma` must be below 1."""
+    switches: ClassVar[Mapping[str, str]] = {}
+    """Setting -> the other one that must not be 0 or false for it to play a part."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -101,13 +105,40 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=Fa
         """Return the raw reward terms that it reads itself, of a table that has `known` ones."""
         return ()
 
+    def plays(self, name: str) -> bool:
+        """Return whether a setting plays a part beside the others."""
+        return name not in self.switches or bool(getattr(self, self.switches[name]))
+
+    def idle_settings(self) -> list[str]:
+        """Return the settings that play no part, of those that are not the default."""
+        fields = type(self).model_fields
+        return [
+            name
+            for name in self.switches
+            if not self.plays(name) and getattr(self, name) != fields[name].default
+        ]
+
     @property
-    def discounts(self) -> frozenset[float]:
-        """From step to step, of each kind of return that it, or what it is built on, compares."""
-        parts = {name: getattr(self, name) for name in type(self).model_fields}
-        own = [{float(parts["gamma"])}] if "gamma" in parts else []
-        nested = [part.discounts for part in parts.values() if isinstance(part, CreditConfig)]
-        return frozenset[float]().union(*own, *nested) or frozenset({1.0})
+    def discounts(self) -> Mapping[str, float]:
+        """From step to step, of each kind of return that it, or what it is built on, compares.
+
+        By the setting that says so, such as `base.gamma`; of what compares whole returns by the
+        name of that part, which is empty for itself.
+        """
+        found: dict[str, float] = {}
+        for name in filter(self.plays, type(self).model_fields):
+            value = getattr(self, name)
+            if isinstance(value, CreditConfig):
+                inner = value.discounts.items()
+                found |= {f"{name}.{key}".rstrip("."): each for key, each in inner}
+            elif name == "gamma":
+                found[name] = float(value)
+        return found or {"": 1.0}
+
+    @property
+    def token_discount(self) -> float:
+        """From token to token; 1 where only steps count."""
+        return 1.0
 
     def __call__(self, table: StepTable, rewards: Floats) -> Floats:
         """Return an advantage for each step, or for each sampled token.

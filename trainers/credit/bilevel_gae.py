@@ -1,5 +1,6 @@
 """Bi-level GAE: from turn to turn, and inside of each turn from token to token."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -35,9 +36,14 @@ class BilevelGAE(CreditConfig):
     """0: one-step errors of V; 1: returns less V."""
 
     @property
-    def discounts(self) -> frozenset[float]:
+    def discounts(self) -> Mapping[str, float]:
         """That from turn to turn."""
-        return frozenset({self.gamma_turn})
+        return {"gamma_turn": self.gamma_turn}
+
+    @property
+    def token_discount(self) -> float:
+        """Inside of turns."""
+        return self.gamma
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return [N]."""

@@ -1,5 +1,6 @@
 """G2PO: steps are judged by the value of the state they lead to, and by what they gain."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -43,6 +44,7 @@ class G2PO(CreditConfig):
 
     name: Literal["g2po"] = "g2po"
     sureness: ClassVar[Sureness] = "run"
+    switches: ClassVar[Mapping[str, str]] = {"gamma": "step_weight"}
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount from step to step, and of the return at the last one too."""
     step_weight: float = Field(default=1.0, ge=0)
@@ -51,6 +53,11 @@ class G2PO(CreditConfig):
     """Subtract the means of both parts, and divide by the stds or not."""
     base: AnyTrajectoryCredit = GRPO()
     """The trajectory's advantage."""
+
+    @property
+    def discounts(self) -> Mapping[str, float]:
+        """The steps' part compares whole returns: `gamma` only says what they are worth before."""
+        return {key: 1.0 if key == "gamma" else each for key, each in super().discounts.items()}
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""

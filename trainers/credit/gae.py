@@ -1,5 +1,6 @@
 """Token-level GAE: generalised advantages from token to token, across observations."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -39,6 +40,16 @@ class GAE(CreditConfig):
     """0: one-step errors of V; 1: returns less V."""
     whitened: bool = True
     """False: as they are."""
+
+    @property
+    def discounts(self) -> Mapping[str, float]:
+        """None from step to step beside that of the tokens."""
+        return {"": 1.0}
+
+    @property
+    def token_discount(self) -> float:
+        """Of all tokens that a trajectory sampled."""
+        return self.gamma
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return [N]."""

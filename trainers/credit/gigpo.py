@@ -1,6 +1,7 @@
 """GiGPO: groups of trajectories, and inside them groups of steps that share a state."""
 
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -49,6 +50,7 @@ class GiGPO(CreditConfig):
 
     name: Literal["gigpo"] = "gigpo"
     sureness: ClassVar[Sureness] = "run"
+    switches: ClassVar[Mapping[str, str]] = {"gamma": "step_weight"}
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount of the step returns; the episode's return has none."""
     step_weight: float = Field(default=1.0, ge=0)
@@ -62,22 +64,24 @@ class GiGPO(CreditConfig):
     similarity: float = Field(default=0.9, gt=0, le=1)
     """Of similar anchors: the least ratio of difflib, twice the matched letters over all."""
     compat: bool = False
-    """As verl-agent: the base is GRPO, or with `mean_norm` Dr.GRPO, over steps and raw for a group
-    of one; similarity is with difflib's autojunk."""
+    """As verl-agent: sets the base, which is GRPO, or with `mean_norm` Dr.GRPO, over steps and raw
+    for a group of one; similarity is with difflib's autojunk."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_base_in(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("compat") is True and "base" not in given:
+            return {**given, "base": _reference(given.get("norm"))}
+        return given
 
     @model_validator(mode="after")
     def _check_base(self) -> Self:
-        if self.compat and self.base not in (GRPO(), self._reference()):
+        if self.compat and self.base != _reference(self.norm):
             raise ValueError(
-                f"compat has the base of verl-agent, {self._reference()!r}, and base is "
+                f"compat has the base of verl-agent, {_reference(self.norm)!r}, and base is "
                 f"{self.base!r}: leave one of them out"
             )
         return self
-
-    def _reference(self) -> GRPO | DrGRPO:
-        """Return the base that verl-agent has."""
-        kind = GRPO if self.norm == "mean_std_norm" else DrGRPO
-        return kind(cross_steps=True, singletons="raw")
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
@@ -86,8 +90,7 @@ class GiGPO(CreditConfig):
 
     def episode_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^E for each step, [S]."""
-        base = self._reference() if self.compat else self.base
-        return base.relative(table, rewards)[table.trajectory]
+        return self.base.relative(table, rewards)[table.trajectory]
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""
@@ -104,3 +107,9 @@ class GiGPO(CreditConfig):
         if self.anchors == "similar":
             return similar_anchors(table, similarity=self.similarity, autojunk=self.compat)
         return number_rows(table.step_group, unshared(table.state))
+
+
+def _reference(norm: object) -> GRPO | DrGRPO:
+    """Return the base that verl-agent has."""
+    kind = DrGRPO if norm == "mean_norm" else GRPO
+    return kind(cross_steps=True, singletons="raw")

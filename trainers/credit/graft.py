@@ -1,6 +1,7 @@
 """GRAFT: the values of a graph of states solve its Bellman equation, and steps have its errors."""
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -53,6 +54,8 @@ class GRAFT(CreditConfig):
 
     name: Literal["graft"] = "graft"
     sureness: ClassVar[Sureness] = "text"
+    always_discounts: ClassVar[bool] = True
+    switches: ClassVar[Mapping[str, str]] = {"base": "base_weight", "gamma": "step_weight"}
     gamma: float = Field(default=0.95, gt=0, lt=1)
     """Discount from step to step; below 1, as states may lead back to themselves."""
     step_weight: float = Field(default=1.0, ge=0)

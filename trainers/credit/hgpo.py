@@ -1,9 +1,10 @@
 """HGPO: a step is compared at several depths of shared history, the deeper the more."""
 
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from agentgym.trainers.credit.base import (
     EPS,
@@ -42,6 +43,7 @@ class HGPO(CreditConfig):
 
     name: Literal["hgpo"] = "hgpo"
     sureness: ClassVar[Sureness] = "code"
+    switches: ClassVar[Mapping[str, str]] = {"base": "with_base"}
     history: int = Field(default=2, ge=0)
     """How many states before the present one are compared; 0 is the step's part of GiGPO."""
     alpha: float = Field(default=1.0, ge=0)
@@ -54,12 +56,6 @@ class HGPO(CreditConfig):
     """Whether the trajectory's advantage takes part."""
     base: AnyTrajectoryCredit = GRPO()
     """The trajectory's advantage, where it does."""
-
-    @model_validator(mode="after")
-    def _check_base(self) -> Self:
-        if not self.with_base and self.base != GRPO():
-            raise ValueError("base plays no part without with_base: set with_base = true")
-        return self
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Weigh the depths."""

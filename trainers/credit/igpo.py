@@ -1,5 +1,6 @@
 """IGPO: a turn earns what it adds to the probability of the true answer."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -40,9 +41,9 @@ class IGPO(CreditConfig):
     """The advantages of the released code."""
 
     @property
-    def discounts(self) -> frozenset[float]:
+    def discounts(self) -> Mapping[str, float]:
         """Of the rewards given only their sum counts; `gamma` is that of the gains."""
-        return frozenset({1.0})
+        return {"": 1.0}
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Standardise the turn rewards, and sum them up from each turn on."""

@@ -1,5 +1,6 @@
 """PORTool: where trajectories part, each way is compared with the others."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ class PORTool(CreditConfig):
 
     name: Literal["portool"] = "portool"
     sureness: ClassVar[Sureness] = "reconstructed"
+    switches: ClassVar[Mapping[str, str]] = {"base": "trajectory_weight"}
     trajectory_weight: float = Field(default=1.0, ge=0)
     """Of the base."""
     norm: Literal["mean_norm", "mean_std_norm"] = "mean_norm"

@@ -1,5 +1,6 @@
 """REINFORCE++: returns of tokens, standardised over the whole batch."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -36,6 +37,16 @@ class ReinforcePP(CreditConfig):
     sureness: ClassVar[Sureness] = "run"
     gamma: float = Field(default=1.0, gt=0, le=1)
     """Discount from token to token."""
+
+    @property
+    def discounts(self) -> Mapping[str, float]:
+        """None from step to step beside that of the tokens."""
+        return {"": 1.0}
+
+    @property
+    def token_discount(self) -> float:
+        """Of all tokens that a trajectory sampled."""
+        return self.gamma
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return [N]."""

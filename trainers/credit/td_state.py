@@ -1,5 +1,6 @@
 """The TD error of each step, on values that trajectories of a group share by state."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -33,6 +34,7 @@ class TDState(CreditConfig):
 
     name: Literal["td_state"] = "td_state"
     sureness: ClassVar[Sureness] = "own"
+    switches: ClassVar[Mapping[str, str]] = {"gamma": "step_weight"}
     gamma: float = Field(default=0.95, gt=0, le=1)
     """Discount from step to step."""
     step_weight: float = Field(default=1.0, ge=0)

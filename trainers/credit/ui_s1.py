@@ -1,5 +1,6 @@
 """UI-S1: returns that reach back only as far as the steps were right."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ class UIS1(CreditConfig):
 
     name: Literal["ui_s1"] = "ui_s1"
     sureness: ClassVar[Sureness] = "run"
+    switches: ClassVar[Mapping[str, str]] = {"base": "episode_weight", "gamma": "step_weight"}
     match_term: str = Field(default="match", min_length=1)
     """The reward term that says whether a step matched."""
     gamma: float = Field(default=0.5, gt=0, le=1)

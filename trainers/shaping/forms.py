@@ -62,8 +62,9 @@ class Potential(Form, frozen=True):
     -phi(s_0) = -`initial` whatever was done, so that every policy loses the same. That holds for
     the discount of the returns that the estimator compares, and for no other: gamma 1 where it
     compares whole returns, which then do not see the potential at all. An estimator that compares
-    both whole and discounted returns, as `gigpo` and `hgpo` do, keeps the optimum with gamma 1 in
-    both only; a training with another gamma says so at its start. The potential after the last step is 0 in truncated trajectories
+    both whole and discounted returns, as `gigpo` and `td_state` do, keeps the optimum with gamma 1
+    in both only, and one that discounts from token to token with none; a training that does not
+    keep it says so at its start. The potential after the last step is 0 in truncated trajectories
     too, or their returns would depend on where they were cut; so the level at the last step never
     counts.
 

@@ -319,8 +319,8 @@ def test_statistics_of_steps_are_over_those_with_tokens() -> None:
     [
         ("riskpo", {"low": 0.8, "high": 0.2}, "low is 0.8 and high 0.2"),
         ("riskpo", {"low": 0.5, "high": 0.5}, "it must be less"),
-        ("hgpo", {"base": {"name": "rloo"}}, "set with_base = true"),
         ("gigpo", {"base": {"name": "rloo"}, "compat": True}, "leave one of them out"),
+        ("gigpo", {"base": {"name": "grpo"}, "compat": True}, "leave one of them out"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
@@ -334,7 +334,7 @@ def test_settings_as_a_record_has_them_in_full_are_read_again() -> None:
     """With the base that plays no part, or that is the reference's."""
     reference = DrGRPO(cross_steps=True, singletons="raw")
     for credit in (
-        HGPO(),
+        HGPO(base=DrGRPO()),
         GiGPO(compat=True),
         GiGPO(compat=True, norm="mean_norm", base=reference),
     ):

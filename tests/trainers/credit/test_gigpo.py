@@ -83,3 +83,10 @@ def test_long_trajectories_weigh_more_across_steps() -> None:
     table = build_table([make_group([make_step(outcome=1.0)], [make_step(outcome=0.0)] * 3)])
     gigpo = GiGPO(norm="mean_norm", base=DrGRPO(cross_steps=True))
     assert gigpo(table, table.term("outcome")).tolist() == [0.75, -0.25, -0.25, -0.25]
+
+
+def test_compat_says_which_base_it_has() -> None:
+    settings = {"cross_steps": True, "singletons": "raw"}
+    assert GiGPO(compat=True).base == GRPO(**settings)
+    assert GiGPO(compat=True, norm="mean_norm").base == DrGRPO(**settings)
+    assert GiGPO(norm="mean_norm").base == GRPO()
