@@ -1,7 +1,8 @@
 """The batches of a run so far: how competent the policy is, and whether shaping goes wrong."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from agentgym.store.run import Run
 from agentgym.table import StepTable
@@ -12,6 +13,7 @@ from agentgym.trainers.shaping.history import History
 logger = logging.getLogger(__name__)
 
 _QUIET = 10  # steps without an alarm, after which it is news again
+_PATIENCE = 3  # steps in which a term is looked for: a rare one may be missing in the first
 
 
 class Lookout:
@@ -19,11 +21,11 @@ class Lookout:
 
     def __init__(self, run: Run, *, shaping: ShaperConfig, success: float) -> None:
         self._run = run
-        self._shaping = shaping
         self._success = success
         self._history = History()
-        self._has_looked = False
         self._last_on: dict[str, int] = {}
+        self._looked = 0
+        self._missing = missing_terms(shaping, ())
 
     @property
     def competence(self) -> float:
@@ -31,19 +33,26 @@ class Lookout:
         return self._history.competence
 
     @property
-    def state(self) -> list[list[float]]:
-        """The history as plain numbers, for a checkpoint."""
-        return [list(batch) for batch in self._history.batches]
+    def state(self) -> dict[str, Any]:
+        """The history, and what was told, as plain values for a checkpoint."""
+        return {
+            "batches": [list(batch) for batch in self._history.batches],
+            "last_on": dict(self._last_on),
+            "looked": self._looked,
+            "missing": list(self._missing),
+        }
 
-    def restore(self, state: Iterable[Sequence[float]]) -> None:
-        """Go on from the history of a checkpoint."""
-        self._history = History(state)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of a checkpoint; what it lacks is as at the start."""
+        self._history = History(state.get("batches", ()))
+        self._last_on = dict(state.get("last_on", {}))
+        self._looked = state.get("looked", 0)
+        self._missing = list(state.get("missing", self._missing))
 
     def add(self, step: int, table: StepTable, shaped: Shaped) -> None:
         """Take everything that was played for a step, whether it is trained on or not."""
         self._history.add(table, shaped, success=self._success)
-        if not self._has_looked:
-            self._has_looked = True
+        if self._looked < _PATIENCE:
             self._look_for_terms(step, table)
 
     def sound(self, step: int, table: StepTable, shaped: Shaped) -> dict[str, float]:
@@ -68,8 +77,14 @@ class Lookout:
 
     def _look_for_terms(self, step: int, table: StepTable) -> None:
         """Tell of terms that nothing gave: a misspelt one pays 0 without a word."""
+        self._looked += 1
+        self._missing = [name for name in self._missing if name not in table.term_names]
+        if self._looked < _PATIENCE:
+            return
         known = ", ".join(table.term_names) or "none"
-        for name in missing_terms(self._shaping, table.term_names):
+        for name in self._missing:
             self.warn(
-                step, f"no step so far has the term {name!r}, which pays 0; there are: {known}"
+                step,
+                f"none of the episodes of {_PATIENCE} steps has the term {name!r}, which pays 0; "
+                f"those of this step have: {known}",
             )

@@ -395,7 +395,7 @@ class Trainer:
             self.updater.reference = build_policy(self.settings, reference)
         torch.set_rng_state(state["rng"])
         self.step = self._saved = state["step"]
-        self._lookout.restore(state.get("history", ()))
+        self._lookout.restore(state.get("lookout", {"batches": state.get("history", ())}))
         self._tasks.skip(state["tasks"])
 
     def _state(self) -> dict[str, Any]:
@@ -403,7 +403,7 @@ class Trainer:
             "format": 1,
             "step": self.step,
             "tasks": self._cursor,
-            "history": self._lookout.state,
+            "lookout": self._lookout.state,
             "optimizer": self.updater.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
         }

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from strategies import make_group, make_step
 from transformers import AutoModelForCausalLM
 
 from agentgym.config.run import RunConfig
@@ -19,7 +21,9 @@ from agentgym.trainers.checkpoint import checkpoints, latest_checkpoint, load_st
 from agentgym.trainers.interrupt import Interrupted
 from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.shaping.alarms import Alarm
+from agentgym.trainers.shaping.base import shape
 from agentgym.trainers.shaping.outcome import Outcome
+from agentgym.trainers.shaping.terms import Term, Terms
 from agentgym.trainers.trainer import Trainer, train
 
 VALID_COUNTS = {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]}
@@ -201,7 +205,21 @@ async def test_competence_is_the_success_of_the_steps_before_and_survives_a_chec
     found = [note.payload["schedules"]["competence"] for note in notes]
     assert found == pytest.approx([0.0, success[0], sum(success[:2]) / 2])
     state = load_state(latest_checkpoint(run.checkpoints_dir))
-    assert [batch[2] for batch in state["history"]] == success
+    assert [batch[2] for batch in state["lookout"]["batches"]] == success
+
+
+async def test_a_checkpoint_that_has_the_history_alone_is_gone_on_from(tmp_path):
+    run = await run_training(tmp_path / "run", make_config(train={"steps": 1}))
+    folder = latest_checkpoint(run.checkpoints_dir)
+    state = load_state(folder)
+    state["history"] = state.pop("lookout")["batches"]
+    torch.save(state, folder / "trainer.pt")
+    with Run.resume(tmp_path / "run") as run:
+        config = make_config()
+        await train(config, run, env=config.env.config)
+    after = load_state(latest_checkpoint(run.checkpoints_dir))["lookout"]
+    assert len(after["batches"]) == 2
+    assert after["batches"][:1] == state["history"]
 
 
 async def test_competence_counts_the_groups_that_were_replaced(tmp_path):
@@ -210,7 +228,7 @@ async def test_competence_counts_the_groups_that_were_replaced(tmp_path):
     rollout["sampling"] = {"max_tokens": 3}
     run = await run_training(tmp_path / "run", make_config(rollout=rollout, train={"steps": 1}))
     played = [each for each in read_episodes(run.root) if each.id.startswith("train-")]
-    (batch,) = load_state(latest_checkpoint(run.checkpoints_dir))["history"]
+    (batch,) = load_state(latest_checkpoint(run.checkpoints_dir))["lookout"]["batches"]
     assert len(played) == 9
     assert batch[1] == pytest.approx(np.mean([each.outcome for each in played]))
     assert _steps(run)[0]["episodes"] == 3
@@ -219,14 +237,15 @@ async def test_competence_counts_the_groups_that_were_replaced(tmp_path):
 async def test_what_is_hardly_meant_is_told_at_the_start(tmp_path, caplog):
     near = {"term": "near", "scope": "step", "form": {"name": "potential"}}
     terms = [{"term": "outcom"}, {"term": "num_tokens"}, near]
-    config = make_config(shaping={"name": "terms", "terms": terms})
+    config = make_config(shaping={"name": "terms", "terms": terms}, train={"steps": 3})
     run = await run_training(tmp_path / "run", config)
     told = [event for event in run.events() if event["kind"] == "warning"]
-    assert [event["step"] for event in told] == [0, 1, 1]
+    assert [event["step"] for event in told] == [0, 3, 3]
     potential, outcome, level = [event["reason"] for event in told]
     assert "gigpo compares returns discounted by 0.95 and 1" in potential
     assert outcome == (
-        "no step so far has the term 'outcom', which pays 0; there are: outcome, valid"
+        "none of the episodes of 3 steps has the term 'outcom', which pays 0; "
+        "those of this step have: outcome, valid"
     )
     assert "'near'" in level
     assert outcome in caplog.text
@@ -251,6 +270,35 @@ def test_an_alarm_that_was_quiet_for_long_is_told_again(tmp_path, monkeypatch):
             monkeypatch.setattr("agentgym.trainers.lookout.alarms", lambda *args, success: off)
             assert lookout.sound(step, None, None) == {"shaping/alarm_dominating": 0.0}
         assert [event["step"] for event in run.events()] == [1, 26]
+
+
+def test_what_was_told_is_not_told_again_after_a_checkpoint(tmp_path, monkeypatch):
+    """An alarm that is still on, and a term that nothing gave; a checkpoint may lack both."""
+    on = [Alarm("dominating", True, "look at this")]
+    monkeypatch.setattr("agentgym.trainers.lookout.alarms", lambda *args, success: on)
+    shaping = Terms(terms=(Term(term="outcom"),))
+    table = build_table([make_group([make_step(outcome=1.0)])])
+    shaped = shape(shaping, table, progress=0.0, competence=0.0)
+    state = {"batches": []}
+    with Run.create(tmp_path / "run", config_text="", command=[], seed=0) as run:
+        for step in range(1, 7):
+            lookout = Lookout(run, shaping=shaping, success=1.0)
+            lookout.restore(state)
+            lookout.add(step, table, shaped)
+            lookout.sound(step, table, shaped)
+            state = lookout.state
+        told = [(event["kind"], event["step"]) for event in run.events()]
+        assert told == [("alarm", 1), ("warning", 3)]
+
+
+def test_a_term_that_comes_at_times_is_not_missing(tmp_path):
+    shaping = Terms(terms=(Term(term="rare"),))
+    with Run.create(tmp_path / "run", config_text="", command=[], seed=0) as run:
+        lookout = Lookout(run, shaping=shaping, success=1.0)
+        for step, terms in enumerate([{}, {"rare": 1.0}, {}, {}, {}, {}], start=1):
+            table = build_table([make_group([make_step(outcome=1.0, **terms)])])
+            lookout.add(step, table, shape(shaping, table, progress=0.0, competence=0.0))
+        assert not list(run.events())
 
 
 async def test_an_alarm_is_told_once_and_counted_every_time(tmp_path, monkeypatch, caplog):
