@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from trained_run import ENV, make_trained_run
 
 from agentgym.check.report import Status
 from agentgym.check.run import check_run, table
-from agentgym.check.run.report import RunReport
+from agentgym.check.run.readers import Readers
+from agentgym.check.run.report import RunReport, RunResult
 from agentgym.check.run.subject import RunSubject
 from agentgym.check.run.table import CHECKS
 from agentgym.check.run.tokens import before_any_update
@@ -229,30 +231,66 @@ def test_tokens(root: Path, change: Callable[[Trajectory], Any]) -> None:
     assert failed(root) == {"tokens"}
 
 
-def test_texts(root: Path) -> None:
+def spell(root: Path) -> None:
+    """Save a tokenizer of words, and write messages as it decodes them."""
     tokenizers = pytest.importorskip("tokenizers")
     words = {"go": 5, **{f"w{index}": index for index in range(30) if index != 5}}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
     (root / "model").mkdir()
     tokenizer.save(str(root / "model" / "tokenizer.json"))
 
-    def spell(t: Trajectory) -> None:
+    def spelt(t: Trajectory) -> None:
         for step in t.steps:
             number = step.completion.token_ids[0]
             step.completion = replace(step.completion, finish_reason="stop")
             step.message = replace(step.message, content="go" if number == 5 else f"w{number}")
 
-    rewrite(root, spell)
+    rewrite(root, spelt)
+
+
+def retold(t: Trajectory) -> None:
+    if first(t):
+        t.steps[0].message = replace(t.steps[0].message, content="another")
+
+
+def texts(root: Path) -> RunResult:
+    return {each.name: each for each in report(root).results}["texts"]
+
+
+def test_texts(root: Path) -> None:
+    spell(root)
     assert not failed(root)
-    found = {each.name: each.status for each in report(root).results}
-    assert found["texts"] is Status.PASSED
-
-    def retold(t: Trajectory) -> None:
-        if first(t):
-            t.steps[0].message = replace(t.steps[0].message, content="another")
-
+    assert texts(root).status is Status.PASSED
     rewrite(root, retold)
     assert failed(root) == {"texts"}
+
+
+def test_what_cannot_render_is_one_finding_and_answers_are_compared(root: Path) -> None:
+    spell(root)
+    config = root / "model" / "tokenizer_config.json"
+    config.write_text("{")
+    found = texts(root)
+    assert (found.status, found.broken) == (Status.FAILED, 1)
+    assert f"reading {config} raised" in found.message
+    rewrite(root, retold)
+    found = texts(root)
+    assert found.broken == 2
+    assert "train-000000-000.0.0 step 0: 'w" in found.message
+    assert "'another' recorded" in found.message
+
+
+def test_answers_are_compared_without_transformers(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spell(root)
+    (root / "model" / "tokenizer_config.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    found = texts(root)
+    assert found.status is Status.NOT_CHECKED
+    assert found.message.startswith("only the answers can be compared")
+    assert "[train]" in found.hint
+    rewrite(root, retold)
+    assert texts(root).status is Status.FAILED
 
 
 def rendered(t: Trajectory, renderer: ChatRenderer) -> Trajectory:
@@ -280,11 +318,7 @@ def test_texts_around_the_answers(root: Path) -> None:
     make_tiny(root / "model", config=TinyConfig(), texts=["Go.", "go", "there"], tools=[], seed=0)
     renderer = ChatRenderer(tokenizers.from_pretrained(root / "model"))
     rewrite(root, lambda t: rendered(t, renderer))
-
-    def texts() -> Any:
-        return {each.name: each for each in report(root).results}["texts"]
-
-    assert texts().status is Status.PASSED
+    assert texts(root).status is Status.PASSED
     other = renderer.prompt([Message("user", "there")], ())[2]
 
     def other_prompt(t: Trajectory) -> None:
@@ -292,7 +326,7 @@ def test_texts_around_the_answers(root: Path) -> None:
             t.segments[0].token_ids[2] = other
 
     rewrite(root, other_prompt)
-    assert "train-000000-000.0.0 step 0: token 2 is not that of the messages" in texts().message
+    assert "train-000000-000.0.0 step 0: token 2 is not that of the messages" in texts(root).message
 
     def no_end(t: Trajectory) -> Trajectory | None:
         if not first(t):
@@ -306,7 +340,28 @@ def test_texts_around_the_answers(root: Path) -> None:
 
     rewrite(root, no_end)
     expected = f"train-000000-000.0.0 step 0 stopped at token {other}, which ends no answer"
-    assert texts().message == expected
+    assert texts(root).message == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_only_special_tokenizers_need_the_class_that_loads_torch(
+    root: Path, monkeypatch: pytest.MonkeyPatch, is_plain: bool
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    make_tiny(root / "model", config=TinyConfig(), texts=["Go."], tools=[], seed=0)
+    path = root / "model" / "tokenizer_config.json"
+    if not is_plain:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": "Special"}))
+    asked = []
+
+    def read(folder: Path, **settings: Any) -> Any:
+        asked.append(folder)
+        return transformers.PreTrainedTokenizerFast.from_pretrained(folder, **settings)
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", read)
+    assert Readers(root).renderer
+    assert asked == ([] if is_plain else [root / "model"])
 
 
 def test_a_tokenizer_that_cannot_be_read_is_a_finding(root: Path) -> None:
@@ -314,9 +369,9 @@ def test_a_tokenizer_that_cannot_be_read_is_a_finding(root: Path) -> None:
     (root / "model").mkdir()
     (root / "model" / "tokenizer.json").write_text('{"version": "1.0", "trunc')
     assert failed(root) == {"texts"}
-    message = {each.name: each for each in report(root).results}["texts"].message
-    assert "reading" in message
-    assert "tokenizer.json" in message
+    found = texts(root)
+    assert found.broken == 1
+    assert f"reading {root / 'model' / 'tokenizer.json'}" in found.message
 
 
 def impossible(t: Trajectory) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agentgym.check.report import NotChecked
+from agentgym.check.run.readers import Readers
 from agentgym.check.run.shards import damaged
 from agentgym.config.methods import Methods, Training, recorded_methods, recorded_training
 from agentgym.errors import ConfigError, StoreError
@@ -96,6 +97,11 @@ class RunSubject:
         """What was logged, by the number of the optimiser step."""
         path = self.run.metrics_path
         return read_metrics(path) if path.is_file() else {}
+
+    @cached_property
+    def readers(self) -> Readers:
+        """What its tokens and messages can be compared by."""
+        return Readers(self.run.root)
 
     def episodes(self) -> Iterator[Trajectory]:
         """Yield every episode that can be read, in the order of writing."""

@@ -1,39 +1,48 @@
 """The promise that the tokens trained on say what is recorded to have been said."""
 
 from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from agentgym.check.report import NotChecked
 from agentgym.check.run.subject import RunSubject
-from agentgym.errors import StoreError, boundary
 from agentgym.renderer import Renderer
 from agentgym.renderers.calls import parse_hermes, parse_xml
 from agentgym.types import Completion, Message, Trajectory
-
-_FILE = "tokenizer.json"
-_HINT = "pip install 'agentgym-framework[train]'"
 
 
 def check_texts(trajectory: Trajectory, subject: RunSubject) -> Iterator[str]:
     """The sampled tokens of a step, decoded, are its message, and those before it the prompt."""
     if not any(step.completion for step in trajectory.steps):
         return
-    folder = _folder(subject.run.root)
-    tokenizer, renderer = _tokenizer(folder), _renderer(folder)
+    readers = subject.readers
+    while readers.untold:
+        yield readers.untold.pop()
+    if readers.tokenizer:
+        yield from _answers(trajectory, readers.tokenizer)
+    if readers.renderer:
+        yield from _stops(trajectory, readers.renderer)
+        yield from _contexts(trajectory, readers.renderer)
+    if readers.missing:
+        raise readers.missing.with_traceback(None)
+
+
+def _answers(trajectory: Trajectory, tokenizer: Any) -> Iterator[str]:
+    """Compare what was sampled, decoded, with the messages."""
     schemas = {tool.name: tool.parameters for tool in trajectory.tools}
     for number, step in enumerate(trajectory.steps):
         if step.completion is None:
             continue
-        here = f"{trajectory.id} step {number}"
         text = _decoded(step.completion, tokenizer)
         if not any(reading == _said(step.message) for reading in _readings(text, schemas)):
-            yield f"{here}: {text[:40]!r} was sampled, {step.message.content[:40]!r} recorded"
-        if renderer and not _ends(step.completion, renderer):
-            yield f"{here} stopped at token {step.completion.token_ids[-1]}, which ends no answer"
-    if renderer:
-        yield from _contexts(trajectory, renderer)
+            said = f"{text[:40]!r} was sampled, {step.message.content[:40]!r} recorded"
+            yield f"{trajectory.id} step {number}: {said}"
+
+
+def _stops(trajectory: Trajectory, renderer: Renderer) -> Iterator[str]:
+    """Tell the answers that are said to have stopped, and do not end by a stop token."""
+    for number, step in enumerate(trajectory.steps):
+        if step.completion and not _ends(step.completion, renderer):
+            last = step.completion.token_ids[-1]
+            yield f"{trajectory.id} step {number} stopped at token {last}, which ends no answer"
 
 
 def _contexts(trajectory: Trajectory, renderer: Renderer) -> Iterator[str]:
@@ -65,59 +74,6 @@ def _contexts(trajectory: Trajectory, renderer: Renderer) -> Iterator[str]:
         step = trajectory.steps[number]
         stopped = step.completion is not None and step.completion.finish_reason == "stop"
         expected, at, due = renderer.extend(step.replies, stopped=stopped), stop, number + 1
-
-
-def _folder(root: Path) -> Path:
-    """Return the newest checkpoint with a tokenizer.
-
-    Raises:
-        NotChecked: there is none.
-    """
-    folders = [*sorted((root / "checkpoints").glob("[0-9]*"), reverse=True), root / "model"]
-    found = next((each for each in folders if (each / _FILE).is_file()), None)
-    if found is None:
-        raise NotChecked(f"no checkpoint of the run has a {_FILE}")
-    return found
-
-
-@lru_cache(maxsize=1)
-def _tokenizer(folder: Path) -> Any:
-    """Return what decodes.
-
-    Raises:
-        NotChecked: nothing reads it here.
-        StoreError: it cannot be read.
-    """
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise NotChecked("decoding needs the package tokenizers", hint=_HINT) from None
-    with boundary(StoreError, f"reading {folder / _FILE}"):
-        return Tokenizer.from_file(str(folder / _FILE))
-
-
-@lru_cache(maxsize=1)
-def _renderer(folder: Path) -> Renderer | None:
-    """Return what renders; None: there is no chat template, or one that writes the date.
-
-    Raises:
-        NotChecked: nothing reads it here.
-        StoreError: it cannot be read.
-    """
-    if not (folder / "tokenizer_config.json").is_file():
-        return None
-    try:
-        from transformers import AutoTokenizer
-
-        from agentgym.engines.quiet import quiet
-        from agentgym.renderers.chat import ChatRenderer
-    except ImportError as error:
-        raise NotChecked(f"rendering needs transformers ({error})", hint=_HINT) from None
-    with boundary(StoreError, f"reading the tokenizer in {folder}"), quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        template = tokenizer.chat_template
-        is_fixed = isinstance(template, str) and "strftime_now" not in template
-        return ChatRenderer(tokenizer) if is_fixed else None
 
 
 def _ends(completion: Completion, renderer: Renderer) -> bool:
