@@ -1,7 +1,7 @@
 """`agentgym config explain`: what a key means, takes and comes to."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agentgym.config.overlay import Resolved
     from agentgym.config.run import RunConfig
 
+_FEW = 4  # choices that a table has room for
+_MANY = 8  # members of a union that are explained one after the other
 _KEY = re.compile(r"[A-Za-z_]\w*(\[\])?(\.\w+(\[\])?)*")
 _WORDS = "[KEY] [ENV|RUN|CONFIG.toml...] [KEY=VALUE]..."
 
@@ -208,33 +210,56 @@ def _name(key: str, entry: "Entry", values: _Values) -> str:
 
 
 def _print_section(key: str, found: "Sequence[Entry]", values: _Values) -> None:
-    for entry in found:
-        if entry.key == f"{key}.name" and len(entry.choices) > 1:
-            echo(paint(f"[{key}]", "bold"))
-            echo(f"  {entry.doc}\n")
+    picks = [each for each in found if each.key == f"{key}.name" and len(each.choices) > 1]
+    for entry in picks[:1]:  # what several members of a union have is there for each
+        echo(paint(f"[{key}]", "bold"))
+        echo(f"  {entry.doc}\n")
+        if len(entry.choices) <= _MANY:
             echo(f"  {entry.key} picks one of {', '.join(map(str, entry.choices))}\n")
-    for entry in found:
-        if entry.is_section and entry.key == key:
-            _print_heading(entry, values)
-            own = [each for each in found if _is_below(each, entry)]
-            _print_keys(own, values)
+    sections = {each.kind: each for each in found if each.is_section and each.key == key}
+    if len(sections) > _MANY:
+        _print_names(key, sections.values())
+        sections = {kind: each for kind, each in sections.items() if _is_used(each, values)}
+    for entry in sections.values():
+        _print_heading(entry, values)
+        own = [each for each in found if _is_below(each, entry, values)]
+        _print_keys(own, values)
+        for each in own:
+            if each.path[-1] == "name" and len(each.choices) > 1:
+                echo(f"  keys of it: agentgym config explain {each.key}={each.choices[0]}\n")
 
 
-def _is_below(entry: "Entry", section: "Entry") -> bool:
-    """Whether this is a key of the section, and of the member that is meant."""
+def _print_names(key: str, sections: "Collection[Entry]") -> None:
+    rows = [
+        (f"{each.kind}{', the default' * bool(each.default)}", summary(each.doc))
+        for each in sections
+    ]
+    echo_table(("name", "meaning"), rows)
+    first = next(iter(sections)).kind
+    echo(paint(f"\nthe keys of one: agentgym config explain {key}.name={first}\n", "dim"))
+
+
+def _is_below(entry: "Entry", section: "Entry", values: _Values) -> bool:
+    """Whether this is a key of the section, of the member that is meant, and of none inside."""
     if entry.is_section or entry.path[: len(section.path)] != section.path:
         return False
-    if section.kind is None:
-        return True
-    return (f"{section.key}.name", section.kind) in entry.when
+    own = (f"{section.key}.name", section.kind) if section.kind else None
+    inside = [*section.when, *([own] if own else [])]
+    return list(entry.when) == inside or (
+        values.has(entry) and entry.when[: len(inside)] == (*inside,)
+    )
+
+
+def _is_used(section: "Entry", values: _Values) -> bool:
+    """Whether the configuration has this member of the union."""
+    return values.exist and values.values.get(f"{section.key}.name") == section.kind
 
 
 def _print_heading(entry: "Entry", values: _Values) -> None:
     named = f'{entry.key}.name = "{entry.kind}"' if entry.kind else f"[{entry.key}]"
     about = ""
     if entry.kind is not None:
-        chosen = values.values.get(f"{entry.key}.name") if values.exist else None
-        about = "  used" * (chosen == entry.kind) + "  the default" * bool(entry.default)
+        about = "  used" * _is_used(entry, values) + "  the default" * bool(entry.default)
     echo(paint(named, "bold") + paint(about, "dim"))
     _print_doc(entry.doc)
     echo()
@@ -248,7 +273,7 @@ def _print_keys(found: "Sequence[Entry]", values: _Values) -> None:
         rows = [(e.key, *_value_cells(e, values), summary(e.doc)) for e in found]
         echo_table(header, rows)
     else:
-        rows = [(e.key, takes(e), default_of(e), summary(e.doc)) for e in found]
+        rows = [(e.key, _in_short(takes(e)), default_of(e), summary(e.doc)) for e in found]
         echo_table(("key", "takes", "default", "meaning"), rows)
     echo()
 
@@ -286,6 +311,12 @@ def takes(entry: "Entry") -> str:
     choices = " or ".join(_shown(choice) for choice in entry.choices)
     others = " or null" * (bool(choices) and entry.type.endswith("null"))
     return ", ".join([f"{choices}{others}" or entry.type, *entry.bounds])
+
+
+def _in_short(words: str) -> str:
+    """Return the first of many choices, for a table."""
+    choices = words.split(" or ")
+    return words if len(choices) <= _FEW else " or ".join([*choices[:_FEW], "..."])
 
 
 def default_of(entry: "Entry") -> str:

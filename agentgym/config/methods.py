@@ -138,6 +138,11 @@ def _made(section: str, named: Named) -> Methods:
         hint, words = error.hint or "", Methods.words.get(section, {})
         if f"unknown {section} {named.name!r}" in str(error) and named.name not in words:
             hint = ", ".join([hint, *words])
+        elif missing := re.match(rf"missing key `{section}\.(.+)`$", str(error)):
+            hint = (
+                f"write {named.label},{missing[1]}=...; "
+                f"agentgym config explain {section}.name={named.name} lists its keys"
+            )
         elif "agentgym config show" in hint:
             hint = f"agentgym config explain {section}.name={named.name} lists its keys"
         raise ConfigError(str(error), hint=hint) from error

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,10 +71,19 @@ def test_a_section_lists_its_keys_and_a_union_its_members(agentgym, config) -> N
     assert "rollout.sampling.temperature" in told
     assert "rollout.group_size" in told
     told = agentgym("config", "explain", "credit").out
-    assert "credit.name picks one of grpo, dr_grpo, discounted_grpo, rloo," in told
-    assert 'credit.name = "gigpo"  the default' in told
+    assert re.search(
+        r"^gigpo, the default +An episode advantage plus one among", told, re.MULTILINE
+    )
+    assert "credit.step_weight" not in told
+    used = agentgym("config", "explain", "credit", config, "credit.base.name=rloo").out
+    assert re.search(r'^credit.base.name +"rloo" +command line', used, re.MULTILINE)
+    assert used.count("credit.base.") == 3  # with what rloo has of its own, and where to look
     told = agentgym("config", "explain", "credit.name=portool").out
     assert "Sureness: reconstructed (docs/credit.md)." in told
+    assert '"grpo" or "dr_grpo" or "discounted_grpo" or "rloo" or ...' in told
+    assert "credit.base.singletons" not in told  # one of several that a base may have
+    assert "keys of it: agentgym config explain credit.base.name=grpo" in told
+    assert agentgym("config", "explain", "credit.base").out.count("[credit.base]") == 1
     only = agentgym("config", "explain", "credit.name=salt", "--json").json
     keys = [each["key"] for each in only]
     assert keys[:3] == ["credit", "credit.history", "credit.base.name"]

@@ -56,6 +56,12 @@ def test_what_cannot_be_is_said(text: str, message: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+def test_a_key_that_a_shaper_must_have_is_asked_for_in_its_list() -> None:
+    with pytest.raises(ConfigError, match=r"missing key `shaping\.levels`") as caught:
+        parse_shapers(["gated"])
+    assert str(caught.value.hint).startswith("write gated,levels=...; ")
+
+
 def test_words_are_among_the_shapers_that_are_known() -> None:
     with pytest.raises(ConfigError, match="unknown shaping 'gatde'") as caught:
         parse_shapers(["gatde"])

@@ -42,9 +42,9 @@ class GiGPO(CreditConfig):
     Source: arXiv:2505.10978, equations 3 to 8, by way of its authors' code verl-agent (read, and
     its numbers reproduced). Deviations from that code: its episode statistics are over steps and
     keep the raw return of a group of one, and its similarity is with difflib's autojunk, by which
-    two texts of 400 characters that differ in one have the ratio 0.50, and 0.9975 without:
-    `compat` is all three. Its penalty for invalid actions is a reward term here, so that earlier steps pay for
-    it, discounted, and all steps by the episode; there it is taken from the return and from the
+    two texts of 400 characters that differ in one have the ratio 0.50, and 0.9975 without: `compat`
+    is all three. Its penalty for invalid actions is a reward term here, so that earlier steps pay
+    for it, discounted, and all steps by the episode; there it is taken from the return and from the
     episode's return of its own step alone (`among_anchors` takes such returns).
     """
 
