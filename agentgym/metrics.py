@@ -48,10 +48,14 @@ class Metrics:
 
 
 class JsonlSink:
-    """Appends one JSON line per call to a file; numbers that are not finite become null."""
+    """Appends one JSON line per call to a file; numbers that are not finite become null.
 
-    def __init__(self, path: Path) -> None:
+    `clock` tells the seconds since 1970 that are written down.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._clock = clock
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         size = os.fstat(self._descriptor).st_size
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
@@ -59,7 +63,7 @@ class JsonlSink:
     def __call__(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write the line whole, or not at all."""
         finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
-        line = json.dumps({"step": step, "time": round(time.time(), 3), **finite}) + "\n"
+        line = json.dumps({"step": step, "time": round(self._clock(), 3), **finite}) + "\n"
         self._append(b"\n" * self._torn + line.encode())
         self._torn = False
 

@@ -99,3 +99,12 @@ def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
     with pytest.raises(MissingError, match="tensorboard is not installed") as error:
         TensorBoardSink(tmp_path)
     assert "agentgym-framework[train]" in error.value.hint
+
+
+def test_a_clock_of_its_own_tells_the_time_of_a_line(tmp_path):
+    sink = JsonlSink(tmp_path / "m.jsonl", clock=iter([1.5, 2.25]).__next__)
+    sink(1, {"a": 1.0})
+    sink(2, {"a": 2.0})
+    sink.close()
+    lines = (tmp_path / "m.jsonl").read_text().splitlines()
+    assert [json.loads(line)["time"] for line in lines] == [1.5, 2.25]

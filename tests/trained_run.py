@@ -12,10 +12,10 @@ from agentgym.rollout.collect import to_groups
 from agentgym.store.episodes import EpisodeWriter
 from agentgym.store.run import Run
 from agentgym.table import build_table
-from agentgym.trainers.batch import make_rows
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.record import Recorder
-from agentgym.trainers.update import Updated
+from agentgym.trainers.rows import make_rows
+from agentgym.trainers.updated import Updated
 from agentgym.types import Completion, Message, Segment, Step, Task, Trajectory
 
 ENV = "agentgym/KeyDoor-v0"

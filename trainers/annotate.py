@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from agentgym.table import StepTable
-from agentgym.trainers.batch import make_rows, pad, split_rows
+from agentgym.trainers.batch import pad
 from agentgym.trainers.policy import TrainerPolicy
+from agentgym.trainers.rows import make_rows, split_rows
 from agentgym.types import Trajectory
 
 

@@ -14,14 +14,14 @@ from agentgym.store.notes import NoteWriter
 from agentgym.table import Floats, StepTable
 from agentgym.trainers.recompute import SCHEMA, TRAINER, UPDATE, annotations
 from agentgym.trainers.shaping.base import Shaped
-from agentgym.trainers.update import Updated
+from agentgym.trainers.updated import Updated
 
 
 class Recorder:
     """Writes one note per optimiser step."""
 
-    def __init__(self, run_dir: Path) -> None:
-        self._notes = NoteWriter(run_dir, producer=TRAINER)
+    def __init__(self, run_dir: Path, *, pid: int | None = None) -> None:
+        self._notes = NoteWriter(run_dir, producer=TRAINER, pid=pid)
 
     def update(
         self,

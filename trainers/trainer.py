@@ -19,7 +19,6 @@ from agentgym.sandbox import Sandboxes
 from agentgym.store.run import Run, Status
 from agentgym.table import Bools, StepTable, build_table
 from agentgym.trainers.annotate import annotate
-from agentgym.trainers.batch import make_rows
 from agentgym.trainers.begin import begin
 from agentgym.trainers.checkpoint import (
     REFERENCE,
@@ -37,6 +36,7 @@ from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.plan import check_settings, doubts
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.refill import Collected, refill
+from agentgym.trainers.rows import make_rows
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import (
     Parts,
@@ -46,7 +46,8 @@ from agentgym.trainers.setup import (
     seeded,
 )
 from agentgym.trainers.shaping.base import Shaped, shape
-from agentgym.trainers.update import Updated, Updater
+from agentgym.trainers.update import Updater
+from agentgym.trainers.updated import Updated
 from agentgym.trainers.watch import OnPhase, Watch
 from agentgym.types import Group, Trajectory, derive_seed
 

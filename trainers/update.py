@@ -3,33 +3,21 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from agentgym.errors import AgentGymError
-from agentgym.trainers.batch import Batch, Row, Rows, pad, split_rows
+from agentgym.trainers.batch import Batch, pad
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import Loss, LossOutput, Normalizer
 from agentgym.trainers.policy import TokenStats, TrainerPolicy
+from agentgym.trainers.rows import Row, Rows, split_rows
 from agentgym.trainers.settings import OptimConfig, TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Updated:
-    """What an update did."""
-
-    metrics: dict[str, float]
-    logprobs: NDArray[np.float32]
-    """[N], the trainer's, when its row was last trained on; NaN where it was not."""
-    weights: NDArray[np.float32]
-    """[N], what the token's loss was multiplied by in the loss of its minibatch."""
-    cause: NDArray[np.int8]
-    """[N], a `Cause`: why a weight is 0."""
+from agentgym.trainers.updated import Updated
 
 
 def make_optimizer(policy: TrainerPolicy, config: OptimConfig) -> torch.optim.AdamW:

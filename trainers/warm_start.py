@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from agentgym.renderer import Renderer
-from agentgym.trainers.batch import Row, imitation_row, pad, split_rows
+from agentgym.trainers.batch import pad
 from agentgym.trainers.policy import TrainerPolicy
+from agentgym.trainers.rows import Row, imitation_row, split_rows
 from agentgym.trainers.settings import OptimConfig, WarmStartConfig
 from agentgym.trainers.update import make_optimizer, take_step
 from agentgym.types import Trajectory

@@ -15,6 +15,7 @@ from agentgym.cli import (
     check,
     compare,
     config,
+    demo,
     doctor,
     envs,
     evaluate,
@@ -79,6 +80,7 @@ app.command("rescore", epilog="Example: agentgym rescore runs/keydoor --shaping 
 app.command(
     "export", epilog="Example: agentgym export runs/keydoor --messages --successes -o moves.jsonl"
 )(export.export)
+app.command("demo", epilog="Example: agentgym demo runs/demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

@@ -11,34 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.engines.quiet import quiet
 from agentgym.engines.settings import TinyConfig
+from agentgym.engines.template import CHAT_TEMPLATE, END, PAD, special_tokens
 from agentgym.types import ToolSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = ["TinyConfig", "make_tiny"]
-
-SYSTEM, USER, ASSISTANT, TOOL = "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"
-END, PAD = "<|end|>", "<|pad|>"
-
-CHAT_TEMPLATE = """\
-{%- for message in messages -%}
-{{- '<|' + message.role + '|>' + message.content -}}
-{%- if message.role == 'assistant' -%}
-{%- for call in message.tool_calls or [] -%}
-{{- '<function=' + call.function.name + '>' -}}
-{%- for name, value in call.function.arguments.items() -%}
-{{- '<parameter=' + name + '>' + (value if value is string else value | tojson) -}}
-{{- '</parameter>' -}}
-{%- endfor -%}
-{{- '</function>' -}}
-{%- endfor -%}
-{{- '<|end|>' -}}
-{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}
-"""
-"""One token per role; tools are not listed, so that prompts stay short."""
 
 # Bounded, because the longest match inside one piece is searched in quadratic time.
 _PIECES = (
@@ -70,7 +49,7 @@ def make_tiny(
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    special = _special_tokens(tools)
+    special = special_tokens(tools)
     backend = _tokenizer(texts, special, max_words=config.max_words)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -106,15 +85,6 @@ def make_tiny(
 def _mlp_width(width: int) -> int:
     """8/3 of the width, as gated feed-forward layers have it, in multiples of 32."""
     return (8 * width // 3 + 31) // 32 * 32
-
-
-def _special_tokens(tools: Sequence[ToolSpec]) -> list[str]:
-    functions = [f"<function={tool.name}>" for tool in tools]
-    parameters = [
-        f"<parameter={name}>" for tool in tools for name in tool.parameters.get("properties", {})
-    ]
-    tokens = [PAD, END, SYSTEM, USER, ASSISTANT, TOOL, "</function>", "</parameter>"]
-    return list(dict.fromkeys(tokens + functions + parameters))
 
 
 def _tokenizer(texts: Iterable[str], special: Sequence[str], *, max_words: int) -> "Tokenizer":

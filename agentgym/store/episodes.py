@@ -52,10 +52,15 @@ class EpisodeWriter(ShardWriter):
     """Appends trajectories to a run. A restarted writer goes on in another file."""
 
     def __init__(
-        self, run_dir: str | Path, *, writer: str = "rollout", roll_bytes: int = ROLL_BYTES
+        self,
+        run_dir: str | Path,
+        *,
+        writer: str = "rollout",
+        roll_bytes: int = ROLL_BYTES,
+        pid: int | None = None,
     ) -> None:
         folder = Path(run_dir) / FOLDER
-        super().__init__(folder, writer=writer, schema=SCHEMA, roll_bytes=roll_bytes)
+        super().__init__(folder, writer=writer, schema=SCHEMA, roll_bytes=roll_bytes, pid=pid)
 
     def append(self, trajectory: Trajectory) -> None:
         """Write a trajectory whole, or not at all. A process killed after this loses nothing.

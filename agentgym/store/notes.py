@@ -49,9 +49,16 @@ class Note:
 class NoteWriter(ShardWriter):
     """Appends annotations to a run. A restarted writer goes on in another file."""
 
-    def __init__(self, run_dir: str | Path, *, producer: str, roll_bytes: int = ROLL_BYTES) -> None:
+    def __init__(
+        self,
+        run_dir: str | Path,
+        *,
+        producer: str,
+        roll_bytes: int = ROLL_BYTES,
+        pid: int | None = None,
+    ) -> None:
         folder = Path(run_dir) / FOLDER
-        super().__init__(folder, writer=producer, schema=SCHEMA, roll_bytes=roll_bytes)
+        super().__init__(folder, writer=producer, schema=SCHEMA, roll_bytes=roll_bytes, pid=pid)
 
     def append(self, kind: str, payload: Mapping[str, Any], columns: Columns | None = None) -> None:
         """Write a note whole, or not at all: JSON values, and 1-d columns of numbers, bit for bit.

@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,9 @@ SCHEMA = "agentgym.run/1"
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
+Clock = Callable[[], datetime]
+"""Tells the time that is written down."""
+
 _RUN_FILE = "run.json"
 _PACKAGES = ("numpy", "torch", "transformers")
 
@@ -30,11 +33,19 @@ _PACKAGES = ("numpy", "torch", "transformers")
 class Run:
     """A run directory. `create` and `resume` own it until `close`; `open` only reads."""
 
-    def __init__(self, root: Path, *, info: dict[str, Any], lock: RunLock | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        info: dict[str, Any],
+        lock: RunLock | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.root = root
         self.info = info
         """What run.json says."""
         self._lock = lock
+        self._clock = clock or _now
         self._events: int | None = None
 
     @classmethod
@@ -47,8 +58,11 @@ class Run:
         seed: int,
         env: str | None = None,
         clean: bool = False,
+        clock: Clock | None = None,
     ) -> Self:
         """Make a run directory and own it; `clean` deletes a run that is there already.
+
+        `clock` tells what time is written down; None: that of this machine.
 
         Raises:
             ConfigError: there is something already.
@@ -65,7 +79,9 @@ class Run:
         lock = RunLock(root)
         try:
             _refuse_used(root)  # again, now that nobody else can fill it
-            run = cls(root, info=_new_info(command, seed, env), lock=lock)
+            now = _stamp((clock or _now)())
+            info = _new_info(command, seed, env) | {"created": now, "updated": now}
+            run = cls(root, info=info, lock=lock, clock=clock)
             replace_file(run.config_path, config_text)
             run.update(status="running")
         except BaseException:
@@ -143,7 +159,7 @@ class Run:
             StoreError: the disk is full, or the like; the old one is still there.
         """
         self._check_owned()
-        info = self.info | fields | {"updated": _now()}
+        info = self.info | fields | {"updated": _stamp(self._clock())}
         if status is not None:
             info["status"] = status
         replace_file(self.root / _RUN_FILE, _pretty(info))
@@ -156,7 +172,8 @@ class Run:
             StoreError: the disk is full, or a value is not JSON.
         """
         self._check_owned()
-        line = to_json({"time": _now(), "kind": kind, **fields}, what=f"event {kind}") + b"\n"
+        event = {"time": _stamp(self._clock()), "kind": kind, **fields}
+        line = to_json(event, what=f"event {kind}") + b"\n"
         if self._events is None:
             self._events = _open_lines(self.events_path)
         append_whole(self._events, line, path=self.events_path)
@@ -273,8 +290,6 @@ def _new_info(command: Sequence[str], seed: int, env: str | None) -> dict[str, A
         "schema": SCHEMA,
         "status": "running",
         "step": 0,
-        "created": _now(),
-        "updated": _now(),
         "command": list(command),
         "env": env,
         "seed": seed,
@@ -319,5 +334,9 @@ def _pretty(info: dict[str, Any]) -> str:
     return json.dumps(info, indent=2) + "\n"
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _stamp(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")

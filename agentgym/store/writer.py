@@ -27,14 +27,22 @@ class ShardWriter:
     """
 
     def __init__(
-        self, folder: Path, *, writer: str, schema: str, roll_bytes: int = ROLL_BYTES
+        self,
+        folder: Path,
+        *,
+        writer: str,
+        schema: str,
+        roll_bytes: int = ROLL_BYTES,
+        pid: int | None = None,
     ) -> None:
+        """`pid` is what headers say who wrote; None: this process."""
         if not _WRITER_NAME.fullmatch(writer):
             raise StoreError(f"a writer cannot be called {writer!r}: its files bear the name")
         self._folder = folder
         self._writer = writer
         self._schema = schema
         self._roll_bytes = roll_bytes
+        self._pid = os.getpid() if pid is None else pid
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._path = folder
@@ -83,7 +91,7 @@ class ShardWriter:
         self.close()
 
     def _open(self) -> int:
-        header = {"schema": self._schema, "writer": self._writer, "pid": os.getpid()}
+        header = {"schema": self._schema, "writer": self._writer, "pid": self._pid}
         data = encode_header(header)
         self._path, descriptor = _create(self._folder, self._writer, size=len(data))
         try:

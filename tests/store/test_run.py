@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import re
@@ -5,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -222,3 +224,23 @@ def test_on_a_full_disk_the_old_run_file_stays(small_disk):
 def _free_bytes(folder: Path) -> int:
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
+
+
+def test_a_clock_of_its_own_tells_all_times(tmp_path):
+    seconds = itertools.count()
+    start = datetime(2001, 2, 3, tzinfo=UTC)
+    clock = lambda: start + timedelta(seconds=next(seconds))  # noqa: E731
+    with Run.create(tmp_path / "a", **ARGS, clock=clock) as run:
+        run.event("one")
+        run.update(step=1)
+        times = [run.info["created"], *(each["time"] for each in run.events()), run.info["updated"]]
+    assert times == sorted(times)
+    assert all(time.startswith("2001-02-03T00:00:0") for time in times)
+
+
+def test_without_one_times_are_those_of_the_machine(tmp_path):
+    with Run.create(tmp_path / "a", **ARGS) as run:
+        run.event("one")
+        (event,) = run.events()
+    for time in (run.info["created"], run.info["updated"], event["time"]):
+        assert abs(datetime.fromisoformat(time) - datetime.now(UTC)) < timedelta(minutes=5)

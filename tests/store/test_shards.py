@@ -1,5 +1,6 @@
 """Shards that were cut, broken, raced for, or written to a disk that is full."""
 
+import os
 import random
 import signal
 import subprocess
@@ -219,3 +220,11 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, make_trajectory):
 def test_a_writer_cannot_have_a_name_that_is_no_file_name(tmp_path, name):
     with pytest.raises(StoreError, match="cannot be called"):
         EpisodeWriter(tmp_path, writer=name)
+
+
+@pytest.mark.parametrize("pid", [None, 0, 7])
+def test_a_header_says_which_process_wrote(tmp_path, make_trajectory, pid):
+    with EpisodeWriter(tmp_path, pid=pid) as writer:
+        writer.append(make_trajectory())
+    (head,) = read_heads(tmp_path)
+    assert head.frame.header["pid"] == (os.getpid() if pid is None else pid)

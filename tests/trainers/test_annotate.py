@@ -45,7 +45,7 @@ def test_entropy_of_a_step_is_the_mean_over_its_tokens(tiny):
 
 
 def pad_ids(segment):
-    from agentgym.trainers.batch import imitation_row
+    from agentgym.trainers.rows import imitation_row
 
     return pad([imitation_row(segment.token_ids, [False] * len(segment.token_ids))]).token_ids
 

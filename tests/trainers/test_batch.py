@@ -4,15 +4,9 @@ import torch
 from hypothesis import given, strategies as st
 
 from agentgym.table import build_table
-from agentgym.trainers.batch import (
-    Batch,
-    Row,
-    imitation_row,
-    make_rows,
-    pad,
-    split_rows,
-)
+from agentgym.trainers.batch import Batch, pad
 from agentgym.trainers.causes import Cause
+from agentgym.trainers.rows import Row, imitation_row, make_rows, split_rows
 from agentgym.types import Completion, Group, Message, Segment, Step, Task, Trajectory
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from agentgym.errors import AgentGymError
-from agentgym.trainers.batch import Row, Rows
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import PPO
 from agentgym.trainers.losses.corrections import TIS, IcePop, NoCorrection, OffPolicyMask
 from agentgym.trainers.policy import TrainerPolicy
+from agentgym.trainers.rows import Row, Rows
 from agentgym.trainers.settings import OptimConfig, TrainConfig
 from agentgym.trainers.update import Updater
 
