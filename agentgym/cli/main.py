@@ -19,6 +19,7 @@ from agentgym.cli import (
     envs,
     evaluate,
     export,
+    importing,
     lab,
     new,
     play,
@@ -79,6 +80,7 @@ app.command("rescore", epilog="Example: agentgym rescore runs/keydoor --shaping 
 app.command(
     "export", epilog="Example: agentgym export runs/keydoor --messages --successes -o moves.jsonl"
 )(export.export)
+app.command("import", epilog="Example: agentgym import logs/sums.eval runs/sums")(importing.import_)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

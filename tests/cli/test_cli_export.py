@@ -8,7 +8,7 @@ import pytest
 
 from agentgym.config.overlay import render_toml
 from agentgym.config.run import resolve_words
-from agentgym.store.episodes import EpisodeWriter, read_heads
+from agentgym.store.episodes import EpisodeWriter, read_episodes, read_heads
 from agentgym.store.run import Run
 from agentgym.types import Message, Step, Task, ToolCall, Trajectory
 
@@ -238,6 +238,14 @@ def test_the_same_bytes_go_to_a_pipe_in_any_locale(process, recorded) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     done = process("export", "r", "--messages", env=environment, encoding="utf-8")
     assert json.loads(done.out)["messages"][1]["content"] == "日本 é \ufffd"
+
+
+def test_atif_is_written_and_imported_again_as_it_was(agentgym, recorded, tmp_path: Path) -> None:
+    recorded(episode("g1", 0, 1.0, turns=2), episode("g1", 1, 0.0, end="error", reason="boom"))
+    assert agentgym("export", "r", "--atif", "-o", "a.jsonl").code == 0
+    assert agentgym("import", "a.jsonl", "again").code == 0
+    assert list(read_episodes(tmp_path / "again")) == list(read_episodes(tmp_path / "r"))
+    assert Run.open(tmp_path / "again").info["env"] == KEYDOOR
 
 
 def test_one_episode_alone_is_a_document(agentgym, recorded) -> None:
