@@ -3,16 +3,18 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentgym.cli.options import RunDir
-from agentgym.cli.outfile import Force, output_file
+from agentgym.cli.outfile import Force, output_file, output_folder
 from agentgym.cli.output import counted, note
 
 if TYPE_CHECKING:
+    from agentgym.formats.writer import Writer
     from agentgym.store.episodes import EpisodeHead
     from agentgym.store.run import Run
 
@@ -24,7 +26,21 @@ def export(
     messages: Annotated[
         bool, typer.Option("--messages", help="JSON lines for supervised training.")
     ] = False,
+    atif: Annotated[
+        bool, typer.Option("--atif", help="ATIF documents of Harbor, one a line.")
+    ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="A table, one row an episode.")
+    ] = False,
+    minari: Annotated[
+        bool, typer.Option("--minari", help="A folder for Minari: offline RL on texts.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Text for people.")] = False,
     out: Annotated[str, typer.Option("-o", "--out", help="A file; - is stdout.")] = "-",
+    episode: Annotated[
+        list[str] | None,
+        typer.Option("--episode", help="Only this one, by its id. May be given again."),
+    ] = None,
     successes: Annotated[
         bool, typer.Option("--successes", help="Only where the environment says success.")
     ] = False,
@@ -44,10 +60,20 @@ def export(
         typer.Option(min=1, help="Of a training: only episodes of its last optimiser steps."),
     ] = None,
     tools: Annotated[
-        bool, typer.Option("--tools/--no-tools", help="Write the tools of an episode beside it.")
+        bool,
+        typer.Option(
+            "--tools/--no-tools", help="messages: write the tools of an episode beside it."
+        ),
     ] = True,
     metadata: Annotated[
-        bool, typer.Option("--metadata", help="Write where each line is from, and its outcome.")
+        bool,
+        typer.Option(
+            "--metadata", help="messages: write where each line is from, and its outcome."
+        ),
+    ] = False,
+    prompt_tokens: Annotated[
+        bool,
+        typer.Option("--prompt-tokens", help="ATIF: write at each turn all tokens it was shown."),
     ] = False,
     force: Force = False,
 ) -> None:
@@ -56,34 +82,66 @@ def export(
     --messages writes one line an episode: {messages, tools} as OpenAI, TRL and axolotl read them,
     arguments of calls as JSON text, up to the last answer. Without a filter all episodes are
     written, of a training also those of its teacher and its evaluations. Left out, and counted,
-    are episodes that ended by a fault, that have no answer, or in which a call of a tool is not
-    readable JSON.
+    are episodes that ended by a fault (by --messages and --minari), that have no answer, or in
+    which a call of a tool is not readable JSON. What each format keeps: docs/formats.md.
     """
     from agentgym.errors import ConfigError
+    from agentgym.formats.writers import WRITERS
     from agentgym.store.run import Run
 
-    if not messages:
+    asked = {
+        "messages": messages,
+        "atif": atif,
+        "parquet": parquet,
+        "minari": minari,
+        "markdown": markdown,
+    }
+    chosen = [name for name, is_asked in asked.items() if is_asked]
+    if not chosen:
         raise ConfigError("say in which format", hint=f"agentgym export {run} --messages")
+    if len(chosen) > 1:
+        both = " and ".join(f"--{name}" for name in chosen)
+        raise ConfigError(f"{both} exclude each other", hint="export once for each")
     if successes and min_outcome is not None:
         raise ConfigError("--successes and --min-outcome exclude each other", hint="give one")
     found = Run.open(run)
     lowest = _success(found) if successes else min_outcome
-    filters = _Filters(lowest, split, best_of_group=best_of_group, last_steps=last_steps)
+    wanted = frozenset(_named(found, episode or ()))
+    filters = _Filters(lowest, split, wanted, best_of_group=best_of_group, last_steps=last_steps)
+    options: dict[str, dict[str, bool]] = {
+        "messages": {"tools": tools, "metadata": metadata},
+        "atif": {"prompts": prompt_tokens},
+    }
+    kind = WRITERS[chosen[0]]
     left_out: Counter[str] = Counter()
-    with output_file(out, force=force) as file:
-        written = 0
-        for line in _lines(found, filters, left_out, tools=tools, metadata=metadata):
-            file.write(line)
-            written += 1
+    with _opened(kind, out, options.get(chosen[0], {}), force=force) as writer:
+        written = _write(found, filters, left_out, writer)
         if not written:
             raise _nothing(found, left_out)
+        writer.finish()
     _report(found, out, written, left_out)
+
+
+@contextmanager
+def _opened(
+    kind: "type[Writer]", out: str, options: dict[str, bool], *, force: bool
+) -> Iterator["Writer"]:
+    """Make a writer; what it writes is there only once the block has ended."""
+    make: Callable[..., Writer] = kind
+    if kind.folder:
+        with output_folder(out) as folder:
+            yield make(folder, **options)
+    else:
+        with output_file(out, force=force) as file:
+            yield make(file, **options)
 
 
 @dataclass(frozen=True, slots=True)
 class _Filters:
     min_outcome: float | None
     split: str | None
+    wanted: frozenset[str]
+    """Ids; none: all."""
     best_of_group: bool
     last_steps: int | None
 
@@ -99,36 +157,38 @@ def _success(run: "Run") -> float:
         raise ConfigError(f"what success is, is not known here: {error}", hint=hint) from error
 
 
-def _lines(
-    run: "Run", filters: _Filters, left_out: Counter[str], *, tools: bool, metadata: bool
-) -> Iterator[bytes]:
+def _named(run: "Run", names: Sequence[str]) -> Iterator[str]:
+    from agentgym.store.episodes import find_episode
+
+    for name in names:
+        yield find_episode(run.root, name).id
+
+
+def _write(run: "Run", filters: _Filters, left_out: Counter[str], writer: "Writer") -> int:
+    """Write what passes the filters; return how many episodes that is."""
     from agentgym.errors import StoreError
-    from agentgym.renderers.examples import to_example, to_line
     from agentgym.store.episodes import read_episode, read_heads
 
+    written = 0
     heads = list(read_heads(run.root))  # once: of a run that is being written there may be more
-    why_not = _judge(heads, filters)
+    why_not = _judge(heads, filters, with_faults=writer.with_faults)
     for head in heads:
         reason = why_not(head)
-        if reason is not None:
+        if reason is None:
+            try:
+                reason = writer.add(read_episode(head))
+            except StoreError as error:
+                note(f"warning: {error}")
+                reason = "broken on disk"
+        if reason is None:
+            written += 1
+        else:
             left_out[reason] += 1
-            continue
-        try:
-            trajectory = read_episode(head)
-        except StoreError as error:
-            note(f"warning: {error}")
-            left_out["broken on disk"] += 1
-            continue
-        example = to_example(trajectory, tools=tools)
-        if example is None:
-            left_out["no answer, or a call that is not readable"] += 1
-            continue
-        about = {"metadata": _metadata(head, trajectory.policy)} if metadata else {}
-        yield to_line(example | about)
+    return written
 
 
 def _judge(
-    heads: "Sequence[EpisodeHead]", filters: _Filters
+    heads: "Sequence[EpisodeHead]", filters: _Filters, *, with_faults: bool
 ) -> "Callable[[EpisodeHead], str | None]":
     """Return what says why one of these is left out, None where it is not.
 
@@ -140,7 +200,9 @@ def _judge(
     best: dict[str, tuple[float, int, str]] = {}
 
     def why_not(head: "EpisodeHead") -> str | None:
-        if head.end == "error":
+        if filters.wanted and head.id not in filters.wanted:
+            return "not asked for"
+        if head.end == "error" and not with_faults:
             return "ended by a fault"
         if filters.split not in (None, head.split):
             return f"not of the split {filters.split}"
@@ -166,17 +228,6 @@ def _step(head: "EpisodeHead") -> int:
     """Return the optimiser step that an episode was rolled out for; -1: for none."""
     match = _TRAIN.match(head.group_id)
     return int(match[1]) if match else -1
-
-
-def _metadata(head: "EpisodeHead", policy: str) -> dict[str, Any]:
-    return {
-        "episode": head.id,
-        "env": head.env,
-        "task": head.task_id,
-        "split": head.split,
-        "policy": policy,
-        "outcome": head.outcome,
-    }
 
 
 def _nothing(run: "Run", left_out: Counter[str]) -> Exception:

@@ -20,6 +20,7 @@ from agentgym.cli import (
     envs,
     evaluate,
     export,
+    importing,
     lab,
     new,
     play,
@@ -81,6 +82,7 @@ app.command(
     "export", epilog="Example: agentgym export runs/keydoor --messages --successes -o moves.jsonl"
 )(export.export)
 app.command("demo", epilog="Example: agentgym demo runs/demo")(demo.demo)
+app.command("import", epilog="Example: agentgym import logs/sums.eval runs/sums")(importing.import_)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")

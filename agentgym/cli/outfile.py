@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,33 @@ def output_file(out: str, *, force: bool) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_folder(out: str) -> Iterator[Path]:
+    """Name a folder that is to be made; it is there only once the block has ended.
+
+    Raises:
+        ConfigError: there is something already, or it would stand in no folder.
+        StoreError: it cannot be written.
+    """
+    from agentgym.errors import ConfigError, StoreError
+
+    path = Path(out)
+    if out == "-":
+        raise ConfigError("this format is a folder", hint="name it with -o")
+    if path.exists() or path.is_symlink():
+        raise ConfigError(f"{out} exists already", hint="choose another name")
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {str(path.parent)!r}", hint="make it first")
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
+        inside = Path(temporary) / path.name
+        inside.mkdir()
+        try:
+            yield inside
+            inside.rename(path)
+        except OSError as error:
+            raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
 
 
 def check_output(out: str, *, force: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agentgym.config.overlay import render_toml
 from agentgym.config.run import resolve_words
-from agentgym.store.episodes import EpisodeWriter, read_heads
+from agentgym.store.episodes import EpisodeWriter, read_episodes, read_heads
 from agentgym.store.run import Run
 from agentgym.types import Message, Step, Task, ToolCall, Trajectory
 
@@ -158,7 +158,7 @@ def test_a_file_is_whole_or_not_there_and_never_overwritten(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agentgym.renderers.examples.to_line", fail)
+    monkeypatch.setattr("agentgym.formats.messages.to_line", fail)
     assert agentgym("export", "r", "--messages", "-o", "a.jsonl", "--force").code == 130
     assert (tmp_path / "a.jsonl").read_text() == out
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "r"]
@@ -238,3 +238,49 @@ def test_the_same_bytes_go_to_a_pipe_in_any_locale(process, recorded) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     done = process("export", "r", "--messages", env=environment, encoding="utf-8")
     assert json.loads(done.out)["messages"][1]["content"] == "日本 é \ufffd"
+
+
+def test_atif_is_written_and_imported_again_as_it_was(agentgym, recorded, tmp_path: Path) -> None:
+    recorded(episode("g1", 0, 1.0, turns=2), episode("g1", 1, 0.0, end="error", reason="boom"))
+    assert agentgym("export", "r", "--atif", "-o", "a.jsonl").code == 0
+    assert agentgym("import", "a.jsonl", "again").code == 0
+    assert list(read_episodes(tmp_path / "again")) == list(read_episodes(tmp_path / "r"))
+    assert Run.open(tmp_path / "again").info["env"] == KEYDOOR
+
+
+def test_one_episode_alone_is_a_document(agentgym, recorded) -> None:
+    recorded(*(episode(f"g{number}", 0, 1.0) for number in range(3)))
+    done = agentgym("export", "r", "--atif", "--episode", "g1")
+    assert json.loads(done.out)["trajectory_id"] == "g1.0.0"
+    both = agentgym("export", "r", "--markdown", "--episode", "g2", "--episode", "g0.0.0")
+    assert both.out.count("# Episode") == 2
+    wrong = agentgym("export", "r", "--atif", "--episode", "x")
+    assert wrong.code == 1
+    assert "no episode 'x'" in wrong.err
+
+
+def test_formats_exclude_each_other(agentgym, recorded) -> None:
+    recorded(episode("g", 0, 1.0))
+    done = agentgym("export", "r", "--atif", "--messages")
+    assert done.code == 2
+    assert "--messages and --atif exclude each other" in done.err
+
+
+def test_a_folder_is_whole_or_not_there(agentgym, recorded, tmp_path: Path) -> None:
+    pytest.importorskip("minari", reason="minari is not installed")
+    recorded(episode("g", 0, 1.0, turns=2), episode("g", 1, 1.0, end="error"))
+    assert "name it with -o" in agentgym("export", "r", "--minari").err
+    done = agentgym("export", "r", "--minari", "-o", "moves")
+    assert (done.code, "1 ended by a fault" in done.err) == (0, True)
+    assert (tmp_path / "moves" / "data" / "metadata.json").is_file()
+    assert agentgym("export", "r", "--minari", "-o", "moves").code == 2
+    assert agentgym("export", "r", "--minari", "-o", "b", "--split", "test").code == 1
+    assert sorted(os.listdir(tmp_path)) == ["moves", "r"]
+
+
+def test_parquet_is_written_to_a_file(agentgym, recorded, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    recorded(episode("g", 0, 1.0, turns=2))
+    assert agentgym("export", "r", "--parquet", "-o", "a.parquet").code == 0
+    (row,) = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert (row["id"], row["outcome"], len(row["steps"])) == ("g.0.0", 1.0, 2)

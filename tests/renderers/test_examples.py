@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from agentgym.renderers.examples import to_example, to_line
+from agentgym.formats.messages import to_example, to_line
 from agentgym.types import Message, Step, Task, ToolCall, ToolSpec, Trajectory
 
 ASK = Message("user", "Add 3.")

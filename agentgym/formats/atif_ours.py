@@ -1,0 +1,78 @@
+"""What we record of an episode that ATIF has no place for; it stands under `extra.agentgym`."""
+
+from typing import Any, Literal
+
+from pydantic import Field, FiniteFloat
+
+from agentgym.formats.reader import Part
+from agentgym.types import End, Role
+
+OURS = "agentgym"
+"""The key in `extra`."""
+
+
+class OurTimings(Part):
+    """The wall seconds of a step."""
+
+    generate_s: FiniteFloat = 0.0
+    env_s: FiniteFloat = 0.0
+    started_s: FiniteFloat = 0.0
+
+
+class OurStep(Part):
+    """What a step of ours has that ATIF has no place for."""
+
+    reward_terms: dict[str, FiniteFloat] = Field(default_factory=dict)
+    state_key: str | None = None
+    next_state_key: str | None = None
+    action_key: str = ""
+    agent: str = "policy"
+    timed_out: bool = False
+    usage: dict[str, FiniteFloat] = Field(default_factory=dict)
+    timings: OurTimings = OurTimings()
+    finish_reason: Literal["stop", "length"] = "stop"
+    versions: list[tuple[int, int]] = Field(default=[(0, 0)])
+
+
+class OurTask(Part):
+    """The task that an episode was about."""
+
+    prompt: str
+    id: str
+    answer: Any = None
+    payload: Any = None
+    split: str = "train"
+    env: str = ""
+
+
+class OurTrajectory(Part):
+    """What an episode of ours has that ATIF has no place for."""
+
+    task: OurTask
+    id: str
+    group_id: str
+    member: int = 0
+    attempt: int = 0
+    seed: int = 0
+    policy: str = ""
+    parent_id: str | None = None
+    fork_step: int | None = None
+    drift: int = 0
+    end: End
+    reason: str = ""
+    seconds: FiniteFloat = 0.0
+    prompt: int
+    """How many steps of the file are messages of the prompt."""
+
+
+class OurMessage(Part):
+    """A message whose role ATIF cannot say."""
+
+    role: Role
+    tool_call_id: str | None = None
+
+
+class OurCall(Part):
+    """Arguments that are no JSON object, or that would not be written again as they were."""
+
+    arguments: str

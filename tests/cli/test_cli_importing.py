@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import pytest
+
+LINE = json.dumps(
+    {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    (tmp_path / "a.jsonl").write_text(f"{LINE}\n{{broken\n{LINE}\n")
+    return "a.jsonl"
+
+
+def test_a_file_becomes_a_run_and_what_it_lacks_is_told(agentgym, file) -> None:
+    done = agentgym("import", file, "r")
+    assert done.code == 0
+    assert done.out.startswith("2 episodes of OpenAI messages (`messages` with roles) in r; ")
+    for told in ("2 without a reward", "2 without tokens", "1 broken and left out"):
+        assert told in done.out
+    assert "warning: a.jsonl, line 2: expected JSON" in done.err
+    assert "line-3" in agentgym("show", "r").out
+    assert "Yes" in agentgym("show", "r", "line-1").out
+    assert len(agentgym("export", "r", "--messages").out.splitlines()) == 2
+
+
+def test_json_says_the_same(agentgym, file) -> None:
+    assert agentgym("import", file, "r", "--json").json == {
+        "run": "r",
+        "format": "OpenAI messages",
+        "how": "`messages` with roles",
+        "episodes": 2,
+        "told": {"without an end": 2, "without a reward": 2, "without tokens": 2},
+        "broken": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        (["a.jsonl", "r", "--strict"], 1, "a.jsonl, line 2: expected JSON"),
+        (["gone", "r"], 2, "there is no file 'gone'"),
+        (
+            ["other", "r"],
+            2,
+            "hint: known are: inspect, ATIF, verifiers, SWE-agent, OpenAI messages",
+        ),
+        (["a.jsonl", "there"], 2, "exists already"),
+    ],
+)
+def test_wrong_usage_leaves_no_run(agentgym, file, tmp_path: Path, words, code, error) -> None:
+    (tmp_path / "other").write_text("{}")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "x").touch()
+    done = agentgym("import", *words)
+    assert (done.code, done.out) == (code, "")
+    assert error in done.err
+    assert not (tmp_path / "r").exists()

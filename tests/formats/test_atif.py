@@ -1,0 +1,170 @@
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_episodes import trajectories
+from foreign import ATIF
+from hypothesis import given, settings
+
+from agentgym.errors import StoreError
+from agentgym.formats.atif import AtifReader
+from agentgym.formats.atif_writer import AtifWriter, to_atif
+from agentgym.formats.imported import read_any
+from agentgym.formats.source import Source, Value
+from agentgym.types import Message, Segment, Step, Task, ToolCall, Trajectory
+
+
+def written(*episodes: Trajectory, prompts: bool = False) -> bytes:
+    file = io.BytesIO()
+    writer = AtifWriter(file, prompts=prompts)
+    for each in episodes:
+        writer.add(each)
+    return file.getvalue()
+
+
+def read(document: Any, tmp_path: Path) -> tuple[list[Trajectory], AtifReader]:
+    path = tmp_path / "a"
+    path.write_text(json.dumps(document))
+    reader = AtifReader(Source(path))
+    return [each for value in reader.values() for each in reader.read(value)], reader
+
+
+def test_what_another_agent_wrote_is_read_and_nothing_is_made_up(tmp_path: Path) -> None:
+    (found,), reader = read(ATIF, tmp_path)
+    assert (found.id, found.group_id, found.policy, found.seconds) == ("s-1", "s-1", "m", 2.0)
+    assert found.prompt == (Message("user", "Fix it."),)
+    first, second = found.steps
+    call = ToolCall("ls", '{"a": "é"}', id="c")
+    assert first.message == Message(
+        "assistant", "<think>\nWhere?\n</think>\n\nI look.", tool_calls=(call,)
+    )
+    assert first.replies == (
+        Message("tool", "x.py", tool_call_id="c"),
+        Message("user", ""),
+        Message("system", "Hurry."),
+    )
+    assert first.usage == {"prompt_tokens": 5.0, "cost": 0.5}
+    assert first.completion is None
+    assert first.action_key
+    assert second.completion is not None
+    assert second.completion.token_ids == (3,)
+    assert [(s.token_ids, s.sampled, s.steps) for s in found.segments] == [
+        ([1, 2, 3], [False, False, True], [(1, 2, 3)])
+    ]
+    assert not any(step.reward_terms for step in found.steps)
+    assert found.end == "truncated"
+    assert "does not say" in found.reason
+    assert reader.told == {
+        "'image' parts left out": 1,
+        "with tokens without log-probabilities, left out": 1,
+        "with tokens that do not tell their policy version, nor why they stopped": 1,
+        "without an end": 1,
+    }
+
+
+def test_agents_that_were_called_are_episodes_and_copied_context_is_prompt(tmp_path: Path) -> None:
+    copied = ATIF["steps"][1] | {"is_copied_context": True}
+    steps = [ATIF["steps"][0], copied, ATIF["steps"][3]]
+    child = ATIF | {"trajectory_id": "child"}
+    (parent, called), _ = read(ATIF | {"steps": steps, "subagent_trajectories": [child]}, tmp_path)
+    assert [message.role for message in parent.prompt] == ["user", "assistant", "tool", "user"]
+    assert len(parent.steps) == 1
+    assert (called.id, called.parent_id) == ("child", "s-1")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"steps": 3}, "steps: expected a valid list, found 3"),
+        (
+            {"steps": [{"source": "robot", "message": ""}]},
+            "steps.0.source: expected 'system', 'user'",
+        ),
+        ({"agent": None}, "agent: "),
+        (
+            {"steps": [{"source": "agent", "tool_calls": [{}]}]},
+            "tool_calls.0.tool_call_id: expected it",
+        ),
+        ({"extra": {"agentgym": {"id": 1}}}, "task: expected it"),
+        (
+            {"steps": [{"source": "agent", "extra": {"agentgym": {"reward_terms": {"a": "x"}}}}]},
+            "reward_terms.a: expected a valid number",
+        ),
+    ],
+)
+def test_what_is_broken_is_named_with_its_place(tmp_path: Path, change: Any, told: str) -> None:
+    with pytest.raises(StoreError) as raised:
+        read(ATIF | change, tmp_path)
+    assert told in str(raised.value)
+    assert str(tmp_path / "a, line 1") in str(raised.value)
+
+
+@settings(max_examples=25)
+@given(trajectories())
+def test_an_episode_comes_back_as_it_was(episode: Trajectory) -> None:
+    document = json.loads(json.dumps(to_atif(episode, prompts=True)))
+    if not document["steps"]:
+        return
+    reader = AtifReader(Source(__file__))
+    (found,) = reader.read(Value(document, "here", "here"))
+    assert found == episode
+
+
+@settings(max_examples=10)
+@given(trajectories())
+def test_without_the_prompts_all_but_the_segments_comes_back(episode: Trajectory) -> None:
+    line = written(episode)
+    if not line:
+        return
+    reader = AtifReader(Source(__file__))
+    (found,) = reader.read(Value(json.loads(line), "here", "here"))
+    assert found == replace(episode, segments=[])
+    assert b"prompt_token_ids" not in line
+
+
+def test_a_run_of_several_is_a_file_of_lines(tmp_path: Path) -> None:
+    episodes = [episode(name) for name in ("a", "b")]
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(written(*episodes))
+    found = read_any(path)
+    assert (found.format, found.how) == ("ATIF", "`schema_version` is ATIF-v1.8")
+    assert list(found) == list(found) == episodes
+    assert found.told == {"without a reward": 2, "without tokens": 2}
+
+
+def test_half_characters_become_replacement_characters() -> None:
+    text = written(episode("a", said="\udc80")).decode()
+    assert "\ufffd" in text
+
+
+def episode(name: str, said: str = "Hello.") -> Trajectory:
+    return Trajectory(
+        id=name,
+        task=Task("Hi.", env="e"),
+        group_id="g",
+        prompt=(Message("user", "Hi."),),
+        steps=[Step(message=Message("assistant", said))],
+        end="terminated",
+    )
+
+
+def test_an_episode_without_a_message_cannot_be_said() -> None:
+    empty = replace(episode("a"), prompt=(), steps=[], segments=[Segment()])
+    assert AtifWriter(io.BytesIO()).add(empty) == "without a message"
+
+
+@settings(max_examples=25)
+@given(trajectories())
+def test_harbor_reads_what_is_written(episode: Trajectory) -> None:
+    trajectory = pytest.importorskip(
+        "harbor.models.trajectories.trajectory",
+        reason="harbor is not installed: it needs Python 3.12",
+    )
+    line = written(episode, prompts=True)
+    if not line:
+        return
+    read = trajectory.Trajectory.model_validate_json(line)
+    assert read.to_json_dict() == json.loads(line)
