@@ -7,6 +7,7 @@ from functools import partial
 from importlib.resources import files
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -105,7 +106,9 @@ class Viewer:
         """The texts of recorded tokens."""
         run = self._run(asked)
         head = self._head(run, asked)
-        ids = segment_columns(head, ("token_ids",), asked.number("segment", 0))["token_ids"]
+        ids = segment_columns(head, ("token_ids",), asked.number("segment", 0)).get("token_ids")
+        if ids is None:
+            return json_answer({"pieces": None, "why": "no tokens were recorded", "hint": None})
         first = min(asked.number("first", 0), len(ids))
         stop = min(asked.number("stop", first + MOST), len(ids), first + MOST)
         try:
@@ -160,21 +163,26 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            response = await self._respond(scope)
+            response = await self._respond(scope, receive)
+        except ClientDisconnect:
+            return  # nobody waits for an answer, or the guard has cut what was sent
         except Exception as error:  # noqa: BLE001  a server outlives what goes wrong in an answer
             response = error_answer(error)
         await response(scope, receive, send)
 
-    async def _respond(self, scope: Scope) -> Response:
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
         parts = split_path(scope["raw_path"].decode("latin-1"))
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         for route in self._routes:
             names = route.match(parts)
             if names is not None and route.method == method:
-                return await self._handled(route.handler, read_asked(scope, names))
+                body = await Request(scope, receive).body() if method == "POST" else b""
+                return await self._handled(route.handler, read_asked(scope, names, body))
         asked = read_asked(scope, {})
         if method != "GET" or parts[0] == "api":
-            raise NotFoundError("there is nothing at this address", hint="see docs/viewer.md")
+            raise NotFoundError(
+                "there is nothing at this address", hint="answers begin at /api/runs"
+            )
         return self._page(asked, parts)
 
     async def _handled(self, handler: Handler, asked: Asked) -> Response:

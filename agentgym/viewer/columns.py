@@ -86,13 +86,15 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def segment_columns(head: Head, names: Sequence[str], segment: int) -> dict[str, Column]:
-    """Return columns of one segment of an episode, [L] each.
+    """Return columns of one segment of an episode, [L] each; none where no tokens were recorded.
 
     Raises:
         ConfigError: there is no such segment.
         StoreError: the record is broken.
     """
     lengths = _lengths(head.shard, head.offset, head.stop)
+    if not lengths:
+        return {}
     if not 0 <= segment < len(lengths):
         raise ConfigError(f"no segment {segment}: this episode has {len(lengths)}, from 0")
     first = sum(lengths[:segment])

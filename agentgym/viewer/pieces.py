@@ -59,8 +59,7 @@ def open_pieces(root: Path) -> Pieces:
     """Read the tokenizer of a run, that of its newest checkpoint or of the model it began with.
 
     Raises:
-        TokenizerError: there is none, or the package tokenizers is missing.
-        StoreError: it cannot be read.
+        TokenizerError: there is none, it is broken, or the package tokenizers is missing.
     """
     folders = [*sorted((root / "checkpoints").glob("[0-9]*"), reverse=True), root / "model"]
     path = next((each / _FILE for each in folders if (each / _FILE).is_file()), None)
@@ -71,7 +70,7 @@ def open_pieces(root: Path) -> Pieces:
     except ImportError:
         hint = "pip install tokenizers"
         raise TokenizerError("decoding tokens needs the package tokenizers", hint=hint) from None
-    with boundary(StoreError, f"reading {path}"):
+    with boundary(TokenizerError, f"reading {path}"):
         return Pieces(Tokenizer.from_file(str(path)))
 
 

@@ -3,9 +3,11 @@
 So an address is taken apart before it is decoded, and what was in it is only ever looked up.
 """
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.responses import Response
@@ -28,6 +30,22 @@ class Asked:
     """The parts of the address that stand in braces."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    body: bytes = b""
+    """What was sent along, of a POST."""
+
+    def json(self) -> dict[str, Any]:
+        """Return the object that was sent.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"expected JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise ConfigError(f"expected an object, got {type(value).__name__}")
+        return value
 
     def text(self, name: str, default: str = "") -> str:
         """Return a word of the query."""
@@ -91,7 +109,7 @@ def split_path(path: str) -> list[str]:
         raise ConfigError("the address is not UTF-8", hint="encode it as %C3%A9") from error
 
 
-def read_asked(scope: Scope, names: Mapping[str, str]) -> Asked:
+def read_asked(scope: Scope, names: Mapping[str, str], body: bytes = b"") -> Asked:
     """Return what handlers see of a request.
 
     Raises:
@@ -105,4 +123,4 @@ def read_asked(scope: Scope, names: Mapping[str, str]) -> Asked:
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
     }
-    return Asked(names, dict(pairs), headers)
+    return Asked(names, dict(pairs), headers, body)

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from agentgym.config.methods import recorded_methods
 from agentgym.errors import AgentGymError, ConfigError
 from agentgym.store import episodes
 from agentgym.store.run import Run
-from agentgym.trainers.recompute import label_of
+from agentgym.trainers.recompute import count_missing, label_of
 from agentgym.viewer.index import Index
 from agentgym.viewer.lines import GrowingLines
 from agentgym.viewer.pieces import Pieces, open_pieces
@@ -26,6 +28,10 @@ logger = logging.getLogger(__name__)
 EVENTS = 200
 """Events that are kept of a run, the newest."""
 
+Methods = dict[str, str | None]
+"""By which estimator and shaper a run was trained."""
+
+_NO_METHODS: Methods = {"credit": None, "shaping": None}
 _LONGEST_CONFIG = 1 << 20
 _SUCCESS = ("success", "eval/sampled/success", "eval/greedy/success")
 _PAUSE_S = 1.0  # between two looks at a run that has nothing new
@@ -78,14 +84,14 @@ class OpenRun:
             "steps": steps,
             "success": self._success(),
             "started": run.info.get("created") if run else None,
-            **self._methods(),
+            **self._methods()[0],
             "faults": faults,
             "broken": len(self.index.broken),
         }
 
     def detail(self) -> dict[str, Any]:
         """Return everything about the run but its episodes and curves."""
-        run, wrong = self._opened()
+        run, _ = self._opened()
         with self._lock:
             events, alarms = list(self._events), list(self._alarms)
         faults = self.index.query(
@@ -101,7 +107,7 @@ class OpenRun:
             "events": events,
             "alarms": alarms,
             "faults": [{"id": name, "reason": reason} for name, reason in faults],
-            "broken": [*([wrong] if wrong else []), *self.index.broken],
+            "broken": self._damage(),
             "metrics": self.scalars.names,
             "indexed": self.index.progress.to_json() | {"text": self.text.progress},
         }
@@ -140,12 +146,26 @@ class OpenRun:
         found = (self.scalars.last(name) for name in _SUCCESS)
         return next((value for value in found if value is not None), None)
 
-    def _methods(self) -> dict[str, str | None]:
+    def _methods(self) -> tuple[Methods, str | None]:
+        """Return how the run shaped and gave credit, or why that is not known."""
+        path = self.root / "config.toml"
         try:
-            methods = recorded_methods(self.root / "config.toml")
-        except (AgentGymError, OSError, ValueError):
-            return {"credit": None, "shaping": None}
-        return {"credit": label_of(methods.credit), "shaping": label_of(methods.shaping)}
+            status = path.stat()
+        except OSError as error:
+            return _NO_METHODS, f"{path} cannot be read: {error.strerror}"
+        return _methods_in(path, status.st_mtime_ns, status.st_size)
+
+    def _damage(self) -> list[str]:
+        """Return what of the record cannot be read, or is not there."""
+        run, wrong = self._opened()
+        told = [each for each in (wrong, self._methods()[1]) if each]
+        if run is not None and run.info.get("kind") == "train" and run.status != "running":
+            found = {step - 1 for (step,) in self.index.query("SELECT step FROM step")}
+            count, numbers = count_missing(found, self._step(run) or 0)
+            if count:
+                some = ", ".join(map(str, islice(numbers, 5)))
+                told.append(f"{count} optimiser steps have no note: {some}{' ...' * (count > 5)}")
+        return [*told, *self.index.broken]
 
     def _config(self) -> str | None:
         with suppress(OSError), (self.root / "config.toml").open("rb") as file:
@@ -204,6 +224,16 @@ class OpenRuns:
                 time.sleep(0.001)  # let those who ask in between
             else:
                 self._stopping.wait(_PAUSE_S)
+
+
+@lru_cache(maxsize=64)
+def _methods_in(path: Path, changed: int, size: int) -> tuple[Methods, str | None]:
+    """Read methods once for each state of the file: pydantic takes a while."""
+    try:
+        found = recorded_methods(path)
+    except (AgentGymError, OSError, ValueError) as error:
+        return _NO_METHODS, str(error)
+    return {"credit": label_of(found.credit), "shaping": label_of(found.shaping)}, None
 
 
 def _read_on(run: OpenRun) -> bool:

@@ -8,14 +8,17 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from starlette.responses import Response
+from starlette.testclient import TestClient
 from trained_run import make_episode
 
 from agentgym.store.episodes import EpisodeWriter
 from agentgym.store.run import Run
 from agentgym.types import Message, Task, ToolCall, ToolSpec
-from agentgym.viewer.app import make_app
-from agentgym.viewer.guard import Door
-from agentgym.viewer.routes import split_path
+from agentgym.viewer.answers import json_answer
+from agentgym.viewer.app import Application, make_app
+from agentgym.viewer.guard import Door, Guard
+from agentgym.viewer.routes import Asked, Route, split_path
 
 SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u2028'\"`${1}\x1b[31m"
 NAMES = [
@@ -214,6 +217,52 @@ def test_other_addresses_are_the_pages(browse, trained) -> None:
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert "<script>" not in answer.text
     assert client.get("/static/index.html").content == answer.content
+
+
+def test_pieces_are_texts_or_a_reason_why_not(browse, trained, tmp_path) -> None:
+    from tokenizers import Tokenizer, models
+
+    root = shutil.copytree(trained, tmp_path / "trained")
+    client = browse(root)
+    address = "/api/runs/trained/episodes/train-000000-000.0.0/pieces"
+    assert client.get(address).json()["pieces"] is None
+    assert "tokenizer.json" in client.get(address).json()["why"]
+    words = {f"w{number}": number for number in range(30)}
+    (root / "model").mkdir()
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    tokenizer.save(str(root / "model" / "tokenizer.json"))
+    found = client.get(f"{address}?first=1&stop=3").json()
+    assert [piece.strip() for piece in found["pieces"]] == ["w2", "w3"]
+    assert found["first"] == 1
+    assert found["of"] >= 5
+
+
+def test_what_is_sent_comes_to_its_handler() -> None:
+    def told(asked: Asked) -> Response:
+        return json_answer({"name": asked.names["name"], "sent": asked.json()})
+
+    app = Application([Route("/api/things/{name}", told, "POST"), Route("/api/boom", _boom)])
+    client = TestClient(app, base_url="http://127.0.0.1:7777")
+    answer = client.post("/api/things/a%2Fb", content=json.dumps({"x": SCRIPT}))
+    assert answer.json() == {"name": "a/b", "sent": {"x": SCRIPT}}
+    assert client.get("/api/things/a").status_code == 404
+    for wrong in (b"", b"{", b"[1]", b"\xff", b"[" * 60_000):
+        assert client.post("/api/things/a", content=wrong).status_code == 400
+    guarded = TestClient(Guard(app, Door("127.0.0.1", 7777)), base_url="http://127.0.0.1:7777")
+    home = {"origin": "http://127.0.0.1:7777"}
+    assert guarded.post("/api/things/a", content=b'{"y": 1}', headers=home).status_code == 200
+
+
+def _boom(asked: Asked) -> Response:
+    raise KeyError("secret")
+
+
+def test_what_nobody_expected_is_an_answer_without_its_insides(caplog) -> None:
+    client = TestClient(Application([Route("/api/boom", _boom)]), base_url="http://127.0.0.1:7777")
+    answer = client.get("/api/boom")
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "unexpected KeyError", "hint": None}
+    assert "secret" in caplog.text
 
 
 def test_what_does_not_change_is_sent_once(browse, trained) -> None:

@@ -234,6 +234,7 @@ def test_a_step_without_tokens_and_a_completion_kept_apart(tmp_path, open_runs) 
     assert (found["steps"][0]["tokens"], found["steps"][0]["segment"]) == (None, None)
     assert (found["steps"][1]["tokens"], found["steps"][1]["segment"]) == ([0, 2], None)
     assert found["segments"] == []
+    assert columns(run, "e", "token_ids", "sampled") == {}
 
 
 def byte_tokenizer():
@@ -286,7 +287,7 @@ def test_without_a_tokenizer_it_is_said(tmp_path) -> None:
         open_pieces(tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "tokenizer.json").write_text("{")
-    with pytest.raises(StoreError, match="reading"):
+    with pytest.raises(TokenizerError, match="reading"):
         open_pieces(tmp_path)
 
 

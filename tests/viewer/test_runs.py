@@ -66,8 +66,18 @@ def test_a_run_file_that_is_broken_is_told_and_the_episodes_are_there(
     assert detail["status"] == "unknown"
     assert detail["episodes"] == 39
     assert detail["credit"] is None
-    assert len(detail["broken"]) == 1
+    assert len(detail["broken"]) == 2  # run.json and config.toml
     assert run.metrics(["*"]) == {"step": [], "series": {}}
+
+
+def test_notes_that_are_lost_are_told(trained, tmp_path, open_runs) -> None:
+    root = shutil.copytree(trained, tmp_path / "run")
+    (run,) = open_runs(root)
+    assert run.detail()["broken"] == []
+    shutil.rmtree(root / "notes")
+    (run,) = open_runs(root)
+    assert run.detail()["broken"] == ["3 optimiser steps have no note: 1, 2, 3"]
+    assert run.summary()["steps"] == 0
 
 
 def test_events_are_the_newest_and_alarms_are_kept_apart(tmp_path, open_runs) -> None:
