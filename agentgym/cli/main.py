@@ -32,6 +32,7 @@ from agentgym.cli import (
     sandbox,
     show,
     train,
+    view,
 )
 from agentgym.cli.output import note, safe
 from agentgym.errors import AgentGymError
@@ -69,6 +70,7 @@ app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
 app.command("show")(show.show)
 app.command("replay")(replay.replay)
+app.command("view", hidden=True)(view.view)
 app.command("compare", epilog="Example: agentgym compare runs/short runs/long --by valid")(
     compare.compare
 )

@@ -6,7 +6,7 @@ columns = u32 size of the index; the index, a JSON list of {"name", "dtype", "le
 
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,8 @@ def encode_columns(columns: Columns) -> bytes:
     return b"".join([_SIZE.pack(len(line)), line, *blobs])
 
 
-def decode_columns(data: bytes) -> dict[str, NDArray[Any]]:
-    """Read what `encode_columns` wrote; nothing gives no columns.
+def decode_columns(data: bytes, *, only: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Read what `encode_columns` wrote, `only` what is named or all; nothing gives no columns.
 
     Raises:
         ValueError, KeyError, struct.error, ZstdError: this is something else.
@@ -68,8 +68,10 @@ def decode_columns(data: bytes) -> dict[str, NDArray[Any]]:
         dtype = np.dtype(entry["dtype"])
         if dtype.kind not in _KINDS:
             raise ValueError(f"column {entry['name']} has the type {dtype}")
-        raw = zstd.decompress(data[at : at + entry["bytes"]])
-        at += entry["bytes"]
+        first, at = at, at + entry["bytes"]
+        if only is not None and entry["name"] not in only:
+            continue
+        raw = zstd.decompress(data[first:at])
         shuffled = np.frombuffer(raw, np.uint8).reshape(dtype.itemsize, entry["length"])
         columns[entry["name"]] = np.ascontiguousarray(shuffled.T).reshape(-1).view(dtype)
     return columns

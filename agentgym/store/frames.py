@@ -18,7 +18,7 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,14 +82,16 @@ def shards(folder: Path) -> list[Path]:
     return [path for _, path in sorted((key, path) for key, path in found if key)]
 
 
-def read_heads(path: Path, *, schema: str) -> Iterator[Head]:
+def read_heads(path: Path, *, schema: str, start: int = 0) -> Iterator[Head]:
     """Yield the heads of the whole records of a shard, hopping from one to the next.
+
+    `start` is where a record begins, or 0 for the first one.
 
     Raises:
         StoreError: the file is no shard of this schema.
     """
     with _opened(path) as file:
-        yield from _heads(file, path, schema)
+        yield from _heads(file, path, schema, start)
 
 
 def read_records(
@@ -112,14 +114,18 @@ def read_records(
             yield record
 
 
-def read_record(head: Head) -> Record:
-    """Open one record.
+def read_record(
+    head: Head, *, only: Collection[str] | None = None, with_body: bool = True
+) -> Record:
+    """Open one record; of its columns `only` those named are decoded, None: all.
+
+    Without its body the JSON line, which may be long, is not read, and is given as empty.
 
     Raises:
         StoreError: it is broken, or the file changed.
     """
     with _opened(head.shard) as file:
-        return _record(file, head)
+        return _record(file, head, only, with_body=with_body)
 
 
 def header_stop(path: Path, *, schema: str) -> int:
@@ -180,9 +186,10 @@ def _opened(path: Path) -> BinaryIO:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _heads(file: BinaryIO, path: Path, schema: str) -> Iterator[Head]:
+def _heads(file: BinaryIO, path: Path, schema: str, start: int = 0) -> Iterator[Head]:
     size = os.fstat(file.fileno()).st_size
     header, offset = _read_header(file, path, schema)
+    offset = max(offset, start)
     while header and offset < size:
         head = _head_at(file, offset, size=size, path=path, header=header)
         if head is None:
@@ -229,7 +236,9 @@ def _head_at(
     return Head(path, offset, fields, header, body, stop) if body <= stop <= size else None
 
 
-def _record(file: BinaryIO, head: Head) -> Record:
+def _record(
+    file: BinaryIO, head: Head, only: Collection[str] | None = None, *, with_body: bool = True
+) -> Record:
     file.seek(head.offset)
     data = file.read(head.stop - head.offset)
     at = head.body - head.offset
@@ -238,8 +247,8 @@ def _record(file: BinaryIO, head: Head) -> Record:
         if zlib.crc32(data[_PREFIX.size + _CRC_BYTES :]) != int(values["crc"], 16):
             raise StoreError(f"{head.shard}: the record at byte {head.offset} is broken (CRC)")
         cols = at + values["frame"]
-        body = from_json(zstd.decompress(data[at:cols]))
-        return Record(head, body, decode_columns(data[cols + _PREFIX.size :]))
+        body = from_json(zstd.decompress(data[at:cols])) if with_body else {}
+        return Record(head, body, decode_columns(data[cols + _PREFIX.size :], only=only))
     except (ValueError, KeyError, TypeError, struct.error, zstd.ZstdError) as error:
         raise StoreError(
             f"{head.shard}: the record at byte {head.offset} is broken ({error})"

@@ -12,7 +12,7 @@ import pytest
 
 from agentgym.errors import StoreError
 from agentgym.store.episodes import SCHEMA, EpisodeWriter, read_episodes, read_heads
-from agentgym.store.frames import encode_header, read_heads as read_frame_heads
+from agentgym.store.frames import encode_header, read_heads as read_frame_heads, read_record
 from agentgym.store.trajectory import from_body, to_body
 
 
@@ -228,3 +228,24 @@ def test_a_header_says_which_process_wrote(tmp_path, make_trajectory, pid):
         writer.append(make_trajectory())
     (head,) = read_heads(tmp_path)
     assert head.frame.header["pid"] == (os.getpid() if pid is None else pid)
+
+
+def test_a_reader_goes_on_where_it_stopped(tmp_path, make_trajectory):
+    shard = _write(tmp_path, [make_trajectory(number) for number in range(3)])
+    whole = list(read_frame_heads(shard, schema=SCHEMA))
+    for number, head in enumerate(whole):
+        assert list(read_frame_heads(shard, schema=SCHEMA, start=head.offset)) == whole[number:]
+    assert list(read_frame_heads(shard, schema=SCHEMA, start=whole[-1].stop)) == []
+
+
+def test_of_a_record_only_the_columns_that_are_asked_for_are_decoded(tmp_path, make_trajectory):
+    (head,) = read_frame_heads(_write(tmp_path, [make_trajectory()]), schema=SCHEMA)
+    every = read_record(head)
+    some = read_record(head, only=("logprobs", "no such"))
+    assert list(some.columns) == ["logprobs"]
+    assert some.columns["logprobs"].tobytes() == every.columns["logprobs"].tobytes()
+    assert read_record(head, only=()).columns == {}
+    assert some.body == every.body
+    bare = read_record(head, only=("sampled",), with_body=False)
+    assert bare.body == {}
+    assert bare.columns["sampled"].tobytes() == every.columns["sampled"].tobytes()

@@ -1,0 +1,61 @@
+"""`agentgym view`: runs in a browser."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentgym.cli.output import counted, echo, note
+from agentgym.errors import ConfigError, MissingError
+
+PORT = 7777
+
+
+def view(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs, or folders of runs; without: runs/."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; others than this machine need the token.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = PORT,
+) -> None:
+    """Show runs in a browser, also such as are still going on."""
+    try:
+        from agentgym.viewer.guard import Door
+        from agentgym.viewer.runs import OpenRuns, find_runs
+        from agentgym.viewer.serve import listen, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise MissingError(
+            f"the viewer needs the package {error.name}",
+            hint="pip install 'agentgym-framework[view]'",
+        ) from error
+    roots = find_runs(runs or _here())
+    with listen(host, port) as taken:
+        door = Door(host, taken.getsockname()[1])
+        note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
+        _keep_quiet()
+        serve(OpenRuns(roots), taken, door, on_start=lambda: echo(door.url))
+
+
+def _here() -> list[str]:
+    """Return the folder that runs are written to.
+
+    Raises:
+        ConfigError: there is none here.
+    """
+    if not Path("runs").is_dir():
+        raise ConfigError("there is no folder runs/ here", hint="name a run: agentgym view RUN")
+    return ["runs"]
+
+
+def _keep_quiet() -> None:
+    """Leave what is wrong with a record to the pages: it would be told at every look."""
+    import logging
+
+    logging.getLogger("agentgym.store").setLevel(logging.ERROR)

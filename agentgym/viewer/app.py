@@ -1,0 +1,214 @@
+"""The server's addresses. A handler calls what knows, and says how the answer travels."""
+
+import asyncio
+import inspect
+from collections.abc import Sequence
+from functools import partial
+from importlib.resources import files
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agentgym.errors import ConfigError
+from agentgym.store.frames import Head
+from agentgym.viewer.answers import encode, error_answer, json_answer, kept_answer
+from agentgym.viewer.columns import read_columns, segment_columns
+from agentgym.viewer.episode import show_episode
+from agentgym.viewer.filter import Where, parse_where
+from agentgym.viewer.guard import Door, Guard
+from agentgym.viewer.listing import grid, list_episodes
+from agentgym.viewer.pieces import MOST, TokenizerError
+from agentgym.viewer.routes import Asked, Handler, NotFoundError, Route, read_asked, split_path
+from agentgym.viewer.runs import OpenRun, OpenRuns
+from agentgym.viewer.tail import LISTENERS, Tail
+
+_AT_ONCE = 2  # requests that are worked on: an episode of a million tokens takes 60 MB
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+
+class Viewer:
+    """The handlers of the server."""
+
+    def __init__(self, runs: OpenRuns, tail: Tail) -> None:
+        self._runs = runs
+        self._tail = tail
+        self.routes: Sequence[Route] = [
+            Route("/api/runs", self.list_runs),
+            Route("/api/runs/{run}", self.show_run),
+            Route("/api/runs/{run}/metrics", self.metrics),
+            Route("/api/runs/{run}/episodes", self.list_episodes),
+            Route("/api/runs/{run}/grid", self.grid),
+            Route("/api/runs/{run}/episodes/{episode}", self.episode),
+            Route("/api/runs/{run}/episodes/{episode}/columns", self.columns),
+            Route("/api/runs/{run}/episodes/{episode}/pieces", self.pieces),
+            Route("/api/tail", self.tail),
+        ]
+
+    def list_runs(self, asked: Asked) -> Response:
+        """The runs, in the order in which they were named."""
+        return json_answer([run.summary() for run in self._runs])
+
+    def show_run(self, asked: Asked) -> Response:
+        """One run, without its curves and episodes."""
+        return json_answer(self._run(asked).detail())
+
+    def metrics(self, asked: Asked) -> Response:
+        """Curves; `keys` are names, or patterns such as `eval/*`."""
+        patterns = asked.words("keys") or ["*"]
+        if len(patterns) > 100:
+            raise ConfigError(f"at most 100 keys, got {len(patterns)}")
+        return json_answer(self._run(asked).metrics(patterns))
+
+    def list_episodes(self, asked: Asked) -> Response:
+        """Some of the episodes that a filter lets through."""
+        run = self._run(asked)
+        page = list_episodes(
+            run.index,
+            self._where(run, asked),
+            sort=asked.text("sort"),
+            offset=asked.number("offset", 0),
+            limit=asked.number("limit", 100),
+        )
+        return json_answer(page.to_json())
+
+    def grid(self, asked: Asked) -> Response:
+        """Groups with a cell for each of their episodes."""
+        run = self._run(asked)
+        first = asked.number("first", 0)
+        where = self._where(run, asked)
+        return json_answer(
+            grid(run.index, where, first=first, last=asked.number("last", first + 20))
+        )
+
+    def episode(self, asked: Asked) -> Response:
+        """One episode, without its tokens."""
+        run = self._run(asked)
+        shown = show_episode(run.index, self._head(run, asked)).to_json()
+        return kept_answer(asked, encode(shown), kind="application/json")
+
+    def columns(self, asked: Asked) -> Response:
+        """Columns of tokens, as bytes."""
+        run = self._run(asked)
+        head, name = self._head(run, asked), asked.names["episode"]
+        segment = asked.number("segment", 0)
+        return kept_answer(
+            asked, read_columns(run.index, head, name, asked.words("names"), segment)
+        )
+
+    def pieces(self, asked: Asked) -> Response:
+        """The texts of recorded tokens."""
+        run = self._run(asked)
+        head = self._head(run, asked)
+        ids = segment_columns(head, ("token_ids",), asked.number("segment", 0)).get("token_ids")
+        if ids is None:
+            return json_answer({"pieces": None, "why": "no tokens were recorded", "hint": None})
+        first = min(asked.number("first", 0), len(ids))
+        stop = min(asked.number("stop", first + MOST), len(ids), first + MOST)
+        try:
+            found = run.pieces().of(ids, first=first, stop=max(first, stop))
+        except TokenizerError as error:
+            return json_answer({"pieces": None, "why": str(error), "hint": error.hint})
+        return json_answer({"pieces": found, "first": first, "of": len(ids)})
+
+    async def tail(self, asked: Asked) -> Response:
+        """What grew, as it happens."""
+        if self._tail.is_full:
+            hint = "close some of their tabs"
+            error = {"error": f"{LISTENERS} browsers are listening already", "hint": hint}
+            return json_answer(error, status=503)
+        return StreamingResponse(self._tail.listen(), media_type="text/event-stream")
+
+    def _run(self, asked: Asked) -> OpenRun:
+        name = asked.names["run"]
+        run = self._runs.get(name)
+        if run is None:
+            known = ", ".join(each.name for each in self._runs)
+            raise NotFoundError(f"no run is called {name[:80]!r}", hint=f"there are: {known}")
+        return run
+
+    def _head(self, run: OpenRun, asked: Asked) -> Head:
+        head = run.index.head(asked.names["episode"])
+        if head is None:
+            progress = run.index.progress
+            hint = None
+            if progress.bytes < progress.of_bytes:
+                hint = f"{progress.episodes} episodes are in the index so far; try again soon"
+            raise NotFoundError(
+                f"no episode {asked.names['episode'][:80]!r} in {run.name}", hint=hint
+            )
+        return head
+
+    def _where(self, run: OpenRun, asked: Asked) -> Where:
+        where = parse_where(asked.text("where"))
+        if where.wants_text:
+            run.text.want()
+        return where
+
+
+class Application:
+    """Finds the handler of a request, and turns errors into answers."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._static = static_files()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            response = await self._respond(scope, receive)
+        except ClientDisconnect:
+            return  # nobody waits for an answer, or the guard has cut what was sent
+        except Exception as error:  # noqa: BLE001  a server outlives what goes wrong in an answer
+            response = error_answer(error)
+        await response(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+        parts = split_path(scope["raw_path"].decode("latin-1"))
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        for route in self._routes:
+            names = route.match(parts)
+            if names is not None and route.method == method:
+                body = await Request(scope, receive).body() if method == "POST" else b""
+                return await self._handled(route.handler, read_asked(scope, names, body))
+        asked = read_asked(scope, {})
+        if method != "GET" or parts[0] == "api":
+            raise NotFoundError(
+                "there is nothing at this address", hint="answers begin at /api/runs"
+            )
+        return self._page(asked, parts)
+
+    async def _handled(self, handler: Handler, asked: Asked) -> Response:
+        if inspect.iscoroutinefunction(handler):
+            response = await handler(asked)
+        else:
+            async with self._slots:
+                response = await run_in_threadpool(partial(handler, asked))
+        assert isinstance(response, Response)
+        return response
+
+    def _page(self, asked: Asked, parts: Sequence[str]) -> Response:
+        """Return a file of the pages; every other address is one of the pages themselves."""
+        if parts[0] == "static" and "/".join(parts[1:]) not in self._static:
+            raise NotFoundError("there is no such file")
+        name = "/".join(parts[1:]) if parts[0] == "static" else "index.html"
+        kind = _KINDS.get(name.rpartition(".")[2], "application/octet-stream")
+        return kept_answer(asked, self._static[name], kind=kind)
+
+
+def static_files() -> dict[str, bytes]:
+    """Return the files of the pages, by their names."""
+    folder = files("agentgym.viewer") / "static"
+    return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
+
+
+def make_app(runs: OpenRuns, door: Door, *, tail: Tail | None = None) -> ASGIApp:
+    """Return the server's application, guarded."""
+    return Guard(Application(Viewer(runs, tail or Tail(runs)).routes), door)

@@ -1,0 +1,191 @@
+"""One episode as JSON: its messages and steps, and what was learnt about each; without tokens."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, SupportsFloat
+
+from agentgym.errors import StoreError, boundary
+from agentgym.store.frames import Head, read_record
+from agentgym.viewer.entries import clean
+from agentgym.viewer.index import Index
+from agentgym.viewer.listing import tags_of
+from agentgym.viewer.noted import Noted, credit_labels, read_noted
+
+LONGEST = 1_000_000
+"""Characters of a text that are shown; the record has all of it."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shown:
+    """An episode, and everything that the run says of it."""
+
+    body: Mapping[str, Any]
+    """The line of its record."""
+    noted: Noted | None
+    credits: Sequence[str] = ()
+    """Estimators that notes have of it, besides the one trained on."""
+    notes: Sequence[Mapping[str, str]] = ()
+    """Labels that people gave it, oldest first."""
+    tags: Sequence[str] = ()
+    trouble: str | None = None
+    """Why what was noted is not shown, though there is something."""
+
+    def to_json(self) -> Json:
+        """Return it as the server tells it."""
+        body = self.body
+        return {
+            **{key: body.get(name) for key, name in _PLAIN.items()},
+            "outcome": _number(body.get("outcome")),
+            "reason": _text(body.get("reason")),
+            "task": _capped(body.get("task")),
+            "prompt": _capped(body["prompt"]),
+            "tools": _capped(body["tools"]),
+            "steps": [self._step(index, step) for index, step in enumerate(body["steps"])],
+            "segments": [_segment(each) for each in body["segments"]],
+            "update": self._update(),
+            "credits": list(self.credits),
+            "notes": list(self.notes),
+            "label": self.notes[-1]["label"] if self.notes else None,
+            "tags": list(self.tags),
+            "panels": [],
+            "trouble": self.trouble,
+        }
+
+    def _update(self) -> Json | None:
+        if self.noted is None:
+            return None
+        return {"step": self.noted.step, "version": self.noted.version, "gates": self._gates}
+
+    @property
+    def _gates(self) -> dict[str, float | None]:
+        if self.noted is None:
+            return {}
+        return {name: _number(values[0]) for name, values in self.noted.parts("gate").items()}
+
+    def _step(self, index: int, step: Mapping[str, Any]) -> Json:
+        completion = step.get("completion") or {}
+        segment, first, stop = completion.get("tokens") or (None, 0, 0)
+        return {
+            "index": index,
+            "message": _capped(step["message"]),
+            "replies": _capped(step["replies"]),
+            "state": _capped(step.get("state_key")),
+            "action": _capped(step.get("action_key")),
+            "next_state": _capped(step.get("next_state_key")),
+            "reward_terms": step.get("reward_terms") or {},
+            **self._credit(index),
+            "timed_out": bool(step.get("timed_out")),
+            "timings": step.get("timings") or {},
+            "usage": step.get("usage") or {},
+            "agent": step.get("agent"),
+            "finish": completion.get("finish_reason"),
+            "segment": segment,
+            "tokens": [first, stop] if completion else None,
+            "versions": completion.get("versions") or [],
+        }
+
+    def _credit(self, index: int) -> Json:
+        """Return what the training made of a step; None where it made nothing."""
+        if self.noted is None:
+            return {"shaped": {}, "gates": {}, "reward": None, "advantage": None}
+        parts = self._columns["shaped"].items()
+        return {
+            "shaped": {name: _number(values[index]) for name, values in parts},
+            "gates": self._columns["gates"],
+            "reward": _at(self._columns["rewards"], index),
+            "advantage": _at(self._columns["advantages"], index),
+        }
+
+    @cached_property
+    def _columns(self) -> Json:
+        noted = self.noted
+        assert noted is not None
+        return {
+            "shaped": noted.parts("shaped"),
+            "gates": self._gates,
+            "rewards": noted.per_step("rewards"),
+            "advantages": noted.per_step("advantages"),
+        }
+
+
+def show_episode(index: Index, head: Head) -> Shown:
+    """Open an episode, without its tokens.
+
+    Raises:
+        StoreError: its record is broken.
+    """
+    body = read_record(head, only=()).body
+    with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
+        name, count = str(body["id"]), len(body["steps"])
+    noted, trouble = None, None
+    try:
+        noted = read_noted(index, name)
+        if noted is not None and noted.num_steps != count:
+            raise StoreError(
+                f"optimiser step {noted.step} used {noted.num_steps} steps of this episode, which has {count}"
+            )
+    except StoreError as error:
+        noted, trouble = None, str(error)
+    return Shown(
+        body=body,
+        noted=noted,
+        credits=credit_labels(index, name),
+        notes=_labels(index, name),
+        tags=tags_of(index, clean(name)),
+        trouble=trouble,
+    )
+
+
+def _labels(index: Index, name: str) -> list[dict[str, str]]:
+    sql = "SELECT label, text FROM label WHERE id = ? ORDER BY number"
+    return [{"label": label, "text": text} for label, text in index.query(sql, (clean(name),))]
+
+
+_PLAIN = {
+    "id": "id",
+    "group": "group_id",
+    "member": "member",
+    "attempt": "attempt",
+    "seed": "seed",
+    "policy": "policy",
+    "end": "end",
+    "seconds": "seconds",
+    "drift": "drift",
+    "parent": "parent_id",
+    "fork_step": "fork_step",
+}
+
+
+def _segment(meta: Mapping[str, Any]) -> Json:
+    return {"length": meta["num_tokens"], "parent": meta["parent"], "reason": meta["reason"]}
+
+
+def _capped(value: Any) -> Any:
+    """Cut the texts in a value, and say in them how much is left out."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, dict):
+        return {key: _capped(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_capped(each) for each in value]
+    return value
+
+
+def _text(value: Any) -> str:
+    text = str(value or "")
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}\n[{len(text) - LONGEST} more characters are in the record]"
+
+
+def _at(values: Any, index: int) -> float | None:
+    return None if values is None else _number(values[index])
+
+
+def _number(value: Any) -> float | None:
+    number = float(value) if isinstance(value, SupportsFloat) else math.nan
+    return number if math.isfinite(number) else None

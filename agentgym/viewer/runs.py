@@ -1,0 +1,286 @@
+"""The runs that a server shows: live, finished or crashed, several at once."""
+
+import logging
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from agentgym.config.methods import recorded_methods
+from agentgym.errors import AgentGymError, ConfigError
+from agentgym.store import episodes
+from agentgym.store.run import Run
+from agentgym.trainers.recompute import count_missing, label_of
+from agentgym.viewer.index import Index
+from agentgym.viewer.lines import GrowingLines
+from agentgym.viewer.pieces import Pieces, open_pieces
+from agentgym.viewer.scalars import Scalars
+from agentgym.viewer.text import TextIndex
+
+logger = logging.getLogger(__name__)
+
+EVENTS = 200
+"""Events that are kept of a run, the newest."""
+
+Methods = dict[str, str | None]
+"""By which estimator and shaper a run was trained."""
+
+_NO_METHODS: Methods = {"credit": None, "shaping": None}
+_LONGEST_CONFIG = 1 << 20
+_SUCCESS = ("success", "eval/sampled/success", "eval/greedy/success")
+_PAUSE_S = 1.0  # between two looks at a run that has nothing new
+
+
+class OpenRun:
+    """One run directory, read on as it grows. Nothing in it is written."""
+
+    def __init__(self, name: str, root: Path, *, cache: Path | None = None) -> None:
+        self.name = name
+        self.root = root
+        self.index = Index(root, cache=cache)
+        self.text = TextIndex(self.index)
+        self.scalars = Scalars(root / "metrics.jsonl")
+        self._lines = GrowingLines(root / "events.jsonl")
+        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self._alarms: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self._lock = threading.Lock()
+        self._pieces: Pieces | None = None
+
+    def refresh(self) -> bool:
+        """Read some of what is new; return whether there may be more."""
+        with self._lock:
+            self.scalars.refresh()
+            self._read_events()
+        more = self.index.refresh()
+        return more or self.text.refresh()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What changes while a run goes on."""
+        run, _ = self._opened()
+        return {
+            "run": self.name,
+            "episodes": self.index.progress.episodes,
+            "step": self._step(run),
+            "status": run.status if run else "unknown",
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the line of a list of runs."""
+        run, _ = self._opened()
+        ((steps,),) = self.index.query("SELECT count(*) FROM step")
+        ((faults,),) = self.index.query("SELECT count(*) FROM episode WHERE \"end\" = 'error'")
+        return {
+            **self.state,
+            "path": str(self.root),
+            "env": run.info.get("env") if run else None,
+            "live": bool(run and run.status == "running"),
+            "steps": steps,
+            "success": self._success(),
+            "started": run.info.get("created") if run else None,
+            **self._methods()[0],
+            "faults": faults,
+            "broken": len(self.index.broken),
+        }
+
+    def detail(self) -> dict[str, Any]:
+        """Return everything about the run but its episodes and curves."""
+        run, _ = self._opened()
+        with self._lock:
+            events, alarms = list(self._events), list(self._alarms)
+        faults = self.index.query(
+            "SELECT id, reason FROM episode WHERE \"end\" = 'error' ORDER BY row DESC LIMIT 100"
+        )
+        found = self.index.query("SELECT step, version FROM step ORDER BY step LIMIT 100000")
+        return {
+            **self.summary(),
+            "info": run.info if run else None,
+            "config": self._config(),
+            "steps": [step for step, _ in found],
+            "versions": [version for _, version in found],
+            "events": events,
+            "alarms": alarms,
+            "faults": [{"id": name, "reason": reason} for name, reason in faults],
+            "broken": self._damage(),
+            "metrics": self.scalars.names,
+            "indexed": self.index.progress.to_json() | {"text": self.text.progress},
+        }
+
+    def metrics(self, patterns: Iterable[str]) -> dict[str, Any]:
+        """Return the curves whose names match."""
+        with self._lock:
+            return self.scalars.to_json(patterns)
+
+    def pieces(self) -> Pieces:
+        """Return what decodes its tokens.
+
+        Raises:
+            TokenizerError: nothing does.
+        """
+        if self._pieces is None:
+            self._pieces = open_pieces(self.root)
+        return self._pieces
+
+    def close(self) -> None:
+        """Let go of the index. Idempotent."""
+        self.index.close()
+
+    def _opened(self) -> tuple[Run | None, str | None]:
+        """Return the run as it is now, or why it cannot be opened; its episodes may be there."""
+        try:
+            return Run.open(self.root), None
+        except AgentGymError as error:
+            return None, str(error)
+
+    def _step(self, run: Run | None) -> int | None:
+        step = run.info.get("step") if run else None
+        return step if isinstance(step, int) else None
+
+    def _success(self) -> float | None:
+        found = (self.scalars.last(name) for name in _SUCCESS)
+        return next((value for value in found if value is not None), None)
+
+    def _methods(self) -> tuple[Methods, str | None]:
+        """Return how the run shaped and gave credit, or why that is not known."""
+        path = self.root / "config.toml"
+        try:
+            status = path.stat()
+        except OSError as error:
+            return _NO_METHODS, f"{path} cannot be read: {error.strerror}"
+        return _methods_in(path, status.st_mtime_ns, status.st_size)
+
+    def _damage(self) -> list[str]:
+        """Return what of the record cannot be read, or is not there."""
+        run, wrong = self._opened()
+        told = [each for each in (wrong, self._methods()[1]) if each]
+        if run is not None and run.info.get("kind") == "train" and run.status != "running":
+            found = {step - 1 for (step,) in self.index.query("SELECT step FROM step")}
+            count, numbers = count_missing(found, self._step(run) or 0)
+            if count:
+                some = ", ".join(map(str, islice(numbers, 5)))
+                told.append(f"{count} optimiser steps have no note: {some}{' ...' * (count > 5)}")
+        return [*told, *self.index.broken]
+
+    def _config(self) -> str | None:
+        with suppress(OSError), (self.root / "config.toml").open("rb") as file:
+            return file.read(_LONGEST_CONFIG).decode("utf-8", "replace")
+        return None
+
+    def _read_events(self) -> None:
+        if self._lines.is_another():
+            self._lines.restart()
+            self._events.clear()
+            self._alarms.clear()
+        for event in self._lines.new():
+            self._events.append(event)
+            if event.get("kind") in ("alarm", "warning"):
+                self._alarms.append(event)
+
+
+class OpenRuns:
+    """Runs by their names, and a thread that reads on in all of them."""
+
+    def __init__(self, roots: Sequence[Path], *, cache: Path | None = None) -> None:
+        named = zip(name_runs(roots), roots, strict=True)
+        self._runs = {name: OpenRun(name, root, cache=cache) for name, root in named}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="index", daemon=True)
+
+    def __iter__(self) -> Iterator[OpenRun]:
+        return iter(self._runs.values())
+
+    def get(self, name: str) -> OpenRun | None:
+        """Return a run by its name."""
+        return self._runs.get(name)
+
+    def start(self) -> None:
+        """Begin to follow the runs in the background."""
+        self._thread.start()
+
+    def read_all(self) -> None:
+        """Read everything that is there now."""
+        for run in self:
+            while run.refresh():
+                pass
+
+    def close(self) -> None:
+        """Stop following. Idempotent."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        for run in self:
+            run.close()
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            more = [_read_on(run) for run in self if not self._stopping.is_set()]
+            if any(more):
+                time.sleep(0.001)  # let those who ask in between
+            else:
+                self._stopping.wait(_PAUSE_S)
+
+
+@lru_cache(maxsize=64)
+def _methods_in(path: Path, changed: int, size: int) -> tuple[Methods, str | None]:
+    """Read methods once for each state of the file: pydantic takes a while."""
+    try:
+        found = recorded_methods(path)
+    except (AgentGymError, OSError, ValueError) as error:
+        return _NO_METHODS, str(error)
+    return {"credit": label_of(found.credit), "shaping": label_of(found.shaping)}, None
+
+
+def _read_on(run: OpenRun) -> bool:
+    """Read on in a run; what goes wrong there must not stop the others."""
+    try:
+        return run.refresh()
+    except Exception as error:  # noqa: BLE001
+        logger.warning("cannot read on in %s: %s: %s", run.root, type(error).__name__, error)
+        return False
+
+
+def find_runs(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the run directories that are meant: runs, or folders of runs.
+
+    Raises:
+        ConfigError: a path is neither.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        inside = [] if _is_run(path) else sorted(filter(_is_run, _folders(path)))
+        if not inside and not _is_run(path):
+            Run.open(path)  # says what is wrong, and which runs are near
+            raise ConfigError(f"no run at {path}")
+        found += inside or [path]
+    return list(dict.fromkeys(found))
+
+
+def name_runs(roots: Sequence[Path]) -> list[str]:
+    """Return a name for each run that can stand in an address, all different.
+
+    >>> name_runs([Path("a/x y"), Path("b/x y"), Path("/")])
+    ['x-y', 'x-y-2', 'run']
+    """
+    names: dict[str, None] = {}
+    for root in roots:
+        base = re.sub(r"[^A-Za-z0-9_.-]+", "-", root.resolve().name).strip("-.") or "run"
+        name, number = base, 1
+        while name in names:
+            number += 1
+            name = f"{base}-{number}"
+        names[name] = None
+    return list(names)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file() or (path / episodes.FOLDER).is_dir()
+
+
+def _folders(path: Path) -> list[Path]:
+    return [each for each in path.iterdir() if each.is_dir()] if path.is_dir() else []

@@ -1,0 +1,99 @@
+"""The curves of a run, in bounded memory: of a long training every second point goes, and again."""
+
+import fnmatch
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agentgym.viewer.lines import GrowingLines
+
+POINTS = 2048
+"""The most points that a curve keeps, and one for its end."""
+
+_CURVES = 4096  # names; more are no curves, but a mistake
+
+
+class Curve:
+    """One scalar by step. It keeps the steps that its stride divides, and the last one."""
+
+    def __init__(self) -> None:
+        self.stride = 1
+        self._points: dict[int, float | None] = {}
+        self._last: tuple[int, float | None] | None = None
+
+    def add(self, step: int, value: float | None) -> None:
+        """Take a point; one of the same step is replaced."""
+        if self._last is None or step >= self._last[0]:
+            self._last = step, value
+        if step % self.stride:
+            return
+        self._points[step] = value
+        while len(self._points) > POINTS:
+            self.stride *= 2
+            self._points = {at: y for at, y in self._points.items() if at % self.stride == 0}
+
+    @property
+    def points(self) -> dict[int, float | None]:
+        """What is kept, by step; None: the number was not finite."""
+        return self._points | dict([self._last] if self._last else [])
+
+
+class Scalars:
+    """All curves of a `metrics.jsonl`, read on as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = GrowingLines(path)
+        self._curves: dict[str, Curve] = {}
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        if self._lines.is_another():
+            self._lines.restart()
+            self._curves = {}
+        for line in self._lines.new():
+            self._take(line)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the curves, as they came up."""
+        return list(self._curves)
+
+    def last(self, name: str) -> float | None:
+        """Return the newest value of a scalar; None: there is none."""
+        curve = self._curves.get(name)
+        points = curve.points if curve else {}
+        return points[max(points)] if points else None
+
+    def to_json(self, patterns: Iterable[str]) -> dict[str, Any]:
+        """Return the curves whose names match one of the patterns (`loss`, `eval/*`)."""
+        wanted = [*patterns]
+        found = {
+            name: curve.points
+            for name, curve in list(self._curves.items())
+            if any(fnmatch.fnmatchcase(name, each) for each in wanted)
+        }
+        steps = sorted({step for points in found.values() for step in points})
+        return {
+            "step": steps,
+            "series": {
+                name: [points.get(step) for step in steps] for name, points in found.items()
+            },
+        }
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        step = line.get("step")
+        if type(step) is not int or abs(step) >= 1 << 53:
+            return
+        for name, value in line.items():
+            if name in ("step", "time") or not _is_scalar(value):
+                continue
+            if name in self._curves or len(self._curves) < _CURVES:
+                finite = value is not None and math.isfinite(value)
+                self._curves.setdefault(name, Curve()).add(step, float(value) if finite else None)
+
+
+def _is_scalar(value: Any) -> bool:
+    return (
+        value is None or (isinstance(value, int | float) and abs(value) < 1e300) or value != value
+    )

@@ -1,0 +1,100 @@
+"""The server as a process: a port of its own, uvicorn, and an end at once by Ctrl-C."""
+
+import errno
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from agentgym.errors import AgentGymError, ConfigError
+from agentgym.viewer.app import make_app
+from agentgym.viewer.guard import Door
+from agentgym.viewer.runs import OpenRuns
+from agentgym.viewer.tail import Tail
+
+_CONNECTIONS = 256
+
+
+class PortError(AgentGymError):
+    """Raised where another program listens already."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port; 0 is any free one.
+
+    Raises:
+        PortError: another program has it; one that is free is named.
+        ConfigError: this machine has no such address, or nobody may listen there.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"no address of this machine is called {host!r}: {error}") from error
+    taken = socket.socket(found[0], found[1])
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(found[4])
+        taken.listen(128)
+    except OSError as error:
+        taken.close()
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(host, port) from error
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return taken
+
+
+def serve(
+    runs: OpenRuns, taken: socket.socket, door: Door, *, on_start: Callable[[], None]
+) -> None:
+    """Answer requests until a signal comes; `on_start` is called when that begins.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended it.
+    """
+    tail = Tail(runs)
+    config = uvicorn.Config(
+        make_app(runs, door, tail=tail),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config, on_start)
+    tail.is_stopping = lambda: server.should_exit
+    runs.start()
+    try:
+        server.run(sockets=[taken])
+    finally:
+        runs.close()
+
+
+class _Server(uvicorn.Server):
+    """Tells when it answers, and lets the second Ctrl-C end everything."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets=sockets)
+        self._on_start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at once: no request changes anything that could be lost."""
+        super().handle_exit(sig, frame)
+        self.force_exit = True
+
+
+def _taken(host: str, port: int) -> PortError:
+    with listen(host, 0) as other:
+        free = other.getsockname()[1]
+    return PortError(
+        f"another program listens on port {port} of {host}",
+        hint=f"--port {free} is free; --port 0 takes any",
+    )

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+from trained_run import make_trained_run
+
+from agentgym.viewer.serve import listen
+
+WITHOUT = """
+import importlib.abc, sys
+
+
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("starlette", "uvicorn"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def test_the_viewer_is_not_offered_while_it_has_no_pages(agentgym) -> None:
+    assert "view" not in agentgym("--help").out.split()
+    assert "in a browser" in agentgym("view", "--help").out
+
+
+def test_what_is_no_run_is_refused(agentgym, tmp_path: Path) -> None:
+    done = agentgym("view")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: there is no folder runs/ here\nhint: name a run: agentgym view RUN\n"
+    make_trained_run(tmp_path / "runs" / "one", steps=1)
+    done = agentgym("view", "on")
+    assert done.code == 2
+    assert "hint: did you mean 'runs/one'?" in done.err
+
+
+def test_a_port_that_is_taken_is_told(agentgym, tmp_path: Path) -> None:
+    make_trained_run(tmp_path / "runs" / "one", steps=1)
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        done = agentgym("view", "--port", str(port))
+    assert done.code == 1
+    assert f"error: another program listens on port {port} of 127.0.0.1\n" in done.err
+    assert "--port 0 takes any" in done.err
+
+
+def test_without_the_extra_the_command_to_install_it_is_told(process, tmp_path: Path) -> None:
+    make_trained_run(tmp_path / "runs" / "one", steps=1)
+    done = process("view", prefix=WITHOUT)
+    assert done.code == 3
+    assert "hint: pip install 'agentgym-framework[view]'" in done.err

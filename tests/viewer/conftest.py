@@ -1,0 +1,83 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import pytest
+from starlette.testclient import TestClient
+from trained_run import make_trained_run
+
+from agentgym.viewer.app import make_app
+from agentgym.viewer.guard import Door
+from agentgym.viewer.runs import OpenRuns
+
+Open = Callable[..., TestClient]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three optimiser steps; it is only read."""
+    return Path(make_trained_run(tmp_path_factory.mktemp("runs") / "trained", "credit.name=gigpo"))
+
+
+@pytest.fixture
+def open_runs(tmp_path: Path):
+    """Open runs with an index of their own, and read all of them."""
+    opened: list[OpenRuns] = []
+
+    def opening(*roots: Path) -> OpenRuns:
+        opened.append(OpenRuns(roots, cache=tmp_path / "cache"))
+        opened[-1].read_all()
+        return opened[-1]
+
+    yield opening
+    for runs in opened:
+        runs.close()
+
+
+class Raw(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@pytest.fixture
+def ask() -> Callable[..., Raw]:
+    """Ask for exactly these bytes: clients take `..` and `//` out of addresses."""
+
+    def asking(app: Any, target: str, **headers: str) -> Raw:
+        path, _, query = target.partition("?")
+        sent: list[Any] = []
+        headers = {"host": "127.0.0.1:7777"} | headers
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(app(scope, receive, send))
+        found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+        return Raw(sent[0]["status"], found, b"".join(each.get("body", b"") for each in sent))
+
+    return asking
+
+
+@pytest.fixture
+def browse(open_runs) -> Open:
+    """A browser before a server of these runs."""
+
+    def browsing(*roots: Path, **options: Any) -> TestClient:
+        app = make_app(open_runs(*roots), Door("127.0.0.1", 7777))
+        return TestClient(app, base_url="http://127.0.0.1:7777", **options)
+
+    return browsing

@@ -1,0 +1,147 @@
+"""The server as a process: it answers, tells what grows, and ends at once."""
+
+import http.client
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from email.message import Message
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from agentgym.errors import ConfigError
+from agentgym.viewer.serve import PortError, listen
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Message
+    body: bytes
+
+
+class Served(NamedTuple):
+    process: subprocess.Popen[str]
+    port: int
+    url: str
+
+    @contextmanager
+    def open(self, target: str, **headers: str) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.putrequest("GET", target, skip_host="Host" in headers)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        with closing(connection), connection.getresponse() as answer:
+            yield answer
+
+    def get(self, target: str, **headers: str) -> Answer:
+        with self.open(target, **headers) as answer:
+            return Answer(answer.status, answer.headers, answer.read())
+
+
+@contextmanager
+def served(root: Path, cache: Path, *words: str) -> Iterator[Served]:
+    environment = {"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentgym", "view", str(root), "--port", "0", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        url = process.stdout.readline().strip()
+        yield Served(process, int(re.search(r":(\d+)/", url)[1]), url)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(served: Served, episodes: int) -> dict:
+    stop = time.monotonic() + 30
+    while time.monotonic() < stop:
+        (run,) = json.loads(served.get("/api/runs").body)
+        if run["episodes"] == episodes:
+            return run
+        time.sleep(0.05)
+    raise AssertionError(f"the run has {run['episodes']} episodes, not {episodes}")
+
+
+def test_a_run_is_served_tells_of_growth_and_ends_at_ctrl_c(trained, tmp_path) -> None:
+    root = tmp_path / "run"
+    shutil.copytree(trained, root, ignore=shutil.ignore_patterns("episodes"))
+    (root / "episodes").mkdir()
+    with served(root, tmp_path / "cache") as server:
+        assert server.url == f"http://127.0.0.1:{server.port}/"
+        with server.open("/api/tail") as tail:
+            assert tail.headers["content-type"].startswith("text/event-stream")
+            assert tail.headers["content-security-policy"]
+            empty = {"run": "run", "episodes": 0, "step": 3, "status": "finished"}
+            assert _next(tail) == empty
+            for path in (trained / "episodes").iterdir():
+                shutil.copy(path, root / "episodes")
+            assert _next(tail)["episodes"] == 39
+            wait_for(server, 39)
+            # Exactly these bytes, which no client would send.
+            assert server.get("/static/../../../../etc/passwd").status == 404
+            assert server.get("/api/runs", Host="evil.example").status == 421
+            found = server.get("/api/runs/run/episodes/train-000000-000.0.0")
+            assert json.loads(found.body)["id"] == "train-000000-000.0.0"
+            started = time.monotonic()
+            server.process.send_signal(signal.SIGINT)  # with a listener that would stay for ever
+            out, err = server.process.communicate(timeout=20)
+            assert time.monotonic() - started < 5
+            assert (server.process.returncode, out) == (130, "")
+            assert err == "1 run; Ctrl-C ends it\ninterrupted\n"
+
+
+def _next(tail: http.client.HTTPResponse) -> dict:
+    while not (line := tail.readline()).startswith(b"data: "):
+        assert line
+    return json.loads(line.removeprefix(b"data: "))
+
+
+def test_other_machines_need_the_token_that_was_printed(trained, tmp_path) -> None:
+    with served(trained, tmp_path, "--host", "0.0.0.0") as server:
+        token = server.url.partition("?token=")[2]
+        assert len(token) >= 32
+        assert server.get("/api/runs").status == 401
+        entered = server.get(f"/?token={token}")
+        assert (entered.status, entered.headers["location"]) == (303, "/")
+        cookie = entered.headers["set-cookie"].partition(";")[0]
+        assert server.get("/api/runs", Cookie=cookie).status == 200
+
+
+def test_a_port_that_is_taken_is_named_with_one_that_is_free() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortError, match=f"listens on port {port}") as caught:
+            listen("127.0.0.1", port)
+        free = int(re.search(r"--port (\d+)", caught.value.hint)[1])
+        with listen("127.0.0.1", free) as other:
+            assert other.getsockname()[1] == free
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "a" * 300, "\0"])
+def test_an_address_of_no_machine_of_ours_is_refused(host) -> None:
+    with pytest.raises(ConfigError):
+        listen(host, 0)
+
+
+def test_both_families_of_addresses_can_be_listened_on() -> None:
+    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        try:
+            taken = listen(host, 0)
+        except ConfigError:
+            pytest.skip(f"this machine has no {host}")
+        with taken:
+            assert taken.family == family
