@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 
 import numpy as np
+from trained_run import make_episode
 
 from agentgym.config.methods import Training
 from agentgym.rollout.collect import to_groups
@@ -15,7 +16,6 @@ from agentgym.trainers.recompute import Update
 from agentgym.trainers.settings import OptimConfig, TrainConfig
 from agentgym.trainers.update import Updater
 from agentgym.types import Segment, Trajectory, derive_seed
-from trained_run import make_episode
 
 SEED = 7
 
