@@ -10,9 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from agentgym.table import Floats
 from agentgym.types import Trajectory, digest
 
 Kind = Literal["state", "path", "end"]
+
+Advantages = Mapping[str, Sequence[float] | Floats]
+"""By the id of a trajectory, one for each of its steps."""
 
 _MOST_TEXT = 2000  # characters of an observation: a map is looked at, not read
 
@@ -89,14 +93,14 @@ def map_states(
     members: Sequence[Trajectory],
     *,
     returns: Sequence[float],
-    advantages: Mapping[str, Sequence[float]] | None = None,
+    advantages: Advantages | None = None,
 ) -> StateMap:
     """Draw the map of a group.
 
     Args:
         members: its trajectories.
         returns: [G], of each.
-        advantages: by the id of the trajectory, one for each step; those of others are not known.
+        advantages: of its steps; those of other trajectories are not known.
     """
     known = advantages or {}
     places = _walk(members, known)
@@ -137,9 +141,7 @@ class _Found:
     """By action and where it led."""
 
 
-def _walk(
-    members: Sequence[Trajectory], advantages: Mapping[str, Sequence[float]]
-) -> dict[_Place, _Found]:
+def _walk(members: Sequence[Trajectory], advantages: Advantages) -> dict[_Place, _Found]:
     """Follow each member from place to place."""
     places: dict[_Place, _Found] = defaultdict(_Found)
     for member, trajectory in enumerate(members):
@@ -154,7 +156,7 @@ def _walk(
             if step < len(trajectory.steps):
                 move = found.moves[trajectory.steps[step].action_key, route[step + 1]]
                 move.steps.append((member, step))
-                move.advantages += own[step : step + 1]
+                move.advantages.extend(map(float, own[step : step + 1]))
     return dict(places)
 
 

@@ -1,7 +1,9 @@
+import json
 import time
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from strategies import groups, make_group, make_step
@@ -119,6 +121,15 @@ def test_the_order_of_members_moves_nothing(drawn_groups, random):
         replace(edge, steps=tuple(sorted((at[m], t) for m, t in edge.steps)))
         for edge in before.edges
     )
+
+
+def test_advantages_may_be_arrays():
+    members = maze([("s", "a"), ("t", "b")], [("s", "a")])
+    plain = {"g/0": [1.0, 2.0], "g/1": [3.0]}
+    arrays = {name: np.array(values) for name, values in plain.items()}
+    one, other = (map_states(members, returns=[0, 0], advantages=a) for a in (plain, arrays))
+    assert one == other
+    assert json.dumps(one.to_json()) == json.dumps(other.to_json())
 
 
 def test_json_names_the_ends_of_edges():
