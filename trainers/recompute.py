@@ -80,7 +80,13 @@ class Update:
 
     def shape(self, shaper: ShaperConfig) -> Shaped:
         """Return what a shaper makes of the table, its schedules standing where they stood."""
-        return shape(shaper, self.table, **_taken(shaper, self.schedules))
+        return shape_at(self.schedules, shaper, self.table)
+
+
+def shape_at(schedules: Mapping[str, float], shaper: ShaperConfig, table: StepTable) -> Shaped:
+    """Return what a shaper makes of a table where every schedule stands as given."""
+    asked = inspect.signature(type(shaper).__call__).parameters
+    return shape(shaper, table, **{name: at for name, at in schedules.items() if name in asked})
 
 
 def annotations(table: StepTable) -> dict[str, Floats]:
@@ -264,9 +270,3 @@ def _annotations(columns: Columns, table: StepTable) -> dict[str, Any]:
         if len(values) != expected:
             raise StoreError(f"the column {name!r} has {len(values)} values, expected {expected}")
     return found
-
-
-def _taken(shaper: ShaperConfig, schedules: Mapping[str, float]) -> dict[str, Any]:
-    """Return the schedules that a shaper asks for."""
-    asked = inspect.signature(type(shaper).__call__).parameters
-    return {name: value for name, value in schedules.items() if name in asked}

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pytest
+import torch
 from starlette.testclient import TestClient
 from trained_run import make_trained_run
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from agentgym.viewer.app import make_app
 from agentgym.viewer.guard import Door
@@ -81,3 +83,21 @@ def browse(open_runs) -> Open:
         return TestClient(app, base_url="http://127.0.0.1:7777", **options)
 
     return browsing
+
+
+@pytest.fixture
+def tiny():
+    """A transformer of two layers with random weights and 29 tokens."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=29,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    return LlamaForCausalLM(config)

@@ -35,6 +35,7 @@ __all__ = [
     "count_tokens",
     "discounted_returns",
     "equal_groups",
+    "equal_returns",
     "following",
     "group_stats",
     "leave_one_out",
@@ -353,10 +354,14 @@ def equal_groups(table: StepTable, rewards: Floats, *, tolerance: float = ROUNDI
 
     `tolerance`: of returns up to 1; of larger ones in proportion.
     """
-    returns = table.per_trajectory(rewards)
-    deviation = np.abs(center(returns, table.group, scale=False))
+    return equal_returns(table.per_trajectory(rewards), table.group, tolerance=tolerance)
+
+
+def equal_returns(returns: Floats, group: Ints, *, tolerance: float = ROUNDING) -> Bools:
+    """Return the same for returns [M] of trajectories with their groups' numbers [M]."""
+    deviation = np.abs(center(returns, group, scale=False))
     differs = deviation > tolerance * np.maximum(np.abs(returns), 1.0)
-    return np.asarray(np.bincount(table.group, weights=differs) == 0)
+    return np.asarray(np.bincount(group, weights=differs) == 0)
 
 
 def number_rows(*columns: Ints) -> Ints:

@@ -1,0 +1,257 @@
+"""The estimator lens: what any estimator, on any rewards, would have made of the steps on screen.
+
+All is computed by the trainer's own functions: on the whole optimiser step that used a group, or,
+where none did (an evaluation), on the episodes of the group alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+
+from agentgym.config.methods import Methods, parse_credits, parse_shapers
+from agentgym.errors import ConfigError
+from agentgym.rollout.collect import to_groups
+from agentgym.table import Floats, StepTable, build_table
+from agentgym.trainers.agreement import per_step
+from agentgym.trainers.credit.base import CreditConfig
+from agentgym.trainers.recompute import (
+    Update,
+    check_columns,
+    check_sound,
+    label_of,
+    name_of,
+    shape_at,
+)
+from agentgym.trainers.shaping.base import Shaped, ShaperConfig
+from agentgym.types import Trajectory
+
+M = TypeVar("M")
+
+TRAINED = "trained"
+"""The word for what the run itself did: as recorded, or else by its own methods."""
+
+AT_THE_END = {"progress": 1.0, "competence": 0.0}
+"""Where schedules stand for episodes that no optimiser step used."""
+
+_MOST_KEPT = 32
+
+
+class Credited(NamedTuple):
+    """What one estimator made of a scene."""
+
+    label: str
+    rewards: Floats
+    """[S]"""
+    advantages: Floats
+    """[S] or [N]"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """The steps that estimators are asked about, and what was made of them so far."""
+
+    table: StepTable
+    trajectories: tuple[Trajectory, ...]
+    """[M], those of the table."""
+    methods: Methods
+    """Of the run."""
+    schedules: Mapping[str, float]
+    update: Update | None = None
+    """The optimiser step that used them; None: none did."""
+    where: str = "the run"
+    """What messages call the run."""
+    _known: dict[tuple[str, str], Credited] = field(default_factory=dict)
+
+    @classmethod
+    def trained(cls, update: Update, methods: Methods, *, where: str = "the run") -> Self:
+        """Return the scene of an optimiser step.
+
+        Raises:
+            StoreError: its rewards or advantages are no numbers.
+        """
+        check_sound(update, where=where)
+        return cls(
+            table=update.table,
+            trajectories=update.trajectories,
+            methods=methods,
+            schedules=update.schedules,
+            update=update,
+            where=where,
+        )
+
+    @classmethod
+    def played(
+        cls,
+        trajectories: Iterable[Trajectory],
+        methods: Methods,
+        *,
+        schedules: Mapping[str, float] = AT_THE_END,
+        where: str = "the run",
+    ) -> Self:
+        """Return the scene of episodes that no optimiser step used; faults are left out.
+
+        Raises:
+            ConfigError: nothing is left.
+        """
+        found = list(trajectories)
+        table = build_table(to_groups(found))
+        if not table.num_steps:
+            raise ConfigError(
+                "no episode of this group came to an end without a fault, so that there is "
+                "nothing to give credit for",
+                hint="the reason of each is at its end",
+            )
+        by_id = {each.id: each for each in found}
+        return cls(
+            table=table,
+            trajectories=tuple(by_id[name] for name in table.trajectory_ids),
+            methods=methods,
+            schedules=dict(schedules),
+            where=where,
+        )
+
+    def credit(self, credit: str = TRAINED, shaping: str = TRAINED) -> Credited:
+        """Return what an estimator makes of the rewards of a shaper; both as `name,key=value`.
+
+        Raises:
+            ConfigError: there is no such method or setting, its settings are out of proportion, or
+                it needs a column that is not there.
+        """
+        key = (credit.strip() or TRAINED, shaping.strip() or TRAINED)
+        if key not in self._known:
+            found = self._compute(_estimator(key[0]), _shaper(key[1]))
+            while len(self._known) >= _MOST_KEPT:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[key] = found
+        return self._known[key]
+
+    def _compute(self, credit: CreditConfig | None, shaper: ShaperConfig | None) -> Credited:
+        label = _label(credit, shaper)
+        if self.update and shaper is None and credit is None:
+            return Credited(label, self.update.rewards, self.update.advantages)
+        estimator = credit or self.methods.credit
+        check_columns(estimator, self.table, where=self.where)
+        rewards = self._rewards(shaper)
+        try:
+            return Credited(label, rewards, estimator(self.table, rewards))
+        except ValueError as error:
+            hint = f"agentgym config explain credit.name={name_of(estimator)} lists its keys"
+            raise ConfigError(str(error), hint=hint) from error
+
+    def shape(self, shaper: ShaperConfig) -> Shaped:
+        """Return what a shaper makes of the steps, its schedules standing where they stood.
+
+        Raises:
+            ConfigError: a reward is too large to compute with.
+        """
+        return shape_at(self.schedules, shaper, self.table)
+
+    def _rewards(self, shaper: ShaperConfig | None) -> Floats:
+        if self.update and shaper is None:
+            return self.update.rewards
+        return self.shape(shaper or self.methods.shaping).rewards
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lens:
+    """Advantages of some episodes, or the difference of two estimators there."""
+
+    label: str
+    returns: Mapping[str, float]
+    """By episode, under the rewards that the (first) estimator was given."""
+    steps: Mapping[str, Floats]
+    """By episode, [T_i]; where tokens have their own, the mean of a step's."""
+    tokens: Mapping[str, Floats]
+    """By episode, one for each sampled token."""
+    has_tokens: bool
+    """Whether tokens of one step differ by the estimator's will."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, without the tokens: those travel as columns."""
+        return {
+            "label": self.label,
+            "returns": dict(self.returns),
+            "steps": {name: values.tolist() for name, values in self.steps.items()},
+            "tokens": self.has_tokens,
+        }
+
+
+def look(
+    scene: Scene,
+    episodes: Sequence[str],
+    *,
+    credit: str = TRAINED,
+    minus: str | None = None,
+    shaping: str = TRAINED,
+) -> Lens:
+    """Return what an estimator, less another one, gives the steps of some episodes.
+
+    Episodes that are not in the scene (faults) are left out.
+
+    Args:
+        scene: where to look.
+        episodes: ids of those that are on screen.
+        credit: an estimator as in `--credit`: `name,key=value`; "trained" is what the run did.
+        minus: another one, whose advantages are taken off; None or empty: nothing is.
+        shaping: the shaper whose rewards both are given.
+
+    Raises:
+        ConfigError: as `Scene.credit`.
+    """
+    found = scene.credit(credit, shaping)
+    label, advantages = found.label, found.advantages
+    if minus:
+        other = scene.credit(minus, shaping)
+        label = f"{label} - {other.label}"
+        advantages = _difference(scene.table, advantages, other.advantages)
+    table = scene.table
+    has_tokens = len(advantages) != table.num_steps
+    steps, tokens = per_step(advantages, table), spread(advantages, table)
+    returns = table.per_trajectory(found.rewards)
+    rows = {name: row for row, name in enumerate(table.trajectory_ids)}
+    shown = {name: rows[name] for name in episodes if name in rows}
+    starts, places = table.step_start, table.token_start[table.step_start]
+    return Lens(
+        label=label,
+        returns={name: float(returns[row]) for name, row in shown.items()},
+        steps={name: steps[starts[row] : starts[row + 1]] for name, row in shown.items()},
+        tokens={name: tokens[places[row] : places[row + 1]] for name, row in shown.items()},
+        has_tokens=has_tokens,
+    )
+
+
+def spread(values: Floats, table: StepTable) -> Floats:
+    """Return values of steps [S] for each of their tokens, [N]; those of tokens as they are."""
+    if len(values) != table.num_steps:
+        return values
+    return np.repeat(values, np.diff(table.token_start))
+
+
+def _difference(table: StepTable, a: Floats, b: Floats) -> Floats:
+    if len(a) == len(b) == table.num_steps:
+        return a - b
+    return spread(a, table) - spread(b, table)
+
+
+def _label(credit: CreditConfig | None, shaper: ShaperConfig | None) -> str:
+    label = label_of(credit) if credit else TRAINED
+    return f"{label} on {label_of(shaper)}" if shaper else label
+
+
+def _estimator(text: str) -> CreditConfig | None:
+    return None if text == TRAINED else _only(text, parse_credits([text]))
+
+
+def _shaper(text: str) -> ShaperConfig | None:
+    return None if text == TRAINED else _only(text, parse_shapers([text]))
+
+
+def _only(text: str, found: Mapping[str, M]) -> M:
+    if len(found) != 1:
+        raise ConfigError(
+            f"{text!r} names {len(found)} methods, expected one",
+            hint="one at a time; `minus` takes another one off",
+        )
+    return next(iter(found.values()))

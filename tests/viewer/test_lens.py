@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from strategies import make_group, make_step
+from trained_run import make_trained_run
+
+from agentgym.config.methods import recorded_methods
+from agentgym.errors import ConfigError
+from agentgym.store.episodes import read_heads
+from agentgym.trainers.credit import CREDITS
+from agentgym.trainers.credit.gigpo import GiGPO
+from agentgym.trainers.credit.grpo import GRPO
+from agentgym.trainers.credit.rloo import RLOO
+from agentgym.trainers.recompute import label_of, read_updates
+from agentgym.viewer.lens import Scene, look
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_trained_run(tmp_path_factory.mktemp("lens") / "run", "credit.name=gigpo")
+
+
+@pytest.fixture(scope="module")
+def update(run):
+    *_, last = read_updates(run)
+    return last
+
+
+@pytest.fixture
+def scene(run, update):
+    return Scene.trained(update, recorded_methods(f"{run}/config.toml"))
+
+
+def group_of(scene, number=1):
+    name = sorted({each.group_id for each in scene.trajectories})[number]
+    return [each.id for each in scene.trajectories if each.group_id == name]
+
+
+def joined(lens, names, what="steps"):
+    return np.concatenate([getattr(lens, what)[name] for name in names])
+
+
+def test_what_was_trained_on_is_the_record(scene):
+    names = list(scene.table.trajectory_ids)
+    found = look(scene, names)
+    np.testing.assert_array_equal(joined(found, names), scene.update.advantages)
+    assert (found.label, found.has_tokens) == ("trained", False)
+    returns = scene.table.per_trajectory(scene.update.rewards)
+    assert found.returns == dict(zip(names, returns.tolist(), strict=True))
+
+
+def test_another_estimator_sees_the_whole_optimiser_step(scene):
+    names = group_of(scene)
+    found = look(scene, names, credit="gigpo,gamma=0.5")
+    expected = GiGPO(gamma=0.5)(scene.table, scene.update.rewards)
+    steps = [scene.table.trajectory_ids[row] in names for row in scene.table.trajectory]
+    np.testing.assert_array_equal(joined(found, names), expected[steps])
+    assert list(found.steps) == names
+    assert found.label == "gigpo,gamma=0.5"
+    whitened = look(scene, names, credit="reinforce_pp")
+    alone = Scene.played([each for each in scene.trajectories if each.id in names], scene.methods)
+    other = look(alone, names, credit="reinforce_pp")
+    assert not np.array_equal(joined(whitened, names), joined(other, names))
+
+
+def test_the_difference_of_two_is_theirs(scene):
+    names = group_of(scene)
+    found = look(scene, names, credit="gigpo", minus="grpo")
+    a, b = (look(scene, names, credit=each) for each in ("gigpo", "grpo"))
+    np.testing.assert_array_equal(joined(found, names), joined(a, names) - joined(b, names))
+    assert found.label == "gigpo - grpo"
+    same = look(scene, names, minus="trained")
+    assert not joined(same, names).any()
+
+
+def test_tokens_have_the_advantage_of_their_step_or_their_own(scene):
+    names = group_of(scene)
+    plain = look(scene, names, credit="grpo")
+    values = np.arange(int(scene.table.token_start[-1])) / 7
+    own = Scene.trained(
+        replace(scene.update, columns={**scene.update.columns, "advantages": values}),
+        scene.methods,
+    )
+    found = look(own, list(scene.table.trajectory_ids))
+    assert found.has_tokens
+    np.testing.assert_array_equal(joined(found, found.tokens, "tokens"), values)
+    np.testing.assert_allclose(joined(found, found.steps), (values[::2] + values[1::2]) / 2)
+    with_steps = look(own, names, minus="grpo")
+    first = with_steps.tokens[names[0]]
+    np.testing.assert_array_equal(first, found.tokens[names[0]] - plain.tokens[names[0]])
+    for name in names:
+        assert len(plain.tokens[name]) == 2 * len(plain.steps[name])
+        np.testing.assert_array_equal(plain.tokens[name][::2], plain.steps[name])
+
+
+def test_other_rewards_go_to_the_estimator_of_the_run(scene):
+    names = list(scene.table.trajectory_ids)
+    terms = 'terms,terms=[{term="valid",weight=8.0,scope="step"}]'
+    found = look(scene, names, shaping=terms)
+    rewards = 8.0 * scene.table.term("valid")
+    np.testing.assert_array_equal(joined(found, names), scene.methods.credit(scene.table, rewards))
+    assert found.returns[names[0]] == scene.table.per_trajectory(rewards)[0]
+    assert found.label.startswith("trained on terms")
+
+
+def test_what_was_never_trained_on_is_seen_by_its_episodes_alone(scene):
+    group = make_group(
+        [make_step(outcome=1.0)], [make_step(outcome=0.0), make_step(outcome=0.0)], name="eval-x"
+    )
+    group.trajectories[1].end = "truncated"
+    played = Scene.played(group.trajectories, scene.methods)
+    found = look(played, ["eval-x/0", "eval-x/1"], credit="rloo")
+    expected = RLOO()(played.table, np.array([1.0, 0.0, 0.0]))
+    np.testing.assert_array_equal(joined(found, ["eval-x/0", "eval-x/1"]), expected)
+    own = look(played, ["eval-x/0"])
+    np.testing.assert_array_equal(
+        own.steps["eval-x/0"],
+        scene.methods.credit(played.table, np.array([1.0, 0.0, 0.0]))[:1],
+    )
+
+
+def test_faults_are_left_out(scene):
+    group = make_group([make_step(outcome=1.0)], [make_step(outcome=1.0)])
+    group.trajectories[0].end = "error"
+    played = Scene.played(group.trajectories, scene.methods)
+    assert list(look(played, ["g/0", "g/1"]).steps) == ["g/1"]
+    group.trajectories[1].end = "error"
+    with pytest.raises(ConfigError, match="without a fault"):
+        Scene.played(group.trajectories, scene.methods)
+
+
+@pytest.mark.parametrize("name", sorted(CREDITS))
+def test_every_estimator_can_be_looked_through_or_says_what_it_lacks(scene, name):
+    names = list(scene.table.trajectory_ids)
+    credit = CREDITS[name]()
+    lacks = any(getattr(scene.table, each) is None for each in credit.columns)
+    if not lacks and name != "ui_s1":
+        found = look(scene, names, credit=name)
+        assert found.label == label_of(credit)
+        values = joined(found, names, "tokens" if found.has_tokens else "steps")
+        np.testing.assert_array_equal(values, credit(scene.table, scene.update.rewards))
+    else:
+        with pytest.raises(ConfigError, match="needs the column" if lacks else "reads 'match'"):
+            look(scene, names, credit=name)
+
+
+def test_results_are_kept(scene, monkeypatch):
+    calls = []
+    given = GRPO.advantages
+    monkeypatch.setattr(GRPO, "advantages", lambda *args: calls.append(1) or given(*args))
+    for _ in range(3):
+        look(scene, [], credit="grpo")
+    assert len(calls) == 1
+    for number in range(1, 40):
+        look(scene, [], credit=f"gigpo,gamma={number / 50}")
+    assert len(scene._known) <= 32
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"credit": "gipgo"}, "unknown credit 'gipgo'"),
+        ({"credit": "gigpo,gama=1"}, "gama"),
+        ({"credit": "gigpo,grpo"}, "names 2 methods"),
+        ({"minus": "gamma=1"}, "setting of nothing"),
+        ({"shaping": "off,outcome"}, "names 2 methods"),
+        ({"credit": "<script>"}, "unknown credit"),
+        ({"credit": "\ud800"}, "unknown credit"),
+    ],
+)
+def test_what_is_wrong_with_a_method_is_told(scene, words, told):
+    with pytest.raises(ConfigError, match=told):
+        look(scene, [], **words)
+
+
+def test_json_has_no_tokens(scene):
+    names = group_of(scene)[:1]
+    found = look(scene, names).to_json()
+    assert sorted(found) == ["label", "returns", "steps", "tokens"]
+    assert found["steps"][names[0]] == look(scene, names).steps[names[0]].tolist()
+
+
+def test_every_episode_is_there(run):
+    assert len(list(read_heads(run))) == 39
