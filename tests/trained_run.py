@@ -85,12 +85,12 @@ def make_trained_run(root: Path, *words: str, steps: int = 3, seed: int = 0) -> 
             fault = replace(made[0], id=f"{made[0].id}x", end="error", reason="EnvError: broke")
             for trajectory in [*made, fault]:
                 writer.append(trajectory)
-            _record(recorder, config, made, step, steps, chance)
+            record_step(recorder, config, made, step, steps, chance)
         recorder.close()
     return str(root)
 
 
-def _record(
+def record_step(
     recorder: Recorder,
     config,
     made: Sequence[Trajectory],
@@ -98,6 +98,7 @@ def _record(
     steps: int,
     chance: np.random.Generator,
 ) -> None:
+    """Note an optimiser step that used these episodes."""
     table = build_table(to_groups(made))
     table = replace(table, entropy=chance.random(table.num_steps))
     progress = step / steps

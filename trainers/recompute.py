@@ -6,7 +6,7 @@ methods of the training give the same numbers again and other methods can be tri
 
 import inspect
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -139,8 +139,14 @@ def count_missing(found: Collection[int], done: int) -> tuple[int, Iterator[int]
     return last - sum(step >= 0 for step in found), missing
 
 
-def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead]) -> Update:
-    """Build the table of a step again.
+def read_update(
+    run_dir: str | Path,
+    note: Note,
+    heads: Mapping[str, EpisodeHead],
+    *,
+    read: Callable[[EpisodeHead], Trajectory] = read_episode,
+) -> Update:
+    """Build the table of a step again; `read` opens an episode.
 
     Raises:
         StoreError: an episode that it used is not in the record, or is broken, or other steps
@@ -151,7 +157,8 @@ def read_update(run_dir: str | Path, note: Note, heads: Mapping[str, EpisodeHead
     if missing := sorted(_COLUMNS - set(note.columns)):
         raise StoreError(f"the note of step {step + 1} of {run_dir} has no column {missing[0]!r}")
     with boundary(StoreError, f"reading the note of step {step + 1} of {run_dir}"):
-        trajectories = tuple(_episodes(run_dir, step + 1, note.payload["trajectories"], heads))
+        found = _found(run_dir, step + 1, note.payload["trajectories"], heads)
+        trajectories = tuple(map(read, found))
         table = build_table(to_groups(trajectories))
         _check_starts(run_dir, step + 1, note, table)
         return Update(
@@ -249,9 +256,9 @@ def _check_starts(run_dir: str | Path, number: int, note: Note, table: StepTable
             )
 
 
-def _episodes(
+def _found(
     run_dir: str | Path, number: int, names: Iterable[str], heads: Mapping[str, EpisodeHead]
-) -> Iterator[Trajectory]:
+) -> Iterator[EpisodeHead]:
     for name in names:
         if name not in heads:
             raise StoreError(
@@ -259,7 +266,7 @@ def _episodes(
                 hint="a file of episodes/ is lost or cut off; the steps before may be whole "
                 f"(agentgym check run {run_dir})",
             )
-        yield read_episode(heads[name])
+        yield heads[name]
 
 
 def _annotations(columns: Columns, table: StepTable) -> dict[str, Any]:

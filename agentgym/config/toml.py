@@ -36,6 +36,8 @@ def read_toml(file: str | Path) -> list[Entry]:
         whole = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_locate(file, str(error), text)) from error
+    except RecursionError as error:
+        raise ConfigError(f"{file} has lists in lists, deeper than can be read") from error
     entries: list[Entry] = []
     prefix: KeyPath = ()
     lists: list[KeyPath] = []
@@ -63,7 +65,7 @@ def parse_value(text: str) -> Any:
     """
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return _with_nulls(text)
     value = table.pop("value")
     is_json = isinstance(value, bool | int | float | str | list | dict)

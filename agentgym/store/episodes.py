@@ -97,7 +97,19 @@ def read_heads(run_dir: str | Path, *, on_broken: OnBroken | None = None) -> Ite
     for path in _shards(run_dir):
         with skipping(on_broken):
             for frame in read_frame_heads(path, schema=SCHEMA):
-                yield _episode_head(frame)
+                yield episode_head(frame)
+
+
+def episode_head(frame: Head) -> EpisodeHead:
+    """Return what the head of a record says.
+
+    Raises:
+        StoreError: it is no head of an episode.
+    """
+    known = {each.name for each in fields(EpisodeHead)}
+    with boundary(StoreError, f"{frame.shard}: reading the head at byte {frame.offset}"):
+        values = {name: value for name, value in frame.fields.items() if name in known}
+        return EpisodeHead(**{**values, "frame": frame})
 
 
 def read_episode(head: EpisodeHead) -> Trajectory:
@@ -134,13 +146,6 @@ def _shards(run_dir: str | Path) -> list[Path]:
     if not root.is_dir():
         raise StoreError(f"no run directory {root}")
     return shards(root / FOLDER)
-
-
-def _episode_head(frame: Head) -> EpisodeHead:
-    known = {each.name for each in fields(EpisodeHead)}
-    with boundary(StoreError, f"{frame.shard}: reading the head at byte {frame.offset}"):
-        values = {name: value for name, value in frame.fields.items() if name in known}
-        return EpisodeHead(**{**values, "frame": frame})
 
 
 def _trajectory(record: Record) -> Trajectory:

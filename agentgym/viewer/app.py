@@ -12,13 +12,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentgym.errors import ConfigError
-from agentgym.store.frames import Head
+from agentgym.viewer.analysis import Analysis
 from agentgym.viewer.answers import encode, error_answer, json_answer, kept_answer
 from agentgym.viewer.columns import read_columns, segment_columns
 from agentgym.viewer.episode import show_episode
 from agentgym.viewer.filter import Where, parse_where
 from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.listing import grid, list_episodes
+from agentgym.viewer.lookup import find_episode, run_of
 from agentgym.viewer.pieces import MOST, TokenizerError
 from agentgym.viewer.routes import Asked, Handler, NotFoundError, Route, read_asked, split_path
 from agentgym.viewer.runs import OpenRun, OpenRuns
@@ -57,18 +58,18 @@ class Viewer:
 
     def show_run(self, asked: Asked) -> Response:
         """One run, without its curves and episodes."""
-        return json_answer(self._run(asked).detail())
+        return json_answer(run_of(self._runs, asked).detail())
 
     def metrics(self, asked: Asked) -> Response:
         """Curves; `keys` are names, or patterns such as `eval/*`."""
         patterns = asked.words("keys") or ["*"]
         if len(patterns) > 100:
             raise ConfigError(f"at most 100 keys, got {len(patterns)}")
-        return json_answer(self._run(asked).metrics(patterns))
+        return json_answer(run_of(self._runs, asked).metrics(patterns))
 
     def list_episodes(self, asked: Asked) -> Response:
         """Some of the episodes that a filter lets through."""
-        run = self._run(asked)
+        run = run_of(self._runs, asked)
         page = list_episodes(
             run.index,
             self._where(run, asked),
@@ -80,7 +81,7 @@ class Viewer:
 
     def grid(self, asked: Asked) -> Response:
         """Groups with a cell for each of their episodes."""
-        run = self._run(asked)
+        run = run_of(self._runs, asked)
         first = asked.number("first", 0)
         where = self._where(run, asked)
         return json_answer(
@@ -89,23 +90,26 @@ class Viewer:
 
     def episode(self, asked: Asked) -> Response:
         """One episode, without its tokens."""
-        run = self._run(asked)
-        shown = show_episode(run.index, self._head(run, asked)).to_json()
+        run = run_of(self._runs, asked)
+        shown = show_episode(
+            run.index, run.scenes, find_episode(run, asked.names["episode"])
+        ).to_json()
         return kept_answer(asked, encode(shown), kind="application/json")
 
     def columns(self, asked: Asked) -> Response:
         """Columns of tokens, as bytes."""
-        run = self._run(asked)
-        head, name = self._head(run, asked), asked.names["episode"]
+        run = run_of(self._runs, asked)
+        name = asked.names["episode"]
         segment = asked.number("segment", 0)
         return kept_answer(
-            asked, read_columns(run.index, head, name, asked.words("names"), segment)
+            asked,
+            read_columns(run.index, find_episode(run, name), name, asked.words("names"), segment),
         )
 
     def pieces(self, asked: Asked) -> Response:
         """The texts of recorded tokens."""
-        run = self._run(asked)
-        head = self._head(run, asked)
+        run = run_of(self._runs, asked)
+        head = find_episode(run, asked.names["episode"])
         ids = segment_columns(head, ("token_ids",), asked.number("segment", 0)).get("token_ids")
         if ids is None:
             return json_answer({"pieces": None, "why": "no tokens were recorded", "hint": None})
@@ -124,26 +128,6 @@ class Viewer:
             error = {"error": f"{LISTENERS} browsers are listening already", "hint": hint}
             return json_answer(error, status=503)
         return StreamingResponse(self._tail.listen(), media_type="text/event-stream")
-
-    def _run(self, asked: Asked) -> OpenRun:
-        name = asked.names["run"]
-        run = self._runs.get(name)
-        if run is None:
-            known = ", ".join(each.name for each in self._runs)
-            raise NotFoundError(f"no run is called {name[:80]!r}", hint=f"there are: {known}")
-        return run
-
-    def _head(self, run: OpenRun, asked: Asked) -> Head:
-        head = run.index.head(asked.names["episode"])
-        if head is None:
-            progress = run.index.progress
-            hint = None
-            if progress.bytes < progress.of_bytes:
-                hint = f"{progress.episodes} episodes are in the index so far; try again soon"
-            raise NotFoundError(
-                f"no episode {asked.names['episode'][:80]!r} in {run.name}", hint=hint
-            )
-        return head
 
     def _where(self, run: OpenRun, asked: Asked) -> Where:
         where = parse_where(asked.text("where"))
@@ -211,4 +195,5 @@ def static_files() -> dict[str, bytes]:
 
 def make_app(runs: OpenRuns, door: Door, *, tail: Tail | None = None) -> ASGIApp:
     """Return the server's application, guarded."""
-    return Guard(Application(Viewer(runs, tail or Tail(runs)).routes), door)
+    routes = [*Viewer(runs, tail or Tail(runs)).routes, *Analysis(runs).routes]
+    return Guard(Application(routes), door)

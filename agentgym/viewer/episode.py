@@ -10,8 +10,10 @@ from agentgym.errors import StoreError, boundary
 from agentgym.store.frames import Head, read_record
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
+from agentgym.viewer.learnt import Learnt, read_learnt
 from agentgym.viewer.listing import tags_of
 from agentgym.viewer.noted import Noted, credit_labels, read_noted
+from agentgym.viewer.scenes import Scenes
 
 LONGEST = 1_000_000
 """Characters of a text that are shown; the record has all of it."""
@@ -26,6 +28,7 @@ class Shown:
     body: Mapping[str, Any]
     """The line of its record."""
     noted: Noted | None
+    learnt: Learnt
     credits: Sequence[str] = ()
     """Estimators that notes have of it, besides the one trained on."""
     notes: Sequence[Mapping[str, str]] = ()
@@ -47,12 +50,14 @@ class Shown:
             "steps": [self._step(index, step) for index, step in enumerate(body["steps"])],
             "segments": [_segment(each) for each in body["segments"]],
             "update": self._update(),
+            "ledger": self.learnt.ledger,
+            "ribbon": self.learnt.ribbon,
             "credits": list(self.credits),
             "notes": list(self.notes),
             "label": self.notes[-1]["label"] if self.notes else None,
             "tags": list(self.tags),
             "panels": [],
-            "trouble": self.trouble,
+            "trouble": self.trouble or self.learnt.trouble,
         }
 
     def _update(self) -> Json | None:
@@ -112,7 +117,7 @@ class Shown:
         }
 
 
-def show_episode(index: Index, head: Head) -> Shown:
+def show_episode(index: Index, scenes: Scenes, head: Head) -> Shown:
     """Open an episode, without its tokens.
 
     Raises:
@@ -133,6 +138,7 @@ def show_episode(index: Index, head: Head) -> Shown:
     return Shown(
         body=body,
         noted=noted,
+        learnt=read_learnt(scenes, head, noted),
         credits=credit_labels(index, name),
         notes=_labels(index, name),
         tags=tags_of(index, clean(name)),

@@ -121,7 +121,7 @@ class Scene:
         """
         key = (credit.strip() or TRAINED, shaping.strip() or TRAINED)
         if key not in self._known:
-            found = self._compute(_estimator(key[0]), _shaper(key[1]))
+            found = self._compute(_estimator(key[0]), parse_shaper(key[1]))
             while len(self._known) >= _MOST_KEPT:
                 self._known.pop(next(iter(self._known)), None)
             self._known[key] = found
@@ -229,6 +229,15 @@ def spread(values: Floats, table: StepTable) -> Floats:
     return np.repeat(values, np.diff(table.token_start))
 
 
+def parse_shaper(text: str) -> ShaperConfig | None:
+    """Return the shaper that is written as `name,key=value`; None: that of the run.
+
+    Raises:
+        ConfigError: there is no such shaper or setting.
+    """
+    return None if text == TRAINED else _only(text, parse_shapers([text]))
+
+
 def _difference(table: StepTable, a: Floats, b: Floats) -> Floats:
     if len(a) == len(b) == table.num_steps:
         return a - b
@@ -242,10 +251,6 @@ def _label(credit: CreditConfig | None, shaper: ShaperConfig | None) -> str:
 
 def _estimator(text: str) -> CreditConfig | None:
     return None if text == TRAINED else _only(text, parse_credits([text]))
-
-
-def _shaper(text: str) -> ShaperConfig | None:
-    return None if text == TRAINED else _only(text, parse_shapers([text]))
 
 
 def _only(text: str, found: Mapping[str, M]) -> M:

@@ -21,6 +21,8 @@ from agentgym.viewer.index import Index
 from agentgym.viewer.lines import GrowingLines
 from agentgym.viewer.pieces import Pieces, open_pieces
 from agentgym.viewer.scalars import Scalars
+from agentgym.viewer.scenes import Scenes
+from agentgym.viewer.tally import RunTally
 from agentgym.viewer.text import TextIndex
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class OpenRun:
         self.root = root
         self.index = Index(root, cache=cache)
         self.text = TextIndex(self.index)
+        self.scenes = Scenes(root, self.index)
+        self.tally = RunTally(self.index)
         self.scalars = Scalars(root / "metrics.jsonl")
         self._lines = GrowingLines(root / "events.jsonl")
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)

@@ -1,21 +1,30 @@
 """Which share of all that a run sampled carried gradient, and what became of the rest."""
 
+import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from agentgym.errors import StoreError
-from agentgym.store.episodes import EpisodeHead
-from agentgym.store.notes import Note, read_note
+from agentgym.errors import StoreError, boundary
+from agentgym.store.frames import read_record
+from agentgym.store.notes import Note
 from agentgym.table import Bools
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.credit.base import equal_returns
+from agentgym.viewer.entries import clean
+from agentgym.viewer.index import Index
 
 EQUAL_RETURNS = "equal_returns"
 """Of the tokens without an advantage those whose group's returns are all equal."""
+
+
+MOST_AT_ONCE = 200
+"""Optimiser steps that one answer counts; the next one goes on."""
+
+_COLUMNS = ("cause", "rewards", "step_start", "token_start")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -25,32 +34,28 @@ class Tally:
     by_step: dict[int, dict[str, int]] = field(default_factory=dict)
     """By optimiser step, from 0: `trained`, `equal_returns`, `zero_advantage` (other ones),
     `not_in_batch`, `clipped`, `dropped`."""
-    used: set[str] = field(default_factory=set)
-    """The episodes that they are of."""
 
-    def add(self, note: Note, heads: Mapping[str, EpisodeHead]) -> None:
+    def add(self, note: Note, groups: Mapping[str, str]) -> None:
         """Count an optimiser step; one that is there already is counted anew.
 
+        Args:
+            note: of the step, with its columns.
+            groups: of its episodes, by their ids; one that is not there is a group of its own.
+
         Raises:
-            StoreError: its note is broken.
+            StoreError: the note is broken.
         """
-        note = read_note(note.frame) if note.frame and not note.columns else note
-        step, names = int(note.payload["step"]), list(note.payload["trajectories"])
-        self.by_step[step] = _count(note, [heads[n].group_id if n in heads else n for n in names])
-        self.used.update(names)
+        names = [str(name) for name in note.payload["trajectories"]]
+        found = [groups.get(name, name) for name in names]
+        self.by_step[int(note.payload["step"])] = _count(note, found)
 
-    def unused(self, heads: Iterable[EpisodeHead]) -> dict[str, int]:
-        """Count the tokens of episodes that no optimiser step used: `fault`, `evaluation`, `unused`."""
-        found: Counter[str] = Counter()
-        for head in heads:
-            if head.id not in self.used:
-                found[_kind(head)] += head.tokens
-        return dict(found)
+    def to_json(self, unused: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """Return {tokens, causes: {NAME: count}, steps: [...], by_step: {NAME: [count]}}.
 
-    def to_json(self, heads: Iterable[EpisodeHead] = ()) -> dict[str, Any]:
-        """Return {tokens, causes: {NAME: count}, steps: [...], by_step: {NAME: [count]}}."""
+        `unused` are tokens of episodes that no step used, by why not.
+        """
         steps = sorted(self.by_step)
-        causes: Counter[str] = Counter(self.unused(heads))
+        causes: Counter[str] = Counter(unused or {})
         for counts in self.by_step.values():
             causes.update(counts)
         names = list(dict.fromkeys(name for step in steps for name in self.by_step[step]))
@@ -60,6 +65,61 @@ class Tally:
             "steps": [step + 1 for step in steps],
             "by_step": {name: [self.by_step[step][name] for step in steps] for name in names},
         }
+
+
+class RunTally:
+    """The tally of a run by its index, counted on with every look. Safe for several threads."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._tally = Tally()
+        self._places: dict[int, tuple[str, int]] = {}
+        self._broken: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def to_json(self) -> dict[str, Any]:
+        """Count some more optimiser steps, and return the tally.
+
+        `of_steps` tells how many there are; ask again while it has not got all of them. `broken`
+        tells of notes that cannot be counted.
+        """
+        steps = self._index.query("SELECT step, shard, offset FROM step ORDER BY step")
+        with self._lock:
+            due = [each for each in steps if self._places.get(each[0]) != each[1:]]
+            for each in due[:MOST_AT_ONCE]:
+                self._count(*each)
+            broken = list(self._broken.values())
+            found = self._tally.to_json(count_unused(self._index))
+        return {**found, "of_steps": len(steps), "broken": broken}
+
+    def _count(self, step: int, shard: str, offset: int) -> None:
+        self._places[step] = (shard, offset)
+        self._broken.pop(step, None)
+        sql = "SELECT e.id, e.grp FROM used u JOIN episode e ON e.id = u.id WHERE u.step = ?"
+        groups = dict(self._index.query(sql, (step,)))
+        try:
+            with boundary(StoreError, f"reading the note of step {step}"):
+                record = read_record(self._index.head_at(shard, offset), only=_COLUMNS)
+                names = [clean(name) for name in record.body["payload"]["trajectories"]]
+                payload = {"step": step - 1, "trajectories": names}
+                note = Note(
+                    producer="", kind="update", payload=payload, columns=dict(record.columns)
+                )
+                self._tally.add(note, groups)
+        except StoreError as error:
+            self._broken[step] = str(error)
+
+
+def count_unused(index: Index) -> dict[str, int]:
+    """Count the tokens of episodes that no optimiser step used: `fault`, `evaluation`, `unused`."""
+    kind = """CASE WHEN e."end" = 'error' THEN 'fault' WHEN e.grp LIKE 'eval-%' THEN 'evaluation'
+              ELSE 'unused' END"""
+    return dict(
+        index.query(
+            f"SELECT {kind}, sum(e.tokens) FROM episode e LEFT JOIN used u ON u.id = e.id"
+            " WHERE u.id IS NULL GROUP BY 1"
+        )
+    )
 
 
 def _count(note: Note, groups: list[str]) -> dict[str, int]:
@@ -87,9 +147,3 @@ def _of_equal_groups(note: Note, groups: list[str]) -> Bools:
     _, numbers = np.unique(groups, return_inverse=True)
     is_equal = equal_returns(returns, numbers)[numbers]
     return np.repeat(is_equal, np.diff(token_start[step_start]))
-
-
-def _kind(head: EpisodeHead) -> str:
-    if head.end == "error":
-        return "fault"
-    return "evaluation" if head.group_id.startswith("eval-") else "unused"

@@ -234,6 +234,7 @@ def test_values_of_the_command_line_are_toml_or_text() -> None:
     assert parse_value("1e-3") == 0.001
     assert parse_value("2026-01-01") == "2026-01-01"
     assert parse_value("1\nb = 2") == "1\nb = 2"
+    assert parse_value("[" * 5000) == "[" * 5000
 
 
 texts = st.text(st.characters(blacklist_categories=("Cs",)), max_size=8).filter(
@@ -284,3 +285,9 @@ def _as_toml(config: Config) -> str:
 
     table = config.model_dump()
     return "".join(f"{render_key(key)} = {render_value(value)}\n" for key, value in table.items())
+
+
+def test_lists_deeper_than_can_be_read_are_refused(tmp_path):
+    (tmp_path / "c.toml").write_text("x = " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(ConfigError, match="lists in lists"):
+        read_toml(tmp_path / "c.toml")

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 import torch
+from hostile_run import make_hostile_run
 from starlette.testclient import TestClient
 from trained_run import make_trained_run
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -21,6 +22,12 @@ Open = Callable[..., TestClient]
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three optimiser steps; it is only read."""
     return Path(make_trained_run(tmp_path_factory.mktemp("runs") / "trained", "credit.name=gigpo"))
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in which every text is an attack; it is only read."""
+    return make_hostile_run(tmp_path_factory.mktemp("runs") / "hostile")
 
 
 @pytest.fixture

@@ -2,68 +2,18 @@
 
 import json
 import shutil
-from dataclasses import replace
 from urllib.parse import quote
 
-import numpy as np
 import pytest
+from hostile_run import NAMES, SCRIPT, encoded
 from hypothesis import given, strategies as st
 from starlette.responses import Response
 from starlette.testclient import TestClient
-from trained_run import make_episode
 
-from agentgym.store.episodes import EpisodeWriter
-from agentgym.store.run import Run
-from agentgym.types import Message, Task, ToolCall, ToolSpec
 from agentgym.viewer.answers import json_answer
 from agentgym.viewer.app import Application, make_app
 from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.routes import Asked, Route, split_path
-
-SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u2028'\"`${1}\x1b[31m"
-NAMES = [
-    SCRIPT, "a/b", "a%2Fb", "../../etc/passwd", "..", ".", "a\0b", "\ud800", "é", "?x=1#y", "a b",
-    "'; DROP TABLE episode; --", "x" * 3000, "\r\nset-cookie: a=b", "",
-]  # fmt: skip
-
-
-@pytest.fixture
-def hostile(tmp_path):
-    """A run in which every text is an attack, and every id a strange one."""
-    root = tmp_path / "hostile"
-    with Run.create(
-        root, config_text=f'x = "{SCRIPT}', command=[SCRIPT], seed=0, env=SCRIPT
-    ) as run:
-        run.event("warning", reason=SCRIPT)
-        run.event("fault", episode=SCRIPT, reason=SCRIPT)
-        (root / "metrics.jsonl").write_text(json.dumps({"step": 1, SCRIPT: 1.0}) + "\n")
-    with EpisodeWriter(root) as writer:
-        for number, name in enumerate(NAMES):
-            writer.append(_hostile(number, name))
-    return root
-
-
-def _hostile(number: int, name: str):
-    made = make_episode(np.random.default_rng(number), 0, 0, number)
-    step = made.steps[0]
-    step.message = Message("assistant", SCRIPT, (ToolCall(SCRIPT, SCRIPT, SCRIPT),))
-    step.replies = (Message("tool", SCRIPT, tool_call_id=SCRIPT),)
-    step.state_key = step.next_state_key = step.action_key = SCRIPT
-    step.reward_terms = {SCRIPT: 1.0}
-    return replace(
-        made,
-        id=name,
-        group_id=name,
-        task=Task(SCRIPT, id=SCRIPT, env=SCRIPT, split=SCRIPT, answer=SCRIPT, payload={SCRIPT: 1}),
-        prompt=(Message("user", SCRIPT),),
-        tools=(ToolSpec(SCRIPT, SCRIPT, {SCRIPT: SCRIPT}),),
-        policy=SCRIPT,
-        reason=SCRIPT,
-    )
-
-
-def encoded(name: str) -> str:
-    return quote(name.encode("utf-8", "surrogatepass"), safe="")
 
 
 def test_whatever_is_in_a_record_is_json_and_nothing_else(browse, hostile) -> None:

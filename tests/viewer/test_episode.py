@@ -24,7 +24,7 @@ from agentgym.viewer.runs import OpenRun
 
 
 def shown(run: OpenRun, name: str) -> dict:
-    return show_episode(run.index, run.index.head(name)).to_json()
+    return show_episode(run.index, run.scenes, run.index.head(name)).to_json()
 
 
 def columns(run: OpenRun, name: str, *names: str, segment: int = 0) -> dict[str, np.ndarray]:

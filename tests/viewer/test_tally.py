@@ -1,4 +1,6 @@
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from agentgym.store.episodes import read_heads
 from agentgym.store.notes import Note
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.credit.base import equal_groups
-from agentgym.trainers.recompute import latest_notes, read_updates
-from agentgym.viewer.tally import Tally
+from agentgym.trainers.recompute import read_updates
+from agentgym.viewer.index import Index
+from agentgym.viewer.tally import RunTally, Tally, count_unused
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +22,13 @@ def run(tmp_path_factory):
     return make_trained_run(root, "credit.name=grpo", steps=4, seed=3)
 
 
-def counted(run):
-    heads = {head.id: head for head in read_heads(run)}
-    tally = Tally()
-    for note in latest_notes(run).values():
-        tally.add(note, heads)
-    return tally, heads
+@pytest.fixture
+def index(run, tmp_path):
+    index = Index(Path(run), cache=tmp_path)
+    while index.refresh():
+        pass
+    yield index
+    index.close()
 
 
 def slow_count(run):
@@ -43,33 +47,56 @@ def slow_count(run):
     return counts
 
 
-def test_every_token_is_counted_once_by_its_cause(run):
-    tally, heads = counted(run)
-    found = tally.to_json(heads.values())
+def test_every_token_is_counted_once_by_its_cause(run, index):
+    found = RunTally(index).to_json()
+    heads = list(read_heads(run))
     expected = slow_count(run)
     assert expected["equal_returns"] > 0
     assert expected["trained"] > 0
-    unused = sum(head.tokens for head in heads.values() if head.end == "error")
+    unused = sum(head.tokens for head in heads if head.end == "error")
     assert found["causes"] == dict((expected + Counter(fault=unused)).most_common())
-    assert found["tokens"] == sum(head.tokens for head in heads.values())
+    assert found["tokens"] == sum(head.tokens for head in heads)
     assert found["steps"] == [1, 2, 3, 4]
+    assert (found["of_steps"], found["broken"]) == (4, [])
     assert sum(found["by_step"]["trained"]) == expected["trained"]
 
 
-def test_what_no_step_used_is_told_apart(run):
-    _, heads = counted(run)
-    some = list(heads.values())[:1]
-    tally = Tally()
-    assert tally.unused(some) == {"unused": some[0].tokens}
-    tally.used.add(some[0].id)
-    assert tally.unused(some) == {}
+def test_looking_again_counts_nothing_twice(index):
+    tally = RunTally(index)
+    assert tally.to_json() == tally.to_json()
 
 
-def test_a_step_that_comes_again_replaces_the_first(run):
-    tally, heads = counted(run)
-    before = tally.to_json(heads.values())
-    tally.add(latest_notes(run)[1], heads)
-    assert tally.to_json(heads.values()) == before
+def test_a_look_counts_some_steps_and_the_next_one_goes_on(index, monkeypatch):
+    monkeypatch.setattr("agentgym.viewer.tally.MOST_AT_ONCE", 3)
+    tally = RunTally(index)
+    assert tally.to_json()["steps"] == [1, 2, 3]
+    assert tally.to_json()["steps"] == [1, 2, 3, 4]
+
+
+def test_what_no_step_used_is_told_apart(index):
+    (fault,) = index.query("SELECT sum(tokens) FROM episode WHERE \"end\" = 'error'")
+    assert count_unused(index) == {"fault": fault[0]}
+    with index.changing() as db:
+        db.execute("DELETE FROM used")
+        db.execute("UPDATE episode SET grp = 'eval-x' WHERE grp LIKE 'train-000000-%'")
+    assert set(count_unused(index)) == {"fault", "evaluation", "unused"}
+
+
+def test_a_note_that_breaks_is_told_and_the_others_counted(run, tmp_path):
+    root = Path(shutil.copytree(run, tmp_path / "run"))
+    index = Index(root, cache=tmp_path)
+    while index.refresh():
+        pass
+    (shard,) = (root / "notes").iterdir()
+    data = bytearray(shard.read_bytes())
+    data[-20] ^= 0xFF
+    shard.write_bytes(data)
+    tally = RunTally(index)
+    for _ in range(2):
+        found = tally.to_json()
+        assert found["steps"] == [1, 2, 3]
+        assert "is broken" in found["broken"][0]
+    index.close()
 
 
 def test_a_note_that_does_not_fit_is_refused(run):

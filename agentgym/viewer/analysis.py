@@ -1,0 +1,94 @@
+"""The addresses that compute something: groups, estimators, tokens, ledgers."""
+
+from collections.abc import Sequence
+
+from starlette.responses import Response
+
+from agentgym.store.episodes import episode_head, read_episode
+from agentgym.trainers.recompute import label_of
+from agentgym.viewer.answers import json_answer
+from agentgym.viewer.entries import clean
+from agentgym.viewer.groups import Asking, GroupShown, lens_json, show_group
+from agentgym.viewer.learnt import read_ledger
+from agentgym.viewer.lens import TRAINED, look
+from agentgym.viewer.listing import members_of
+from agentgym.viewer.lookup import find_episode, missing, run_of
+from agentgym.viewer.routes import Asked, Route
+from agentgym.viewer.runs import OpenRuns
+from agentgym.viewer.why import why
+
+
+class Analysis:
+    """The handlers of these addresses."""
+
+    def __init__(self, runs: OpenRuns) -> None:
+        self._runs = runs
+        self.routes: Sequence[Route] = [
+            Route("/api/runs/{run}/groups/{group}", self.group),
+            Route("/api/runs/{run}/groups/{group}/states", self.states),
+            Route("/api/runs/{run}/lens", self.lens),
+            Route("/api/runs/{run}/why", self.why),
+            Route("/api/runs/{run}/tokens", self.tokens),
+            Route("/api/runs/{run}/episodes/{episode}/ledger", self.ledger),
+        ]
+
+    def group(self, asked: Asked) -> Response:
+        """The rollouts of a group side by side."""
+        return json_answer(self._shown(asked).to_json())
+
+    def states(self, asked: Asked) -> Response:
+        """The map of the states that a group came through."""
+        return json_answer(self._shown(asked).states())
+
+    def lens(self, asked: Asked) -> Response:
+        """What an estimator makes of a group."""
+        run, group = run_of(self._runs, asked), asked.text("group")
+        names = members_of(run.index, clean(group))
+        if not names:
+            raise missing(run, f"no group {group[:80]!r}")
+        ids = [found.fields["id"] for name in names if (found := run.index.head(name))]
+        return json_answer(
+            lens_json(look(run.scenes.of_group(group), ids, **_asking(asked)._asdict()))
+        )
+
+    def why(self, asked: Asked) -> Response:
+        """Why a token weighed what it weighed."""
+        run, name = run_of(self._runs, asked), asked.text("episode")
+        trajectory = read_episode(episode_head(find_episode(run, name)))
+        weights = run.scenes.weights(name)
+        estimator = label_of(run.scenes.methods().credit) if weights else "the estimator"
+        found = why(
+            trajectory,
+            asked.number("token", 0),
+            segment=asked.number("segment", 0),
+            weights=weights,
+            estimator=estimator,
+        )
+        return json_answer(found.to_json())
+
+    def tokens(self, asked: Asked) -> Response:
+        """What became of all tokens of the run, as far as they are counted."""
+        return json_answer(run_of(self._runs, asked).tally.to_json())
+
+    def ledger(self, asked: Asked) -> Response:
+        """The rewards of an episode, by the shaper of the run or another one."""
+        run, name = run_of(self._runs, asked), asked.names["episode"]
+        name = str(find_episode(run, name).fields["id"])
+        shaping = asked.text("shaping") or TRAINED
+        return json_answer({"ledger": read_ledger(run.scenes, name, shaping=shaping)})
+
+    def _shown(self, asked: Asked) -> GroupShown:
+        run, group = run_of(self._runs, asked), asked.names["group"]
+        found = show_group(run.index, run.scenes, group, _asking(asked))
+        if found is None:
+            raise missing(run, f"no group {group[:80]!r}")
+        return found
+
+
+def _asking(asked: Asked) -> Asking:
+    """Return which estimator is asked for: that of the run unless the address says another one."""
+    return Asking(
+        credit=asked.text("credit") or TRAINED,
+        minus=asked.text("minus") or None,
+        shaping=asked.text("shaping") or TRAINED,
+    )
