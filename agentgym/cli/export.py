@@ -47,6 +47,9 @@ def export(
     min_outcome: Annotated[
         float | None, typer.Option(help="Only where the outcome reaches this.")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Only episodes that have this label, given in the viewer.")
+    ] = None,
     best_of_group: Annotated[
         bool,
         typer.Option(
@@ -107,7 +110,10 @@ def export(
     found = Run.open(run)
     lowest = _success(found) if successes else min_outcome
     wanted = frozenset(_named(found, episode or ()))
-    filters = _Filters(lowest, split, wanted, best_of_group=best_of_group, last_steps=last_steps)
+    labelled = None if label is None else frozenset(_labelled(found, label))
+    filters = _Filters(
+        lowest, split, wanted, labelled, best_of_group=best_of_group, last_steps=last_steps
+    )
     options: dict[str, dict[str, bool]] = {
         "messages": {"tools": tools, "metadata": metadata},
         "atif": {"prompts": prompt_tokens},
@@ -142,6 +148,8 @@ class _Filters:
     split: str | None
     wanted: frozenset[str]
     """Ids; none: all."""
+    labelled: frozenset[str] | None
+    """Ids; None: all."""
     best_of_group: bool
     last_steps: int | None
 
@@ -162,6 +170,20 @@ def _named(run: "Run", names: Sequence[str]) -> Iterator[str]:
 
     for name in names:
         yield find_episode(run.root, name).id
+
+
+def _labelled(run: "Run", label: str) -> Iterator[str]:
+    from agentgym.errors import ConfigError
+    from agentgym.loading import did_you_mean
+    from agentgym.viewer.labels import read_labels
+
+    labels = read_labels(run.root)
+    known = sorted({each.label for each in labels.values()})
+    if label not in known:
+        close = did_you_mean(label, known)
+        hint = f"did you mean {close!r}?" if close else f"labels: {', '.join(known) or 'none'}"
+        raise ConfigError(f"no episode of {run.root} is labelled {label!r}", hint=hint)
+    yield from (name for name, each in labels.items() if each.label == label)
 
 
 def _write(run: "Run", filters: _Filters, left_out: Counter[str], writer: "Writer") -> int:
@@ -202,6 +224,8 @@ def _judge(
     def why_not(head: "EpisodeHead") -> str | None:
         if filters.wanted and head.id not in filters.wanted:
             return "not asked for"
+        if filters.labelled is not None and head.id not in filters.labelled:
+            return "not labelled so"
         if head.end == "error" and not with_faults:
             return "ended by a fault"
         if filters.split not in (None, head.split):

@@ -49,6 +49,7 @@ class Viewer:
             Route("/api/runs/{run}/episodes/{episode}", self.episode),
             Route("/api/runs/{run}/episodes/{episode}/columns", self.columns),
             Route("/api/runs/{run}/episodes/{episode}/pieces", self.pieces),
+            Route("/api/runs/{run}/labels", self.label, "POST"),
             Route("/api/tail", self.tail),
         ]
 
@@ -77,6 +78,7 @@ class Viewer:
             offset=asked.number("offset", 0),
             limit=asked.number("limit", 100),
         )
+        run.tags.want(row["id"] for row in page.rows)
         return json_answer(page.to_json())
 
     def grid(self, asked: Asked) -> Response:
@@ -92,7 +94,10 @@ class Viewer:
         """One episode, without its tokens."""
         run = run_of(self._runs, asked)
         shown = show_episode(
-            run.index, run.scenes, find_episode(run, asked.names["episode"])
+            run.index,
+            run.scenes,
+            find_episode(run, asked.names["episode"]),
+            success=run.success,
         ).to_json()
         return kept_answer(asked, encode(shown), kind="application/json")
 
@@ -121,6 +126,17 @@ class Viewer:
             return json_answer({"pieces": None, "why": str(error), "hint": error.hint})
         return json_answer({"pieces": found, "first": first, "of": len(ids)})
 
+    def label(self, asked: Asked) -> Response:
+        """Label an episode."""
+        run, sent = run_of(self._runs, asked), asked.json()
+        name = sent.get("episode")
+        if not isinstance(name, str):
+            raise ConfigError("say which episode is labelled", hint='send {"episode", "label"}')
+        head = find_episode(run, name)
+        given = run.labels.put(str(head.fields["id"]), sent.get("label"), sent.get("text"))
+        run.index.refresh()
+        return json_answer({"episode": name, "label": given.label or None, "text": given.text})
+
     async def tail(self, asked: Asked) -> Response:
         """What grew, as it happens."""
         if self._tail.is_full:
@@ -133,6 +149,8 @@ class Viewer:
         where = parse_where(asked.text("where"))
         if where.wants_text:
             run.text.want()
+        if where.wants_tags:
+            run.tags.want_all()
         return where
 
 

@@ -20,6 +20,7 @@ _EPISODE = (
     " tokens, version_min, version_max, outcome, shard, offset)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_UNTAG = "UPDATE episode SET tagged = NULL WHERE {} = ? AND tagged IS NOT NULL"
 _REASON = 500  # characters of a reason that a list shows; the episode has all of it
 _LARGEST = 2**63 - 1
 _TRAINER = "trainer"  # who writes the notes of optimiser steps
@@ -75,7 +76,9 @@ def _take_episodes(db: sqlite3.Connection, name: str, heads: Iterable[Head]) -> 
             _tell(db, name, head.offset, f"{head.shard}: the head at byte {head.offset}: {error!r}")
     db.executemany(_EPISODE, rows)
     groups = dict.fromkeys(row[1] for row in rows)
-    db.executemany("INSERT OR IGNORE INTO team (grp) VALUES (?)", [(each,) for each in groups])
+    names = [(each,) for each in groups]
+    db.executemany("INSERT OR IGNORE INTO team (grp) VALUES (?)", names)
+    db.executemany(_UNTAG.format("grp"), names)  # some tags compare an episode with its group
 
 
 def _episode(fields: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -129,6 +132,7 @@ def _read_update(name: str, head: Head) -> Iterator[Change]:
     ]
     yield "DELETE FROM used WHERE step = ?", [(step,)]
     yield "INSERT OR REPLACE INTO used VALUES (?, ?, ?, ?)", used
+    yield _UNTAG.format("id"), [(episode,) for episode, *_ in used]
     yield "INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?)", [(step, version, name, head.offset)]
 
 
@@ -141,7 +145,9 @@ def _read_credit(name: str, head: Head) -> Iterator[Change]:
 def _read_label(name: str, head: Head) -> Iterator[Change]:
     payload = read_record(head, only=()).body["payload"]
     values = tuple(_text(payload.get(key) or "") for key in ("episode", "label", "text"))
-    yield "INSERT INTO label (id, label, text) VALUES (?, ?, ?)", [values]
+    time = payload.get("time")
+    at = float(time) if isinstance(time, int | float) and math.isfinite(time) else 0.0
+    yield "INSERT INTO label (id, label, text, time) VALUES (?, ?, ?, ?)", [(*values, at)]
 
 
 def _sums(rewards: NDArray[Any], starts: Sequence[int]) -> list[float | None]:

@@ -11,9 +11,10 @@ from agentgym.store.frames import Head, read_record
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.learnt import Learnt, read_learnt
-from agentgym.viewer.listing import tags_of
 from agentgym.viewer.noted import Noted, credit_labels, read_noted
-from agentgym.viewer.scenes import Scenes
+from agentgym.viewer.scenes import Scenes, read_plain
+from agentgym.viewer.tagging import see
+from agentgym.viewer.tags import tags_of
 
 LONGEST = 1_000_000
 """Characters of a text that are shown; the record has all of it."""
@@ -32,8 +33,8 @@ class Shown:
     credits: Sequence[str] = ()
     """Estimators that notes have of it, besides the one trained on."""
     notes: Sequence[Mapping[str, str]] = ()
-    """Labels that people gave it, oldest first."""
-    tags: Sequence[str] = ()
+    """Labels that people gave it, oldest first; the last one counts."""
+    tags: Sequence[Mapping[str, Any]] = ()
     trouble: str | None = None
     """Why what was noted is not shown, though there is something."""
 
@@ -54,7 +55,7 @@ class Shown:
             "ribbon": self.learnt.ribbon,
             "credits": list(self.credits),
             "notes": list(self.notes),
-            "label": self.notes[-1]["label"] if self.notes else None,
+            "label": self.notes[-1]["label"] or None if self.notes else None,
             "tags": list(self.tags),
             "panels": [],
             "trouble": self.trouble or self.learnt.trouble,
@@ -117,13 +118,13 @@ class Shown:
         }
 
 
-def show_episode(index: Index, scenes: Scenes, head: Head) -> Shown:
+def show_episode(index: Index, scenes: Scenes, head: Head, *, success: float = 1.0) -> Shown:
     """Open an episode, without its tokens.
 
     Raises:
         StoreError: its record is broken.
     """
-    body = read_record(head, only=()).body
+    plain, body = read_plain(head), read_record(head, only=()).body
     with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
         name, count = str(body["id"]), len(body["steps"])
     noted, trouble = None, None
@@ -141,13 +142,13 @@ def show_episode(index: Index, scenes: Scenes, head: Head) -> Shown:
         learnt=read_learnt(scenes, head, noted),
         credits=credit_labels(index, name),
         notes=_labels(index, name),
-        tags=tags_of(index, clean(name)),
+        tags=[each.to_json() for each in tags_of(see(index, name, plain, success=success))],
         trouble=trouble,
     )
 
 
 def _labels(index: Index, name: str) -> list[dict[str, str]]:
-    sql = "SELECT label, text FROM label WHERE id = ? ORDER BY number"
+    sql = "SELECT label, text FROM label WHERE id = ? ORDER BY time, number"
     return [{"label": label, "text": text} for label, text in index.query(sql, (clean(name),))]
 
 

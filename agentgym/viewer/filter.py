@@ -73,6 +73,7 @@ class Where:
     values: tuple[Any, ...] = ()
     wants_text: bool = False
     """Whether it searches what was said."""
+    wants_tags: bool = False
 
 
 def parse_where(text: str) -> Where:
@@ -85,7 +86,7 @@ def parse_where(text: str) -> Where:
         raise FilterError(f"a filter has at most {LONGEST} characters", at=LONGEST)
     parts: list[str] = []
     values: list[Any] = []
-    wants_text, at = False, 0
+    wants_text, wants_tags, at = False, False, 0
     while at < len(text):
         if text[at].isspace():
             at += 1
@@ -97,10 +98,11 @@ def parse_where(text: str) -> Where:
             raise FilterError("expected a space between terms", at=term.end(), hint=_QUOTES)
         sql, given = _condition(term)
         wants_text |= term["key"] == "text"
+        wants_tags |= term["key"] == "tag"
         parts.append(sql)
         values += given
         at = term.end()
-    return Where(" AND ".join(parts) or "1", tuple(values), wants_text)
+    return Where(" AND ".join(parts) or "1", tuple(values), wants_text, wants_tags)
 
 
 _QUOTES = 'a value with spaces or quotes stands in quotes: task~"the red door"'

@@ -13,7 +13,7 @@ import platform
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from agentgym.viewer.entries import clean, take
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1  # of the tables below; part of the file's name
+_VERSION = 2  # of the tables below; part of the file's name
 _MARK_BYTES = 256  # a header and the beginning of the first record, with its checksum
 _TABLES = """
 CREATE TABLE IF NOT EXISTS shard
@@ -36,9 +36,10 @@ CREATE TABLE IF NOT EXISTS episode
     (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, grp TEXT, member INTEGER,
      attempt INTEGER, task TEXT, env TEXT, split TEXT, "end" TEXT, reason TEXT, outcome REAL,
      turns INTEGER, tokens INTEGER, version_min INTEGER, version_max INTEGER,
-     shard TEXT, offset INTEGER);
+     shard TEXT, offset INTEGER, tagged INTEGER);
 CREATE INDEX IF NOT EXISTS episode_grp ON episode (grp, member);
 CREATE INDEX IF NOT EXISTS episode_fault ON episode (row) WHERE "end" = 'error';
+CREATE INDEX IF NOT EXISTS episode_untagged ON episode (row) WHERE tagged IS NULL;
 CREATE TABLE IF NOT EXISTS team (number INTEGER PRIMARY KEY, grp TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS step
     (step INTEGER PRIMARY KEY, version INTEGER, shard TEXT, offset INTEGER);
@@ -47,8 +48,9 @@ CREATE TABLE IF NOT EXISTS used
 CREATE INDEX IF NOT EXISTS used_step ON used (step);
 CREATE TABLE IF NOT EXISTS credit
     (step INTEGER, label TEXT, shard TEXT, offset INTEGER, PRIMARY KEY (step, label));
-CREATE TABLE IF NOT EXISTS label (number INTEGER PRIMARY KEY, id TEXT, label TEXT, text TEXT);
-CREATE INDEX IF NOT EXISTS label_id ON label (id);
+CREATE TABLE IF NOT EXISTS label
+    (number INTEGER PRIMARY KEY, id TEXT, label TEXT, text TEXT, time REAL);
+CREATE INDEX IF NOT EXISTS label_id ON label (id, time);
 CREATE TABLE IF NOT EXISTS tag (id TEXT, tag TEXT, PRIMARY KEY (id, tag)) WITHOUT ROWID;
 """
 
@@ -121,12 +123,6 @@ class Index:
                 with suppress(sqlite3.Error):
                     self._writer.execute("ROLLBACK")
                 raise
-
-    def add_tags(self, tags: Iterable[tuple[str, str]]) -> None:
-        """Put (episode, tag) pairs beside the episodes; known ones are left."""
-        rows = [(clean(name), clean(tag)) for name, tag in tags]
-        with self.changing() as db:
-            db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?)", rows)
 
     def head(self, name: str) -> Head | None:
         """Return where an episode is; None: there is none of this id."""

@@ -15,7 +15,8 @@ MOST_GROUPS = 200
 
 SEEN = """(
     SELECT e.*, u.step AS step, u.reward AS reward,
-           (SELECT l.label FROM label l WHERE l.id = e.id ORDER BY l.number DESC LIMIT 1) AS label
+           (SELECT nullif(l.label, '') FROM label l WHERE l.id = e.id
+            ORDER BY l.time DESC, l.number DESC LIMIT 1) AS label
     FROM episode e LEFT JOIN used u ON u.id = e.id
 ) seen"""
 """Episodes with what was learnt about them."""

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.config.methods import recorded_methods
+from agentgym.envs import ENVS
 from agentgym.errors import AgentGymError, ConfigError
+from agentgym.loading import load_env
 from agentgym.store import episodes
 from agentgym.store.run import Run
 from agentgym.trainers.recompute import count_missing, label_of
 from agentgym.viewer.index import Index
+from agentgym.viewer.labels import Labels
 from agentgym.viewer.lines import GrowingLines
 from agentgym.viewer.pieces import Pieces, open_pieces
 from agentgym.viewer.scalars import Scalars
 from agentgym.viewer.scenes import Scenes
+from agentgym.viewer.tagging import TagIndex
 from agentgym.viewer.tally import RunTally
 from agentgym.viewer.text import TextIndex
 
@@ -40,7 +44,7 @@ _PAUSE_S = 1.0  # between two looks at a run that has nothing new
 
 
 class OpenRun:
-    """One run directory, read on as it grows. Nothing in it is written."""
+    """One run directory, read on as it grows. Only labels are written into it."""
 
     def __init__(self, name: str, root: Path, *, cache: Path | None = None) -> None:
         self.name = name
@@ -49,6 +53,8 @@ class OpenRun:
         self.text = TextIndex(self.index)
         self.scenes = Scenes(root, self.index)
         self.tally = RunTally(self.index)
+        self.tags = TagIndex(self.index, lambda: self.success)
+        self.labels = Labels(root)
         self.scalars = Scalars(root / "metrics.jsonl")
         self._lines = GrowingLines(root / "events.jsonl")
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
@@ -62,7 +68,7 @@ class OpenRun:
             self.scalars.refresh()
             self._read_events()
         more = self.index.refresh()
-        return more or self.text.refresh()
+        return more or self.text.refresh() or self.tags.refresh()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -113,8 +119,15 @@ class OpenRun:
             "faults": [{"id": name, "reason": reason} for name, reason in faults],
             "broken": self._damage(),
             "metrics": self.scalars.names,
-            "indexed": self.index.progress.to_json() | {"text": self.text.progress},
+            "indexed": self.index.progress.to_json()
+            | {"text": self.text.progress, "tags": self.tags.progress},
         }
+
+    @property
+    def success(self) -> float:
+        """The outcome that counts as one; 1 where the environment is not one of ours."""
+        run, _ = self._opened()
+        return _success_of(str(run.info.get("env"))) if run else 1.0
 
     def metrics(self, patterns: Iterable[str]) -> dict[str, Any]:
         """Return the curves whose names match."""
@@ -132,7 +145,8 @@ class OpenRun:
         return self._pieces
 
     def close(self) -> None:
-        """Let go of the index. Idempotent."""
+        """Let go of its files. Idempotent."""
+        self.labels.close()
         self.index.close()
 
     def _opened(self) -> tuple[Run | None, str | None]:
@@ -228,6 +242,17 @@ class OpenRuns:
                 time.sleep(0.001)  # let those who ask in between
             else:
                 self._stopping.wait(_PAUSE_S)
+
+
+@lru_cache(maxsize=64)
+def _success_of(env: str) -> float:
+    """Ask an environment that comes with agentgym: a record must not choose what is imported."""
+    if env not in ENVS:
+        return 1.0
+    try:
+        return float(load_env(env, ENVS).success)
+    except AgentGymError:
+        return 1.0
 
 
 @lru_cache(maxsize=64)

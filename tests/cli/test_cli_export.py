@@ -11,6 +11,7 @@ from agentgym.config.run import resolve_words
 from agentgym.store.episodes import EpisodeWriter, read_episodes, read_heads
 from agentgym.store.run import Run
 from agentgym.types import Message, Step, Task, ToolCall, Trajectory
+from agentgym.viewer.labels import Labels
 
 KEYDOOR = "agentgym/KeyDoor-v0"
 
@@ -284,3 +285,20 @@ def test_parquet_is_written_to_a_file(agentgym, recorded, tmp_path: Path) -> Non
     assert agentgym("export", "r", "--parquet", "-o", "a.parquet").code == 0
     (row,) = parquet.read_table(tmp_path / "a.parquet").to_pylist()
     assert (row["id"], row["outcome"], len(row["steps"])) == ("g.0.0", 1.0, 2)
+
+
+def test_a_label_chooses(recorded, agentgym, tmp_path: Path) -> None:
+    run = recorded(episode("a", 0, 1.0), episode("a", 1, 0.0), episode("b", 0, 1.0))
+    labels = Labels(Path(run))
+    for name, label in (("a.0.0", "odd"), ("a.1.0", "odd"), ("a.1.0", "fine"), ("b.0.0", "odd")):
+        labels.put(name, label, "")
+    labels.close()
+    out = str(tmp_path / "odd.jsonl")
+    done = agentgym("export", run, "--messages", "--metadata", "--label", "odd", "-o", out)
+    assert done.code == 0, done.err
+    lines = Path(out).read_text().splitlines()
+    assert [json.loads(line)["metadata"]["episode"] for line in lines] == ["a.0.0", "b.0.0"]
+    assert "1 not labelled so" in done.err
+    done = agentgym("export", run, "--messages", "--label", "od", "-o", out + "2")
+    assert done.code == 2
+    assert "hint: did you mean 'odd'?" in done.err

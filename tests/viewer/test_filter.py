@@ -125,3 +125,9 @@ def test_an_empty_filter_lets_everything_through() -> None:
     assert parse_where(" \n").sql == "1"
     assert parse_where('text:"a \\"b\\""').wants_text
     assert not parse_where("task~text").wants_text
+
+
+def test_a_filter_says_what_it_needs() -> None:
+    assert parse_where("tag=none").wants_tags
+    assert parse_where('turns>1 tag~edit text:"x"').wants_tags
+    assert not parse_where("turns>1 label=tag").wants_tags
