@@ -124,6 +124,29 @@ def design_effect(won: NDArray[np.bool_], task: Ints) -> float:
     return max(1.0, variance * episodes / (mean * (1 - mean)))
 
 
+class Verdict(NamedTuple):
+    """Who is above in how many pairs, and what chance makes of it."""
+
+    wins: int
+    """Pairs in which the second is above."""
+    ties: int
+    losses: int
+    p: float
+
+
+def verdict(better: Floats, gains: Ints, task: Ints) -> Verdict:
+    """Count pairs by how far the second is above the first, [n] each.
+
+    Args:
+        better: by what is counted.
+        gains: successes of the second less those of the first, which p is about.
+        task: the number of each pair's task, from 0 without gaps.
+    """
+    per_task = np.bincount(task, weights=gains).round().astype(int)
+    wins, ties, losses = (int(each.sum()) for each in (better > 0, better == 0, better < 0))
+    return Verdict(wins, ties, losses, flip_p(per_task.tolist()))
+
+
 def flip_p(differences: Sequence[int]) -> float:
     """Return how often chance alone gives a sum as far from 0: the exact two-sided p-value.
 

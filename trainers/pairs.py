@@ -3,16 +3,50 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentgym.errors import StoreError
-from agentgym.store.episodes import EpisodeHead, read_heads
+from agentgym.errors import ConfigError, StoreError
+from agentgym.store.episodes import read_heads
 from agentgym.store.run import Run
 
 _MODE = "sampled"  # an evaluation may be greedy too; every training has this one
+
+
+class Listed(Protocol):
+    """What is looked at of an episode: `EpisodeHead` has it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def group_id(self) -> str: ...
+    @property
+    def member(self) -> int: ...
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def env(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def end(self) -> str: ...
+    @property
+    def outcome(self) -> float: ...
+    @property
+    def turns(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+
+
+class Evaluation(NamedTuple):
+    """Which episodes of a run are its result."""
+
+    prefix: str
+    """What their groups begin with."""
+    which: str
+    """In words."""
 
 
 class Played(NamedTuple):
@@ -24,7 +58,7 @@ class Played(NamedTuple):
     outcome: float
     turns: int
     tokens: int
-    head: EpisodeHead | None
+    head: Listed | None
     """To open it by; None where that is not wanted, which saves memory."""
 
 
@@ -49,22 +83,60 @@ def result_of(run: Run, *, keep_heads: bool = False) -> Result | None:
     Raises:
         StoreError: it has no episode, or its record cannot be read.
     """
-    prefix, which = "", "all"
-    if run.info.get("kind") == "train":
-        steps = [
-            int(event["step"])
-            for event in run.events()
-            if event.get("kind") == "eval" and event.get("mode") == _MODE
-        ]
-        if not steps:
-            return None
-        prefix, which = f"eval-{_MODE}-{steps[-1]:06d}-", f"the evaluation after step {steps[-1]}"
-    heads = (head for head in read_heads(run.root) if head.group_id.startswith(prefix))
-    return _result(run, heads, which, keep_heads=keep_heads)
+    found = evaluation_of(run)
+    if found is None:
+        return None
+    heads = (head for head in read_heads(run.root) if head.group_id.startswith(found.prefix))
+    return result_in(run, heads, found.which, keep_heads=keep_heads)
 
 
-def _result(run: Run, heads: Iterable[EpisodeHead], which: str, *, keep_heads: bool) -> Result:
-    """Take the first whole attempt of each place; what was tried in vain is a fault."""
+def evaluations(run: Run) -> list[int]:
+    """Return after which steps a training was evaluated wholly, ascending; of other runs none."""
+    if run.info.get("kind") != "train":
+        return []
+    found = {
+        int(event["step"])
+        for event in run.events()
+        if event.get("kind") == "eval" and event.get("mode") == _MODE
+    }
+    return sorted(found)
+
+
+def evaluation_of(run: Run, *, at: int | None = None) -> Evaluation | None:
+    """Return which episodes are the result of a run: all, of a training those of an evaluation.
+
+    Args:
+        run: the run.
+        at: the step of that evaluation; None: the last one. Other runs have only one result.
+
+    None: a training without an evaluation.
+
+    Raises:
+        ConfigError: it was not evaluated there.
+    """
+    if run.info.get("kind") != "train":
+        return Evaluation("", "all")
+    steps = evaluations(run)
+    if at is not None and at not in steps:
+        listed = ", ".join(map(str, steps[-20:]))
+        raise ConfigError(
+            f"{run.root} was not evaluated after step {at}",
+            hint=f"evaluated after: {listed}" if steps else None,
+        )
+    if not steps:
+        return None
+    step = steps[-1] if at is None else at
+    return Evaluation(f"eval-{_MODE}-{step:06d}-", f"the evaluation after step {step}")
+
+
+def result_in(
+    run: Run, heads: Iterable[Listed], which: str, *, keep_heads: bool = False
+) -> Result:
+    """Take the first whole attempt of each place; what was tried in vain is a fault.
+
+    Raises:
+        StoreError: there is no whole episode.
+    """
     whole: dict[tuple[str, int], Played] = {}
     tried: set[tuple[str, int]] = set()
     envs, splits = set(), set()
@@ -103,6 +175,14 @@ def pair(a: Sequence[Played], b: Sequence[Played]) -> list[tuple[int, int]]:
     places = {key: place for place, key in enumerate(_keys(b))}
     found = ((place, places.get(key)) for place, key in enumerate(_keys(a)))
     return [(first, second) for first, second in found if second is not None]
+
+
+def match(a: Sequence[Played], b: Sequence[Played]) -> tuple[list[Played], list[Played]] | None:
+    """Return partners, place by place; None: most episodes have none, so that pairs say little."""
+    pairs = pair(a, b)
+    if 2 * len(pairs) < min(len(a), len(b)):
+        return None
+    return [a[place] for place, _ in pairs], [b[place] for _, place in pairs]
 
 
 def number_tasks(episodes: Iterable[Played]) -> NDArray[np.int64]:

@@ -147,10 +147,12 @@ def _differences(
     runs: "tuple[Run, Run]", first: "Result", second: "Result", by: str, warnings: list[str]
 ) -> dict[str, Any]:
     from agentgym.trainers.compare import (
+        Verdict,
         paired_means,
         paired_rates,
         unpaired_means,
         unpaired_rates,
+        verdict,
     )
     from agentgym.trainers.evaluate import wilson
     from agentgym.trainers.pairs import number_tasks
@@ -167,16 +169,17 @@ def _differences(
         rates = unpaired_rates(won_a, won_b, *tasks)
         means = unpaired_means(a, b, *tasks, seed=_SEED)
     names = [*_BASIC, *([by] if by not in _BASIC else [])]
-    verdict: dict[str, Any] = dict.fromkeys(("wins", "ties", "losses", "p"))
+    won: dict[str, Any] = dict.fromkeys(Verdict._fields)
     if is_paired:
         column = names.index(by)
-        verdict = _verdict(b[:, column] - a[:, column], won_b.astype(int) - won_a, tasks[0])
+        better = b[:, column] - a[:, column]
+        won = verdict(better, won_b.astype(int) - won_a, tasks[0])._asdict()
     found = dict(zip(names, (each._asdict() for each in means), strict=True))
     return {
         "paired": is_paired,
         "pairs": len(first_played) if is_paired else 0,
         "tasks": [int(each.max()) + 1 for each in tasks],
-        **verdict,
+        **won,
         "rates": {
             side: wilson(won.tolist(), task.tolist())._asdict()
             for side, won, task in zip("ab", (won_a, won_b), tasks, strict=True)
@@ -188,35 +191,19 @@ def _differences(
 
 def _matched(
     first: "Result", second: "Result", warnings: list[str]
-) -> "tuple[list[Played], list[Played], bool]":
+) -> "tuple[Sequence[Played], Sequence[Played], bool]":
     """Return partners, place by place; all episodes where most of them have none."""
-    from agentgym.trainers.pairs import pair
+    from agentgym.trainers.pairs import match, pair
 
-    pairs = pair(first.episodes, second.episodes)
-    counts = [len(each.episodes) for each in (first, second)]
-    if 2 * len(pairs) < min(counts):
-        warnings.append(f"unpaired: only {len(pairs)} episodes are of the same tasks")
+    found = match(first.episodes, second.episodes)
+    if found is None:
+        count = len(pair(first.episodes, second.episodes))
+        warnings.append(f"unpaired: only {count} episodes are of the same tasks")
         return first.episodes, second.episodes, False
-    left = [count - len(pairs) for count in counts]
+    left = [len(each.episodes) - len(found[0]) for each in (first, second)]
     if any(left):
         warnings.append(f"without a partner, and left out: {left[0]} of A, {left[1]} of B")
-    a = [first.episodes[place] for place, _ in pairs]
-    return a, [second.episodes[place] for _, place in pairs], True
-
-
-def _verdict(better: Any, gains: Any, task: Any) -> dict[str, Any]:
-    """Count who is above in how many pairs, and ask what chance makes of it."""
-    import numpy as np
-
-    from agentgym.trainers.compare import flip_p
-
-    per_task = np.bincount(task, weights=gains).round().astype(int)
-    return {
-        "wins": int((better > 0).sum()),
-        "ties": int((better == 0).sum()),
-        "losses": int((better < 0).sum()),
-        "p": flip_p(per_task.tolist()),
-    }
+    return *found, True
 
 
 def _success(runs: "tuple[Run, Run]", warnings: list[str]) -> float:
@@ -254,12 +241,12 @@ def _terms(run: "Run", episodes: "Sequence[Played]", by: str) -> list[float]:
     """
     from agentgym.errors import ConfigError
     from agentgym.loading import did_you_mean
-    from agentgym.store.episodes import read_episode
+    from agentgym.store.episodes import EpisodeHead, read_episode
 
     known: set[str] = set()
     sums = []
     for each in episodes:
-        assert each.head is not None
+        assert isinstance(each.head, EpisodeHead)
         steps = read_episode(each.head).steps
         known.update(name for step in steps for name in step.reward_terms)
         sums.append(sum(step.reward_terms.get(by, 0.0) for step in steps))

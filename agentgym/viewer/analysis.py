@@ -12,9 +12,10 @@ from agentgym.viewer.groups import Asking, GroupShown, lens_json, show_group
 from agentgym.viewer.learnt import read_ledger
 from agentgym.viewer.lens import TRAINED, look
 from agentgym.viewer.listing import members_of
-from agentgym.viewer.lookup import find_episode, missing, run_of
+from agentgym.viewer.lookup import find_episode, find_run, missing, run_of
 from agentgym.viewer.routes import Asked, Route
 from agentgym.viewer.runs import OpenRuns
+from agentgym.viewer.versus import compare_runs
 from agentgym.viewer.why import why
 
 
@@ -30,6 +31,7 @@ class Analysis:
             Route("/api/runs/{run}/why", self.why),
             Route("/api/runs/{run}/tokens", self.tokens),
             Route("/api/runs/{run}/episodes/{episode}/ledger", self.ledger),
+            Route("/api/compare", self.compare),
         ]
 
     def group(self, asked: Asked) -> Response:
@@ -76,6 +78,12 @@ class Analysis:
         name = str(find_episode(run, name).fields["id"])
         shaping = asked.text("shaping") or TRAINED
         return json_answer({"ledger": read_ledger(run.scenes, name, shaping=shaping)})
+
+    def compare(self, asked: Asked) -> Response:
+        """Two runs task by task."""
+        first, second = (find_run(self._runs, asked.text(name)) for name in "ab")
+        at = asked.number("at", 0) if "at" in asked.query else None
+        return json_answer(compare_runs(first, second, at=at).to_json())
 
     def _shown(self, asked: Asked) -> GroupShown:
         run, group = run_of(self._runs, asked), asked.names["group"]
