@@ -39,6 +39,7 @@ def demo(
     steps = counted(run.step, "optimiser step")
     echo(f"wrote {run.root}: {steps}, {counted(episodes, 'episode')}, all of it made up")
     for words, why in (
+        (f"view {run.root}", "all of it in a browser"),
         (f"show {run.root}", "what is in it"),
         (f"show {run.root} train-000004-001.0.0", "a reward that is hacked"),
         (f"recredit {run.root} --credit grpo,salt", "what other estimators make of it"),

@@ -1,10 +1,10 @@
 """`agentgym import`: episodes of other programs, as a run."""
 
-from collections import Counter
 from typing import Annotated, Any
 
 import typer
 
+from agentgym.cli.opened import told_of
 from agentgym.cli.options import Json
 from agentgym.cli.output import counted, echo, echo_json, note
 
@@ -51,6 +51,5 @@ def import_(
             }
         )
         return
-    told = Counter(imported.told) + Counter({"broken and left out": len(broken)})
-    rest = "".join(f"; {count} {what}" for what, count in told.most_common() if count)
+    rest = told_of(imported, broken=len(broken))
     echo(f"{counted(written, 'episode')} of {imported.format} ({imported.how}) in {run}{rest}")

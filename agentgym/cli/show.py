@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from agentgym.cli.messages import show_message
-from agentgym.cli.options import Json, RunDir
+from agentgym.cli.opened import as_run
+from agentgym.cli.options import Json, RunOrFile
 from agentgym.cli.output import (
     counted,
     echo,
@@ -29,7 +31,7 @@ _SHOWN_METRICS = ("success", "reward", "loss", "entropy")
 
 
 def show(
-    run: RunDir,
+    run: RunOrFile,
     episode: Annotated[
         str | None, typer.Argument(metavar="[EPISODE]", help="Its id, or a unique beginning of it.")
     ] = None,
@@ -46,13 +48,19 @@ def show(
     noted {update, rewards, advantages, gates} by the trainer and {credits: {LABEL: advantages}} by
     recredit, or null.
     """
-    from agentgym.store.episodes import find_episode, read_episode
     from agentgym.store.run import Run
 
-    found = Run.open(run)
-    if episode is None:
-        _show_run(found, last=last, end=end, json=json)
-        return
+    with as_run(run) as path:
+        found = Run.open(path)
+        if episode is None:
+            _show_run(found, str(Path(run)), last=last, end=end, json=json)
+        else:
+            _show_one(found, episode, json=json)
+
+
+def _show_one(found: "Run", episode: str, *, json: bool) -> None:
+    from agentgym.store.episodes import find_episode, read_episode
+
     trajectory = read_episode(find_episode(found.root, episode))
     noted = _noted(found, trajectory.id)
     if json:
@@ -61,7 +69,7 @@ def show(
         _show_episode(trajectory, noted)
 
 
-def _show_run(run: "Run", *, last: int, end: str | None, json: bool) -> None:
+def _show_run(run: "Run", name: str, *, last: int, end: str | None, json: bool) -> None:
     from agentgym.store.episodes import read_heads
 
     heads = list(read_heads(run.root))
@@ -72,7 +80,7 @@ def _show_run(run: "Run", *, last: int, end: str | None, json: bool) -> None:
     if json:
         echo_json(
             {
-                "run": str(run.root),
+                "run": name,
                 "status": run.status,
                 "info": run.info,
                 "metrics": metrics,
@@ -82,7 +90,7 @@ def _show_run(run: "Run", *, last: int, end: str | None, json: bool) -> None:
         )
         return
     info = run.info
-    echo(paint(f"{run.root}  {run.status}", "bold"))
+    echo(paint(f"{name}  {run.status}", "bold"))
     echo(f"{info.get('env')}  seed {info['seed']}  step {run.step}  since {info['created']}")
     echo(one_line(" ".join(info["command"])))
     if info.get("sandbox"):
@@ -97,7 +105,7 @@ def _show_run(run: "Run", *, last: int, end: str | None, json: bool) -> None:
             ("episode", "task", "end", "reason", "outcome", "turns", "tokens", "version"),
             [_row(head) for head in chosen],
         )
-        echo(paint(f"\none of them: agentgym show {run.root} {chosen[-1].id}", "dim"))
+        echo(paint(f"\none of them: agentgym show {name} {chosen[-1].id}", "dim"))
 
 
 def _sandbox(info: Mapping[str, Any]) -> str:

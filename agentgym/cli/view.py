@@ -1,10 +1,12 @@
 """`agentgym view`: runs in a browser."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from agentgym.cli.opened import as_run
 from agentgym.cli.output import counted, echo, note
 from agentgym.errors import ConfigError, MissingError
 
@@ -14,7 +16,7 @@ PORT = 7777
 def view(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs, or folders of runs; without: runs/."),
+        typer.Argument(metavar="[RUN]...", help="Runs, folders of runs, files; without: runs/."),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; others than this machine need the token.")
@@ -23,7 +25,10 @@ def view(
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = PORT,
 ) -> None:
-    """Show runs in a browser, also such as are still going on."""
+    """Show runs in a browser, also such as are still going on.
+
+    Of files that `agentgym import` reads, runs are made for the time being.
+    """
     try:
         from agentgym.viewer.guard import Door
         from agentgym.viewer.runs import OpenRuns, find_runs
@@ -35,12 +40,16 @@ def view(
             f"the viewer needs the package {error.name}",
             hint="pip install 'agentgym-framework[view]'",
         ) from error
-    roots = find_runs(runs or _here())
-    with listen(host, port) as taken:
+    with ExitStack() as held:
+        given = runs or _here()
+        opened = [held.enter_context(as_run(each)) for each in given]
+        temporary = [Path(run) for run, each in zip(opened, given, strict=True) if run != each]
+        roots = find_runs(opened)
+        taken = held.enter_context(listen(host, port))
         door = Door(host, taken.getsockname()[1])
         note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
         _keep_quiet()
-        serve(OpenRuns(roots), taken, door, on_start=lambda: echo(door.url))
+        serve(OpenRuns(roots, temporary=temporary), taken, door, on_start=lambda: echo(door.url))
 
 
 def _here() -> list[str]:

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
@@ -204,9 +204,18 @@ class OpenRun:
 class OpenRuns:
     """Runs by their names, and a thread that reads on in all of them."""
 
-    def __init__(self, roots: Sequence[Path], *, cache: Path | None = None) -> None:
-        named = zip(name_runs(roots), roots, strict=True)
-        self._runs = {name: OpenRun(name, root, cache=cache) for name, root in named}
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        cache: Path | None = None,
+        temporary: Collection[Path] = (),
+    ) -> None:
+        """The index of a run that is `temporary` stands beside it, and goes with its folder."""
+        self._runs = {
+            name: OpenRun(name, root, cache=root.parent / "index" if root in temporary else cache)
+            for name, root in zip(name_runs(roots), roots, strict=True)
+        }
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="index", daemon=True)
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from agentgym.errors import StoreError
+from agentgym.errors import StoreError, boundary
 from agentgym.types import Trajectory
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
@@ -77,7 +77,9 @@ class TagIndex:
         """Return the tags of an episode; of one that is broken, none."""
         try:
             trajectory = read_plain(self._index.head_at(shard, offset))
-            return tags_of(see(self._index, name, trajectory, success=self._success()))
+            seen = see(self._index, name, trajectory, success=self._success())
+            with boundary(StoreError, f"looking for tags in {name}"):
+                return tags_of(seen)
         except StoreError:
             return []
 

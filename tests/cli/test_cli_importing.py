@@ -58,3 +58,27 @@ def test_wrong_usage_leaves_no_run(agentgym, file, tmp_path: Path, words, code, 
     assert (done.code, done.out) == (code, "")
     assert error in done.err
     assert not (tmp_path / "r").exists()
+
+
+def test_a_file_is_shown_as_a_run_that_leaves_nothing(
+    agentgym, file, tmp_path: Path, monkeypatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    done = agentgym("show", file)
+    assert done.code == 0, done.err
+    assert done.out.startswith("a.jsonl  finished\n")
+    assert "one of them: agentgym show a.jsonl line-3" in done.out
+    assert "warning: a.jsonl, line 2: expected JSON" in done.err
+    assert "2 episodes of OpenAI messages (`messages` with roles); " in done.err
+    assert "1 broken and left out" in done.err
+    assert "Yes" in agentgym("show", file, "line-3").out
+    assert agentgym("show", file, "--json").json["run"] == "a.jsonl"
+    assert not list(folder.iterdir())
+    (tmp_path / "other").write_text("{}")
+    for command in (["show", "other"], ["view", "other"]):
+        done = agentgym(*command)
+        assert done.code == 2
+        assert "other is of no format that is known here" in done.err
+    assert not list(folder.iterdir())

@@ -50,6 +50,7 @@ class Served(NamedTuple):
 @contextmanager
 def served(root: Path, cache: Path, *words: str) -> Iterator[Served]:
     environment = {"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin"}
+    environment["TMPDIR"] = str(cache.parent)
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-m", "agentgym", "view", str(root), "--port", "0", *words],
@@ -108,6 +109,24 @@ def _next(tail: http.client.HTTPResponse) -> dict:
     while not (line := tail.readline()).startswith(b"data: "):
         assert line
     return json.loads(line.removeprefix(b"data: "))
+
+
+def test_a_file_is_served_as_a_run_that_goes_with_the_server(tmp_path) -> None:
+    file = tmp_path / "talk.v2.jsonl"
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
+    file.write_text(json.dumps({"messages": messages}) + "\n")
+    with served(file, tmp_path / "cache") as server:
+        run = wait_for(server, 1)
+        assert (run["run"], run["status"]) == ("talk", "finished")
+        folder = Path(run["path"]).parent
+        assert (folder / "index").is_dir()
+        found = json.loads(server.get("/api/runs/talk/episodes/line-1").body)
+        assert found["steps"][0]["message"]["content"] == "Yes"
+        server.process.send_signal(signal.SIGINT)
+        _, err = server.process.communicate(timeout=20)
+        assert err.startswith("1 episode of OpenAI messages")
+    assert not folder.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.v2.jsonl"]
 
 
 def test_other_machines_need_the_token_that_was_printed(trained, tmp_path) -> None:

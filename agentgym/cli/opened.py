@@ -1,0 +1,53 @@
+"""What a command is to look at: a run, or a file of another program as a run for the time being."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from agentgym.cli.output import counted, note
+
+if TYPE_CHECKING:
+    from agentgym.errors import StoreError
+    from agentgym.formats import Imported
+
+
+@contextmanager
+def as_run(path: str) -> Iterator[str]:
+    """Yield where the run is that `path` means; one that is made of a file is gone afterwards.
+
+    Raises:
+        ConfigError: it is a file of no format that is known.
+        StoreError: there is no episode in it.
+    """
+    if not Path(path).is_file():
+        yield path
+        return
+    with TemporaryDirectory(prefix="agentgym-") as folder:
+        run = Path(folder) / (Path(path).name.partition(".")[0] or "file")
+        _import(path, run)
+        yield str(run)
+
+
+def told_of(imported: "Imported", *, broken: int = 0) -> str:
+    """Return what the episodes of a file lack, in words, each behind a semicolon."""
+    told = Counter(imported.told) + Counter({"broken and left out": broken})
+    return "".join(f"; {count} {what}" for what, count in told.most_common() if count)
+
+
+def _import(file: str, run: Path) -> None:
+    from agentgym.formats import import_run, read_any
+
+    broken = 0
+
+    def leave_out(error: "StoreError") -> None:
+        nonlocal broken
+        broken += 1
+        note(f"warning: {error}")
+
+    imported = read_any(file, on_broken=leave_out)
+    count = import_run(imported, run, command=["agentgym", "import", file])
+    told = told_of(imported, broken=broken)
+    note(f"{counted(count, 'episode')} of {imported.format} ({imported.how}){told}")
