@@ -23,6 +23,7 @@ from agentgym.viewer.lookup import find_episode, run_of
 from agentgym.viewer.pieces import MOST, TokenizerError
 from agentgym.viewer.routes import Asked, Handler, NotFoundError, Route, read_asked, split_path
 from agentgym.viewer.runs import OpenRun, OpenRuns
+from agentgym.viewer.share import Sharing
 from agentgym.viewer.tail import LISTENERS, Tail
 
 _AT_ONCE = 2  # requests that are worked on: an episode of a million tokens takes 60 MB
@@ -214,4 +215,5 @@ def static_files() -> dict[str, bytes]:
 def make_app(runs: OpenRuns, door: Door, *, tail: Tail | None = None) -> ASGIApp:
     """Return the server's application, guarded."""
     routes = [*Viewer(runs, tail or Tail(runs)).routes, *Analysis(runs).routes]
+    routes += Sharing(runs, routes, static_files()).routes
     return Guard(Application(routes), door)

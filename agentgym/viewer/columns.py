@@ -92,7 +92,7 @@ def segment_columns(head: Head, names: Sequence[str], segment: int) -> dict[str,
         ConfigError: there is no such segment.
         StoreError: the record is broken.
     """
-    lengths = _lengths(head.shard, head.offset, head.stop)
+    lengths = segment_lengths(head)
     if not lengths:
         return {}
     if not 0 <= segment < len(lengths):
@@ -101,6 +101,15 @@ def segment_columns(head: Head, names: Sequence[str], segment: int) -> dict[str,
     part = slice(first, first + lengths[segment])
     record = read_record(head, only=names, with_body=False)
     return {name: record.columns[name][part] for name in names if name in record.columns}
+
+
+def segment_lengths(head: Head) -> tuple[int, ...]:
+    """Return the tokens in each segment of an episode.
+
+    Raises:
+        StoreError: the record is broken.
+    """
+    return _lengths(head.shard, head.offset, head.stop)
 
 
 @lru_cache(maxsize=64)

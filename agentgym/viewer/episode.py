@@ -127,6 +127,8 @@ def show_episode(index: Index, scenes: Scenes, head: Head, *, success: float = 1
     plain, body = read_plain(head), read_record(head, only=()).body
     with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
         name, count = str(body["id"]), len(body["steps"])
+        seen = see(index, name, plain, success=success)
+        tags = [each.to_json() for each in tags_of(seen)]
     noted, trouble = None, None
     try:
         noted = read_noted(index, name)
@@ -142,7 +144,7 @@ def show_episode(index: Index, scenes: Scenes, head: Head, *, success: float = 1
         learnt=read_learnt(scenes, head, noted),
         credits=credit_labels(index, name),
         notes=_labels(index, name),
-        tags=[each.to_json() for each in tags_of(see(index, name, plain, success=success))],
+        tags=tags,
         trouble=trouble,
     )
 

@@ -11,6 +11,7 @@ from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS, read_columns
 from agentgym.viewer.filter import parse_where
 from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
+from agentgym.viewer.share import Sharing
 from agentgym.viewer.tail import Tail
 
 PAGE = (Path(__file__).parents[2] / "docs" / "viewer.md").read_text()
@@ -28,6 +29,7 @@ def runs(tmp_path):
 
 def test_every_address_has_its_row(runs) -> None:
     routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes]
+    routes += Sharing(runs, routes, {}).routes
     names = {"{run}": "RUN", "{group}": "G", "{episode}": "EP"}
     known = set()
     for route in routes:
@@ -44,7 +46,7 @@ def test_every_address_of_the_page_answers(runs) -> None:
     for method, address in ADDRESSES:
         for word, value in words.items():
             address = re.sub(rf"(?<![A-Z]){word}(?![A-Z])", value, address)
-        if method == "GET" and not address.endswith(("/tail", "a=run&b=run")):
+        if method == "GET" and not address.startswith(("/api/tail", "/api/compare", "/share")):
             answer = client.get(address)
             assert answer.status_code == 200, (address, answer.text)
 

@@ -1,0 +1,128 @@
+"""A shared file: all answers are in it as they are, and nothing in them runs."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+
+import pytest
+from hostile_run import NAMES, SCRIPT, encoded
+from starlette.testclient import TestClient
+
+from agentgym.errors import ConfigError
+from agentgym.viewer.analysis import Analysis
+from agentgym.viewer.app import Application, Viewer
+from agentgym.viewer.entries import clean
+from agentgym.viewer.guard import Door, Guard
+from agentgym.viewer.share import Sharing, make_page
+from agentgym.viewer.tail import Tail
+
+GROUP = "train-000001-001"
+STATIC = {"app.js": b'console.log("</script>")', "app.css": b"p { color: red }"}
+
+
+@pytest.fixture
+def sharing(open_runs):
+    """A browser before a server that has pages."""
+
+    def opened(*roots):
+        runs = open_runs(*roots)
+        routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes]
+        app = Application([*routes, *Sharing(runs, routes, STATIC).routes])
+        guarded = Guard(app, Door("127.0.0.1", 7777))
+        return TestClient(guarded, base_url="http://127.0.0.1:7777")
+
+    return opened
+
+
+def shared(page: bytes) -> dict:
+    (data,) = re.findall(rb'<script type="application/json" id="shared">(.*?)</script>', page)
+    return json.loads(gzip.decompress(base64.b64decode(data)))
+
+
+def test_every_answer_is_in_it_as_the_server_gives_it(sharing, trained) -> None:
+    client = sharing(trained)
+    answer = client.get(f"/share?run=trained&group={GROUP}&credit=grpo,gigpo,gamma=0.5")
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == 'attachment; filename="trained.html"'
+    found = shared(answer.content)
+    assert found["page"] == f"/run/trained/group/{GROUP}"
+    targets = [each for each in found["answers"] if each.count("/") > 3]
+    for target in targets:
+        given, answered = found["answers"][target], client.get(target)
+        if "/columns?" in target:
+            assert base64.b64decode(given) == answered.content
+        else:
+            assert given == answered.json()
+    assert f"/api/runs/trained/groups/{GROUP}?credit=gigpo%2Cgamma%3D0.5" in targets
+    assert sum(each.endswith(".0") for each in targets) == 4
+    run = found["answers"]["/api/runs/trained"]
+    assert (run["path"], run["config"], run["info"]) == ("", None, None)
+    assert found["answers"]["/api/runs"][0]["path"] == ""
+    assert str(trained) not in json.dumps(found)
+
+
+def test_an_episode_is_shared_alone(sharing, trained) -> None:
+    client = sharing(trained)
+    found = shared(client.get(f"/share?run=trained&episode={GROUP}.2.0").content)
+    assert found["page"] == f"/run/trained/episode/{GROUP}.2.0"
+    episodes = {re.search(r"/episodes/([^/?]+)", each) for each in found["answers"]}
+    assert {each[1] for each in episodes if each} == {f"{GROUP}.2.0"}
+
+
+def test_only_the_script_of_the_pages_may_run(sharing, trained) -> None:
+    page = sharing(trained).get(f"/share?run=trained&group={GROUP}").text
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
+    (script,) = re.findall(r'<script type="module">(.*?)</script>', page)
+    assert script == 'console.log("<\\/script>")'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_is_in_a_record_is_no_part_of_the_page(sharing, hostile, name) -> None:
+    client = sharing(hostile)
+    answer = client.get(f"/share?run=hostile&group={encoded(clean(name))}")
+    if not name:
+        assert answer.status_code == 400  # no name is no group
+        return
+    assert answer.status_code == 200
+    page = answer.content
+    assert page.count(b"<script") == 2
+    assert b"alert" not in page
+    found = shared(page)["answers"]
+    group = next(each for key, each in found.items() if "/groups/" in key)
+    assert [each["id"] for each in group["members"]] == [clean(name)]
+    episode = next(each for key, each in found.items() if "/episodes/" in key)
+    assert episode["steps"][0]["message"]["content"] == SCRIPT
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("run=trained", 400),
+        (f"run=trained&group={GROUP}&episode=x", 400),
+        ("run=trained&group=x", 404),
+        ("run=trained&episode=x", 404),
+        (f"run=other&group={GROUP}", 404),
+        (f"run=trained&group={GROUP}&credit={encoded(SCRIPT)}", 400),
+    ],
+)
+def test_what_cannot_be_shared_is_told(sharing, trained, query, status) -> None:
+    answer = sharing(trained).get(f"/share?{query}")
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
+def test_what_is_too_large_is_refused(sharing, trained, monkeypatch) -> None:
+    monkeypatch.setattr("agentgym.viewer.share.LARGEST", 1000)
+    answer = sharing(trained).get(f"/share?run=trained&group={GROUP}")
+    assert answer.status_code == 400
+    assert answer.json()["hint"] == "share a single episode of it"
+
+
+def test_without_pages_there_is_nothing_to_share() -> None:
+    with pytest.raises(ConfigError, match="no pages"):
+        make_page({}, {"index.html": b""})
