@@ -9,10 +9,10 @@ from trained_run import make_episode
 from agentgym.config.methods import Training
 from agentgym.rollout.collect import to_groups
 from agentgym.table import build_table
-from agentgym.trainers.batch import make_rows
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.policy import TrainerPolicy
-from agentgym.trainers.recompute import Update
+from agentgym.trainers.recompute import SCHEMA, Update
+from agentgym.trainers.rows import make_rows
 from agentgym.trainers.settings import OptimConfig, TrainConfig
 from agentgym.trainers.update import Updater
 from agentgym.types import Segment, Trajectory, derive_seed
@@ -37,6 +37,7 @@ def take_step(model, *, loss, step=2, credit=None, lr=3e-3, **train) -> tuple[Up
     )
     update = Update(
         step=step,
+        schema=SCHEMA,
         version=step,
         schedules={"progress": 0.5},
         trajectories=tuple(trajectories),

@@ -20,7 +20,7 @@ from agentgym.trainers.losses.gspo import GSPO
 from agentgym.trainers.losses.opmd import OPMD
 from agentgym.trainers.losses.rec import REC
 from agentgym.trainers.losses.topr import TOPR
-from agentgym.trainers.recompute import Update
+from agentgym.trainers.recompute import SCHEMA, Update
 from agentgym.types import Segment
 from agentgym.viewer.weights import TokenWeights
 
@@ -166,6 +166,7 @@ def large(num_tokens, steps=50):
     }
     update = Update(
         step=0,
+        schema=SCHEMA,
         version=0,
         schedules={},
         trajectories=tuple(group.trajectories),
