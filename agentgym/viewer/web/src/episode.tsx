@@ -6,6 +6,7 @@ import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { members, showEpisode } from "./api";
 import { cell, count, number, seconds } from "./format";
+import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { Ledger } from "./ledger";
 import { useLoaded } from "./load";
@@ -14,7 +15,7 @@ import { Choice, Quiet, Text, Wrong } from "./parts";
 import { Ribbon } from "./ribbon";
 import { MODES } from "./spans";
 import { go, look, query, told, whole } from "./state";
-import { Inspector, type Picked, Tokens } from "./tokens";
+import { Tokens } from "./tokens";
 import type { Episode, EpisodeLine } from "./types";
 
 const VIEWS = ["messages", "tokens", "steps"] as const;

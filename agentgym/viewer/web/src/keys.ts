@@ -1,7 +1,7 @@
 // Keys and what they do. A screen names its own; those of everywhere stand here.
 
 import { effect, signal } from "@preact/signals";
-import { helping, told } from "./state";
+import { copy, helping, told } from "./state";
 
 export interface Key {
   /** As in KeyboardEvent.key, several separated by spaces; `Space` for the space bar. */
@@ -14,7 +14,7 @@ export interface Key {
 export const screenKeys = signal<readonly Key[]>([]);
 
 export const EVERYWHERE: readonly Key[] = [
-  { keys: "c", what: "copy the link to what is shown", act: () => void copyLink() },
+  { keys: "c", what: "copy the link to what is shown", act: () => void copy(location.href, "link copied") },
   { keys: "?", what: "this list", act: () => (helping.value = !helping.value) },
   { keys: "Escape", what: "close it, leave a field", act: leave },
 ];
@@ -48,13 +48,4 @@ export function listen(): void {
 function leave(): void {
   helping.value = false;
   if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-}
-
-async function copyLink(): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(location.href);
-    told.value = "link copied";
-  } catch {
-    told.value = "the browser does not let the link be copied; it is in the address bar";
-  }
 }

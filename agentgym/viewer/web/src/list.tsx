@@ -3,7 +3,11 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { printing } from "./state";
 import { type Anchor, anchorAt, Heights, windowOf } from "./virtual";
+
+/** Items of a list that go on paper as a whole. */
+const PRINTED = 5000;
 
 /** Ask for an item to be brought to the upper edge; a new object asks again. */
 export interface Jump {
@@ -29,8 +33,12 @@ export function Windowed({ count, guess, fixed, of, label, render, jump, onSeen,
   const scroll = useSignal(0);
   const size = useSignal({ width: 0, height: 600 });
   const measured = useSignal(0);
+  const jumped = useRef<Jump | null>(null);
   const anchor = useRef<Anchor>({ index: 0, hidden: 0 });
   const heights = useMemo(() => new Heights(count, guess), [of, count, guess, fixed ? 0 : size.value.width]);
+
+  // An item that was drawn is not drawn again while one scrolls.
+  const kept = useMemo(() => new Map<number, ComponentChildren>(), [render]);
 
   const settle = () => {
     if (!box.current) return;
@@ -42,8 +50,10 @@ export function Windowed({ count, guess, fixed, of, label, render, jump, onSeen,
     settle();
   }, [of]);
   useSize(box, size);
+  useLayoutEffect(settle, [heights]);
   useEffect(() => jump?.subscribe((to) => {
-    if (!to) return;
+    if (!to || to === jumped.current) return;
+    jumped.current = to;
     anchor.current = { index: Math.max(0, Math.min(to.index, count - 1)), hidden: 0 };
     settle();
   }), [jump, heights]);
@@ -54,23 +64,32 @@ export function Windowed({ count, guess, fixed, of, label, render, jump, onSeen,
   });
 
   void measured.value;
-  const [first, stop] = windowOf(heights, scroll.value, size.value.height);
+  const whole = printing.value && count <= PRINTED;
+  const [first, stop] = whole ? [0, count] : windowOf(heights, scroll.value, size.value.height);
   useEffect(() => onSeen?.(first, stop), [first, stop, onSeen]);
   const onScroll = () => {
     scroll.value = box.current!.scrollTop;
     anchor.current = anchorAt(heights, scroll.value);
   };
-  const items = [];
+  const drawn = new Map<number, ComponentChildren>();
+  const items: JSX.Element[] = [];
+  const role = roles === "rows" ? "row" : "listitem";
   for (let index = first; index < Math.min(stop, count); index++) {
-    const style = { transform: `translateY(${heights.offset(index)}px)` };
-    const role = roles === "rows" ? "row" : "listitem";
-    items.push(<div key={index} class="item" role={role} data-item={index} style={style}>{render(index)}</div>);
+    drawn.set(index, kept.has(index) ? kept.get(index) : render(index));
+    const style = whole ? {} : { transform: `translateY(${heights.offset(index)}px)` };
+    items.push(<div key={index} class="item" role={role} data-item={index} style={style}>{drawn.get(index)}</div>);
   }
+  replace(kept, drawn);
   return (
     <div class="windowed" ref={box} onScroll={onScroll} tabIndex={0} role={roles === "rows" ? "rowgroup" : "list"} aria-label={label}>
-      <div class="whole" role="presentation" style={{ height: `${heights.total}px` }}>{items}</div>
+      <div class="whole" role="presentation" style={{ height: whole ? "auto" : `${heights.total}px` }}>{items}</div>
     </div>
   );
+}
+
+function replace<K, V>(old: Map<K, V>, next: Map<K, V>): void {
+  old.clear();
+  for (const [key, value] of next) old.set(key, value);
 }
 
 function useSize(box: { current: HTMLDivElement | null }, size: Signal<{ width: number; height: number }>): void {

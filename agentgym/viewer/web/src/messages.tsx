@@ -8,8 +8,8 @@ import { cutMatches, find, firstFrom, type Match } from "./find";
 import { counted, number, signed } from "./format";
 import { Windowed } from "./list";
 import { Text } from "./parts";
-import { episodeRows, plain, type Row, turnStarts } from "./rows";
-import { look } from "./state";
+import { asMarkdown, episodeRows, plain, type Row, turnStarts } from "./rows";
+import { copy, look } from "./state";
 import type { Episode, Step } from "./types";
 
 export function Messages({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
@@ -40,6 +40,7 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
         {wanted.value && <span class="quiet num" role="status">{matches.length ? `${at.value + 1} of ` : ""}{counted(matches.length, "match").replace("matchs", "matches")}</span>}
         {matches.length > 1 && <button type="button" onClick={() => step(-1)} aria-label="the match before">↑</button>}
         {matches.length > 1 && <button type="button" onClick={() => step(1)} aria-label="the next match">↓</button>}
+        <button type="button" onClick={() => void copy(asMarkdown(rows), "episode copied as Markdown")}>copy</button>
       </div>
       <Windowed count={rows.length} guess={60} of={episode.id} label="messages" jump={jump}
         render={(index) => <MessageRow row={rows[index]!} isHere={rows[index]!.turn === turn} matches={cutMatches(matches, index)} current={current} />} />

@@ -45,6 +45,21 @@ export function plain(row: Row): string {
   return visible(row.text.replace(/\x1b\[[0-9;:]*m/g, ""));
 }
 
+/** The conversation as Markdown, to be pasted elsewhere. */
+export function asMarkdown(rows: readonly Row[]): string {
+  let text = "";
+  for (const row of rows) {
+    if (row.head) text += `${text && "\n\n"}## ${row.role}${row.begins ? `, turn ${row.begins.index}` : ""}\n\n`;
+    const fence = "`".repeat(Math.max(3, longestRun(row.text, "`") + 1));
+    text += row.kind === "call" ? `\n${fence}json ${row.name}\n${row.text}\n${fence}\n` : row.text;
+  }
+  return `${text}\n`;
+}
+
+function longestRun(text: string, character: string): number {
+  return Math.max(0, ...[...text.matchAll(new RegExp(`${character}+`, "g"))].map(([run]) => run.length));
+}
+
 /** Cuts a text into parts of at most `longest` characters, at ends of lines where there are some. */
 export function chunks(text: string, longest = LONGEST): string[] {
   const found: string[] = [];

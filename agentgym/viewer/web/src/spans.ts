@@ -44,6 +44,11 @@ export function sampledStarts(steps: readonly Step[]): number[] {
   });
 }
 
+/** The number of a token among the sampled ones of the episode. */
+export function sampledPlace(step: Step, place: number, starts: readonly number[]): number {
+  return starts[step.index]! + place - step.tokens![0];
+}
+
 /** The policy version that sampled a token of a step; null: not known. */
 export function versionAt(step: Step, token: number): number | null {
   let found: number | null = null;
@@ -85,17 +90,32 @@ export function hasMode(columns: Columns, mode: Mode): boolean {
   return mode.needs.every((name) => (columns[name]?.length ?? 0) > 0);
 }
 
-/** The scale of a mode over the sampled tokens of a segment. */
-export function modeScale(columns: Columns, mode: Mode, steps: readonly Step[], segment: number): Scale {
+/** The value of each token of a segment of `length` tokens; null for those that nobody sampled. */
+export function modeValues(columns: Columns, mode: Mode, steps: readonly Step[], segment: number, length: number): (number | null)[] {
+  const values = Array<number | null>(length).fill(null);
   const starts = sampledStarts(steps);
-  return mode.scale(
-    (function* () {
-      for (const step of sampledIn(steps, segment)) {
-        const [first, stop] = step.tokens!;
-        for (let place = first; place < stop; place++) yield mode.value(columns, place, starts[step.index]! + place - first);
-      }
-    })(),
-  );
+  for (const step of sampledIn(steps, segment)) {
+    const [first, stop] = step.tokens!;
+    for (let place = first; place < Math.min(stop, length); place++) {
+      values[place] = mode.value(columns, place, sampledPlace(step, place, starts));
+    }
+  }
+  return values;
+}
+
+/** Values in `lines` parts of the same length, of each the one that is farthest from 0. */
+export function strongest(values: readonly (number | null)[], lines: number): (number | null)[] {
+  const found: (number | null)[] = [];
+  for (let line = 0; line < lines; line++) {
+    const first = Math.floor((line * values.length) / lines);
+    const stop = Math.max(first + 1, Math.floor(((line + 1) * values.length) / lines));
+    let best: number | null = null;
+    for (const value of values.slice(first, stop)) {
+      if (value !== null && (best === null || Math.abs(value) > Math.abs(best))) best = value;
+    }
+    found.push(best);
+  }
+  return found;
 }
 
 /** A number of a column; null where there is none. */

@@ -10,6 +10,8 @@ export type Theme = (typeof THEMES)[number];
 export const address = signal<Address>(parseAddress("/"));
 export const theme = signal<Theme>("auto");
 export const helping = signal(false);
+/** Whether the page is on its way to paper, which needs lists as a whole. */
+export const printing = signal(false);
 /** A line that says what just happened, such as a link that was copied. */
 export const told = signal("");
 /** The newest state of each run that changed since the page was opened. */
@@ -44,12 +46,24 @@ export function setTheme(next: Theme): void {
   }
 }
 
+/** Puts a text where it can be pasted from, and says so. */
+export async function copy(text: string, what: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    told.value = what;
+  } catch {
+    told.value = "the browser does not let this page copy";
+  }
+}
+
 /** Reads the address and the theme, and follows links and the buttons of the browser. */
 export function begin(): void {
   const follow = () => (address.value = parseAddress(location.pathname, location.search));
   follow();
   addEventListener("popstate", follow);
   addEventListener("click", followLink);
+  addEventListener("beforeprint", () => (printing.value = true));
+  addEventListener("afterprint", () => (printing.value = false));
   setTheme(THEMES.find((each) => each === kept()) ?? "auto");
   const source = new EventSource("/api/tail");
   source.onmessage = (event: MessageEvent<string>) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chunks, episodeRows, LONGEST, plain, turnStarts } from "../src/rows";
+import { asMarkdown, chunks, episodeRows, LONGEST, plain, turnStarts } from "../src/rows";
 import { makeStep } from "./make";
 
 test("parts of a text are its text, and none is too long", () => {
@@ -53,4 +53,10 @@ test("content may be parts, nothing, or anything", () => {
 test("a search sees no colours of terminals", () => {
   const [row] = episodeRows({ prompt: [{ role: "tool", content: "\x1b[31mred\x1b[0m\x07" }], steps: [] });
   assert.equal(plain(row!), "red␇");
+});
+
+test("as Markdown, nothing in a call ends its block", () => {
+  const message = { role: "assistant", content: "go", tool_calls: [{ function: { name: "run", arguments: "a\n````\nb" } }] };
+  const rows = episodeRows({ prompt: [{ role: "user", content: "u" }], steps: [makeStep({ message })] });
+  assert.equal(asMarkdown(rows), "## user\n\nu\n\n## assistant, turn 0\n\ngo\n`````json run\na\n````\nb\n`````\n\n");
 });

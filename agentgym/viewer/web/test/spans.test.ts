@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hasMode, MODES, modeScale, sampledStarts, tokenRows, versionAt } from "../src/spans";
+import { hasMode, MODES, modeValues, sampledStarts, strongest, tokenRows, versionAt } from "../src/spans";
 import { makeStep } from "./make";
 
 const STEPS = [
@@ -38,8 +38,14 @@ test("columns of segments and of sampled tokens are read at their own places", (
   assert.equal(mode("logprob").value(found, 6, 1), -6);
   assert.equal(mode("ratio").value(found, 6, 1), 0.5);
   assert.equal(mode("ratio").value(found, 10, 8), null);
-  assert.deepEqual(modeScale(found, mode("advantage"), STEPS, 0), { kind: "diverging", most: 2 });
-  assert.deepEqual(modeScale(found, mode("logprob"), STEPS, 0), { kind: "sequential", low: -10, high: -5 });
+  assert.deepEqual(modeValues(found, mode("advantage"), STEPS, 0, 12), [null, null, null, null, null, 1, 1, 1, null, -2, -2, null]);
+  assert.deepEqual(modeValues(found, mode("logprob"), STEPS, 0, 10).slice(5), [-5, -6, -7, null, -9]);
   assert.equal(hasMode(found, mode("entropy")), false);
   assert.equal(hasMode(found, mode("ratio")), true);
+});
+
+test("a line of the strip has the strongest of its values", () => {
+  assert.deepEqual(strongest([1, -3, null, 2, null, null], 3), [-3, 2, null]);
+  assert.deepEqual(strongest([1, 2], 5), [1, 1, 1, 2, 2]);
+  assert.deepEqual(strongest([], 2), [null, null]);
 });
