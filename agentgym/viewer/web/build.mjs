@@ -14,7 +14,10 @@ function sourcesHash() {
   const names = readdirSync(join(here, "src")).map((name) => `src/${name}`);
   const hash = createHash("sha256");
   for (const name of [...names, "package-lock.json", "build.mjs"].sort()) {
-    hash.update(`${name}\0`).update(readFileSync(join(here, name))).update("\0");
+    hash
+      .update(`${name}\0`)
+      .update(readFileSync(join(here, name)))
+      .update("\0");
   }
   return hash.digest("hex");
 }

@@ -17,7 +17,8 @@ try {
     format: "esm",
   });
   const built = names.map((name) => join(folder, name.replace(/ts$/, "mjs")));
-  process.exitCode = spawnSync(process.execPath, ["--test", ...built], { stdio: "inherit" }).status ?? 1;
+  process.exitCode =
+    spawnSync(process.execPath, ["--test", ...built], { stdio: "inherit" }).status ?? 1;
 } finally {
   rmSync(folder, { recursive: true });
 }

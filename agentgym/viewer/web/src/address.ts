@@ -20,7 +20,10 @@ export function parseAddress(path: string, search = ""): Address {
 }
 
 /** Writes an address such that parseAddress reads it back; empty words of the query are left out. */
-export function printAddress(place: Place, query: Readonly<Record<string, string | undefined>> = {}): string {
+export function printAddress(
+  place: Place,
+  query: Readonly<Record<string, string | undefined>> = {},
+): string {
   const words = Object.entries(query).filter((word): word is [string, string] => !!word[1]);
   const search = new URLSearchParams(words).toString();
   return printPlace(place) + (search && `?${search}`);
@@ -39,7 +42,8 @@ function parsePlace(path: string): Place {
   if (!parts) return { screen: "nowhere" };
   const [first, second, third, fourth] = parts;
   if (parts.length === 0) return { screen: "runs" };
-  if (first === "compare" && parts.length === 3) return { screen: "compare", a: second!, b: third! };
+  if (first === "compare" && parts.length === 3)
+    return { screen: "compare", a: second!, b: third! };
   if (first !== "run" || !second) return { screen: "nowhere" };
   if (parts.length === 2) return { screen: "run", run: second };
   if (parts.length !== 4) return { screen: "nowhere" };

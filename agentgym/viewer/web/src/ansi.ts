@@ -30,7 +30,10 @@ export function parseAnsi(text: string): Span[] {
 
 /** Shows control characters and those that turn the direction of text; newlines and tabs stay. */
 export function visible(text: string): string {
-  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, symbol);
+  return text.replace(
+    /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    symbol,
+  );
 }
 
 function symbol(character: string): string {

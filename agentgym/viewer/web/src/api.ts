@@ -1,11 +1,25 @@
 // Questions to the server, with the types of their answers.
 
 import { encodePart } from "./address";
-import type { Curves, Episode, EpisodeLine, GridGroup, Page, Pieces, RunDetail, RunLine } from "./types";
+import type {
+  Curves,
+  Episode,
+  EpisodeLine,
+  GridGroup,
+  Page,
+  Pieces,
+  RunDetail,
+  RunLine,
+} from "./types";
 
 /** An answer that says what is wrong; `at` is the place in a filter, from 0. */
 export class ApiError extends Error {
-  constructor(message: string, readonly hint: string | null, readonly at: number | null, readonly status: number) {
+  constructor(
+    message: string,
+    readonly hint: string | null,
+    readonly at: number | null,
+    readonly status: number,
+  ) {
     super(message);
   }
 }
@@ -17,8 +31,10 @@ type Query = Record<string, string | number | undefined>;
 export const listRuns = () => json<RunLine[]>("/api/runs");
 export const showRun = (run: string) => json<RunDetail>(of(run));
 export const curves = (run: string) => json<Curves>(of(run, "metrics"));
-export const listEpisodes = (run: string, query: Query) => json<Page<EpisodeLine>>(of(run, "episodes"), query);
-export const showEpisode = (run: string, episode: string) => json<Episode>(of(run, "episodes", episode));
+export const listEpisodes = (run: string, query: Query) =>
+  json<Page<EpisodeLine>>(of(run, "episodes"), query);
+export const showEpisode = (run: string, episode: string) =>
+  json<Episode>(of(run, "episodes", episode));
 
 export async function grid(run: string, query: Query): Promise<Page<GridGroup>> {
   const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);
@@ -31,12 +47,26 @@ export async function members(run: string, group: string): Promise<EpisodeLine[]
   return (await listEpisodes(run, { where, sort: "member", limit: 1000 })).rows;
 }
 
-export function pieces(run: string, episode: string, segment: number, first: number, stop: number): Promise<Pieces> {
+export function pieces(
+  run: string,
+  episode: string,
+  segment: number,
+  first: number,
+  stop: number,
+): Promise<Pieces> {
   return json<Pieces>(of(run, "episodes", episode, "pieces"), { segment, first, stop });
 }
 
-export async function columns(run: string, episode: string, segment: number, names: readonly string[]): Promise<Columns> {
-  const response = await ask(of(run, "episodes", episode, "columns"), { segment, names: names.join(",") });
+export async function columns(
+  run: string,
+  episode: string,
+  segment: number,
+  names: readonly string[],
+): Promise<Columns> {
+  const response = await ask(of(run, "episodes", episode, "columns"), {
+    segment,
+    names: names.join(","),
+  });
   return decodeColumns(await response.arrayBuffer());
 }
 
@@ -51,14 +81,27 @@ export function decodeColumns(data: ArrayBuffer): Columns {
     header.columns.map(({ name, dtype, shape, offset }) => {
       const Kind = KINDS[dtype];
       if (!Kind) throw new Error(`the column ${name} is of ${dtype}, which is not known here`);
-      return [name, new Kind(data, start + offset, shape.reduce((all, each) => all * each, 1))];
+      return [
+        name,
+        new Kind(
+          data,
+          start + offset,
+          shape.reduce((all, each) => all * each, 1),
+        ),
+      ];
     }),
   );
 }
 
 type Kind = new (data: ArrayBuffer, offset: number, length: number) => Column;
 
-const KINDS: Record<string, Kind> = { u1: Uint8Array, i1: Int8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
+const KINDS: Record<string, Kind> = {
+  u1: Uint8Array,
+  i1: Int8Array,
+  i4: Int32Array,
+  f4: Float32Array,
+  f8: Float64Array,
+};
 
 function of(run: string, ...parts: string[]): string {
   return ["/api/runs", ...[run, ...parts].map(encodePart)].join("/");

@@ -13,7 +13,9 @@ const SHADES = 8;
 export function colourOf(scale: Scale, value: number | null | undefined): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "";
   if (scale.kind === "classes") return `k${value}`;
-  return scale.kind === "diverging" ? diverging(value, scale.most) : sequential(value, scale.low, scale.high);
+  return scale.kind === "diverging"
+    ? diverging(value, scale.most)
+    : sequential(value, scale.low, scale.high);
 }
 
 /** A scale that treats both signs alike, so that the strongest value has the strongest colour. */

@@ -9,11 +9,30 @@ import { Quiet, Wrong } from "./parts";
 import { look, query, whole } from "./state";
 import type { Curves } from "./types";
 
-const FIRST = ["success", "reward", "turns", "entropy", "grad_norm", "approx_kl", "clip_fraction", "logprob_gap", "zero_variance_groups", "loss"];
+const FIRST = [
+  "success",
+  "reward",
+  "turns",
+  "entropy",
+  "grad_norm",
+  "approx_kl",
+  "clip_fraction",
+  "logprob_gap",
+  "zero_variance_groups",
+  "loss",
+];
 const WIDTH = 300;
 const HEIGHT = 72;
 
-export function CurvesPanel({ run, names, seen }: { run: string; names: string[]; seen: number }): JSX.Element {
+export function CurvesPanel({
+  run,
+  names,
+  seen,
+}: {
+  run: string;
+  names: string[];
+  seen: number;
+}): JSX.Element {
   const loaded = useLoaded(`${run} ${seen} ${names.length}`, () => curves(run), true).value;
   const step = useSignal<number | null>(null);
   const wanted = query.value["curve"] ?? "";
@@ -23,13 +42,29 @@ export function CurvesPanel({ run, names, seen }: { run: string; names: string[]
   return (
     <div class="page scroll" tabIndex={0} aria-label="curves">
       <div class="bar">
-        <input type="search" placeholder="curves whose name contains …" aria-label="curves whose name contains" value={wanted}
-          onInput={(event) => look({ curve: event.currentTarget.value })} />
-        <span class="quiet">{shown.length} of {names.length}</span>
+        <input
+          type="search"
+          placeholder="curves whose name contains …"
+          aria-label="curves whose name contains"
+          value={wanted}
+          onInput={(event) => look({ curve: event.currentTarget.value })}
+        />
+        <span class="quiet">
+          {shown.length} of {names.length}
+        </span>
       </div>
-      {shown.length === 0 && <Quiet>{names.length ? "No curve is called this." : "No curve was recorded."}</Quiet>}
+      {shown.length === 0 && (
+        <Quiet>{names.length ? "No curve is called this." : "No curve was recorded."}</Quiet>
+      )}
       <div class="curves">
-        {shown.map((name) => <Curve name={name} steps={loaded.value!.step} values={loaded.value!.series[name]!} step={step} />)}
+        {shown.map((name) => (
+          <Curve
+            name={name}
+            steps={loaded.value!.step}
+            values={loaded.value!.series[name]!}
+            step={step}
+          />
+        ))}
       </div>
     </div>
   );
@@ -50,7 +85,9 @@ interface CurveProps {
 }
 
 function Curve({ name, steps, values, step }: CurveProps): JSX.Element {
-  const points = steps.flatMap((at, index) => (values[index] === null || values[index] === undefined ? [] : [[at, values[index]] as const]));
+  const points = steps.flatMap((at, index) =>
+    values[index] === null || values[index] === undefined ? [] : [[at, values[index]] as const],
+  );
   const plot = new Plot(points);
   const at = step.value ?? whole("step");
   const near = at === null ? points.at(-1) : nearest(points, at);
@@ -62,18 +99,36 @@ function Curve({ name, steps, values, step }: CurveProps): JSX.Element {
   return (
     <figure class="curve">
       <figcaption>
-        <span class="name" title={name}>{name}</span>
+        <span class="name" title={name}>
+          {name}
+        </span>
         <span class="num">{near ? number(near[1], 4) : "–"}</span>
         <span class="num quiet at">{near ? near[0] : ""}</span>
       </figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}
-        onPointerMove={move} onPointerLeave={() => (step.value = null)}>
-        {plot.zero !== null && <line class="base" x1={0} x2={WIDTH} y1={plot.zero} y2={plot.zero} />}
-        {at !== null && near && <line class="at" x1={plot.x(near[0])} x2={plot.x(near[0])} y1={0} y2={HEIGHT} />}
+      <svg
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={label}
+        onPointerMove={move}
+        onPointerLeave={() => (step.value = null)}
+      >
+        {plot.zero !== null && (
+          <line class="base" x1={0} x2={WIDTH} y1={plot.zero} y2={plot.zero} />
+        )}
+        {at !== null && near && (
+          <line class="at" x1={plot.x(near[0])} x2={plot.x(near[0])} y1={0} y2={HEIGHT} />
+        )}
         <polyline class={points.length < 3 ? "line few" : "line"} points={plot.line} />
-        {points.length < 40 && points.map(([x, y]) => <line class="dot" x1={plot.x(x)} x2={plot.x(x)} y1={plot.y(y)} y2={plot.y(y)} />)}
+        {points.length < 40 &&
+          points.map(([x, y]) => (
+            <line class="dot" x1={plot.x(x)} x2={plot.x(x)} y1={plot.y(y)} y2={plot.y(y)} />
+          ))}
       </svg>
-      <div class="range quiet num"><span>{number(plot.low)}</span><span>{number(plot.high)}</span></div>
+      <div class="range quiet num">
+        <span>{number(plot.low)}</span>
+        <span>{number(plot.high)}</span>
+      </div>
     </figure>
   );
 }
@@ -95,11 +150,15 @@ class Plot {
   }
 
   x(step: number): number {
-    return this.last > this.first ? 3 + ((step - this.first) / (this.last - this.first)) * (WIDTH - 6) : WIDTH / 2;
+    return this.last > this.first
+      ? 3 + ((step - this.first) / (this.last - this.first)) * (WIDTH - 6)
+      : WIDTH / 2;
   }
 
   y(value: number): number {
-    return this.high > this.low ? HEIGHT - 4 - ((value - this.low) / (this.high - this.low)) * (HEIGHT - 8) : HEIGHT / 2;
+    return this.high > this.low
+      ? HEIGHT - 4 - ((value - this.low) / (this.high - this.low)) * (HEIGHT - 8)
+      : HEIGHT / 2;
   }
 
   step(share: number): number {
@@ -118,6 +177,7 @@ class Plot {
 
 function nearest(points: Points, step: number): readonly [number, number] | undefined {
   let best = points[0];
-  for (const point of points) if (best && Math.abs(point[0] - step) < Math.abs(best[0] - step)) best = point;
+  for (const point of points)
+    if (best && Math.abs(point[0] - step) < Math.abs(best[0] - step)) best = point;
   return best;
 }

@@ -5,6 +5,7 @@ import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { members, showEpisode } from "./api";
+import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
@@ -31,18 +32,32 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
   const view = VIEWS.find((each) => each === query.value["view"]) ?? "messages";
   const turn = Math.min(whole("turn") ?? 0, Math.max(0, episode.steps.length - 1));
   const picked = useSignal<Picked | null>(null);
-  const group = useLoaded(`${run}\n${episode.group}`, () => members(run, episode.group)).value.value ?? [];
+  const group =
+    useLoaded(`${run}\n${episode.group}`, () => members(run, episode.group)).value.value ?? [];
   useTurns(run, episode, group);
   return (
     <div class="screen">
       <Facts run={run} episode={episode} group={group} />
-      {episode.trouble && <p class="bad pad"><Text text={episode.trouble} /></p>}
+      {episode.trouble && (
+        <p class="bad pad">
+          <Text text={episode.trouble} />
+        </p>
+      )}
       <div class={`split view-${view}`}>
         <div class="fill">
           <div class="bar views">
-            <Choice label="view" options={VIEWS} value={view} choose={(next) => look({ view: next })} />
+            <Choice
+              label="view"
+              options={VIEWS}
+              value={view}
+              choose={(next) => look({ view: next })}
+            />
           </div>
-          {view === "tokens" ? <Tokens run={run} episode={episode} turn={turn} picked={picked} /> : <Messages episode={episode} turn={turn} />}
+          {view === "tokens" ? (
+            <Tokens run={run} episode={episode} turn={turn} picked={picked} />
+          ) : (
+            <Messages episode={episode} turn={turn} />
+          )}
         </div>
         <aside class="side" aria-label="steps">
           <Ribbon episode={episode} turn={turn} />
@@ -54,40 +69,120 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
   );
 }
 
-function Facts({ run, episode, group }: { run: string; episode: Episode; group: readonly EpisodeLine[] }): JSX.Element {
-  const tokens = episode.steps.reduce((sum, { tokens }) => sum + (tokens ? tokens[1] - tokens[0] : 0), 0);
+function Facts({
+  run,
+  episode,
+  group,
+}: {
+  run: string;
+  episode: Episode;
+  group: readonly EpisodeLine[];
+}): JSX.Element {
+  const tokens = episode.steps.reduce(
+    (sum, { tokens }) => sum + (tokens ? tokens[1] - tokens[0] : 0),
+    0,
+  );
   const reward = group.find((each) => each.id === episode.id)?.reward;
   return (
     <dl class="facts">
-      <div><dt>outcome</dt><dd>{number(episode.outcome)}</dd></div>
-      <div><dt>reward</dt><dd>{cell(reward)}</dd></div>
-      <div><dt>end</dt><dd class={episode.end === "error" ? "bad" : ""}>{episode.end}, <Text text={episode.reason} /></dd></div>
-      <div><dt>turns</dt><dd>{count(episode.steps.length)}</dd></div>
-      <div><dt>tokens</dt><dd>{count(tokens)}</dd></div>
-      <div><dt>took</dt><dd>{seconds(episode.seconds)}</dd></div>
-      <div><dt>trained in step</dt><dd>{count(episode.update?.step)}</dd></div>
-      <div><dt>group</dt><dd>
-        <a href={printAddress({ screen: "group", run, group: episode.group })}>{episode.group}</a>
-        {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
-      </dd></div>
-      {episode.parent && <div><dt>forked from</dt><dd>
-        <a href={printAddress({ screen: "episode", run, episode: episode.parent }, { turn: String(episode.fork_step ?? 0) })}>{episode.parent}</a>
-      </dd></div>}
-      {episode.label && <div><dt>label</dt><dd><Text text={episode.label} /></dd></div>}
-      {episode.tags.length > 0 && <div><dt>tags</dt><dd class="bad">{episode.tags.join(", ")}</dd></div>}
+      <div>
+        <dt>outcome</dt>
+        <dd>{number(episode.outcome)}</dd>
+      </div>
+      <div>
+        <dt>reward</dt>
+        <dd>{cell(reward)}</dd>
+      </div>
+      <div>
+        <dt>end</dt>
+        <dd class={episode.end === "error" ? "bad" : ""}>
+          {episode.end}, <Text text={episode.reason} />
+        </dd>
+      </div>
+      <div>
+        <dt>turns</dt>
+        <dd>{count(episode.steps.length)}</dd>
+      </div>
+      <div>
+        <dt>tokens</dt>
+        <dd>{count(tokens)}</dd>
+      </div>
+      <div>
+        <dt>took</dt>
+        <dd>{seconds(episode.seconds)}</dd>
+      </div>
+      <div>
+        <dt>trained in step</dt>
+        <dd>{count(episode.update?.step)}</dd>
+      </div>
+      <div>
+        <dt>group</dt>
+        <dd>
+          <a href={printAddress({ screen: "group", run, group: episode.group })}>{episode.group}</a>
+          {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
+        </dd>
+      </div>
+      {episode.parent && (
+        <div>
+          <dt>forked from</dt>
+          <dd>
+            <a
+              href={printAddress(
+                { screen: "episode", run, episode: episode.parent },
+                { turn: String(episode.fork_step ?? 0) },
+              )}
+            >
+              {episode.parent}
+            </a>
+          </dd>
+        </div>
+      )}
+      {episode.label && (
+        <div>
+          <dt>label</dt>
+          <dd>
+            <Text text={episode.label} />
+          </dd>
+        </div>
+      )}
+      {episode.tags.length > 0 && (
+        <div>
+          <dt>tags</dt>
+          <dd class="bad">{episode.tags.join(", ")}</dd>
+        </div>
+      )}
     </dl>
   );
 }
 
-function Siblings({ run, id, group }: { run: string; id: string; group: readonly EpisodeLine[] }): JSX.Element {
+function Siblings({
+  run,
+  id,
+  group,
+}: {
+  run: string;
+  id: string;
+  group: readonly EpisodeLine[];
+}): JSX.Element {
+  const scale = symmetric(group.map(paid));
   return (
-    <span class="siblings">
+    <span class="siblings" aria-label="episodes of the group">
       {group.slice(0, 32).map((each, at) => (
-        <a href={printAddress({ screen: "episode", run, episode: each.id })} aria-current={each.id === id ? "true" : undefined}
-          title={`${each.id}: ${cell(each.reward ?? each.outcome)}`}>{each.member ?? at}</a>
+        <a
+          href={printAddress({ screen: "episode", run, episode: each.id })}
+          aria-current={each.id === id ? "true" : undefined}
+          class={colourOf(scale, paid(each))}
+          title={`${each.id}: ${cell(paid(each))}`}
+        >
+          {each.member ?? at}
+        </a>
       ))}
     </span>
   );
+}
+
+function paid(line: EpisodeLine): number | null {
+  return line.reward ?? line.outcome;
 }
 
 /** The keys of an episode, and the clock that plays its turns. */
@@ -122,18 +217,46 @@ interface Turning {
 function keys({ run, episode, group, playing, move }: Turning): Key[] {
   const sibling = (by: number) => {
     const next = group[group.findIndex((each) => each.id === episode.id) + by];
-    if (next) go({ screen: "episode", run, episode: next.id }, { ...query.value, turn: undefined, token: undefined });
+    if (next)
+      go(
+        { screen: "episode", run, episode: next.id },
+        { ...query.value, turn: undefined, token: undefined },
+      );
   };
   const colour = (key: string) => look({ view: "tokens", colour: MODES[Number(key) - 1]?.name });
   return [
-    { keys: "j k", what: "the next turn, the one before", act: (key) => move(key === "j" ? 1 : -1) },
-    { keys: "J K", what: "the next episode of the group, the one before", act: (key) => sibling(key === "J" ? 1 : -1) },
+    {
+      keys: "j k",
+      what: "the next turn, the one before",
+      act: (key) => move(key === "j" ? 1 : -1),
+    },
+    {
+      keys: "J K",
+      what: "the next episode of the group, the one before",
+      act: (key) => sibling(key === "J" ? 1 : -1),
+    },
     { keys: "g", what: "the group", act: () => go({ screen: "group", run, group: episode.group }) },
     { keys: "Space", what: "play the turns", act: () => (playing.value = !playing.value) },
-    { keys: "m t s", what: "messages, tokens, steps", act: (key) => look({ view: VIEWS.find((each) => each[0] === key) }) },
-    { keys: "1 2 3 4 5 6 7 8 9", what: `colour tokens: ${MODES.map((mode) => mode.name).join(", ")}`, act: colour },
-    { keys: "ArrowLeft ArrowRight", what: "the token before, the next token", act: (key) => pickNext(key === "ArrowRight" ? 1 : -1, episode) },
-    { keys: "/", what: "find", act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus() },
+    {
+      keys: "m t s",
+      what: "messages, tokens, steps",
+      act: (key) => look({ view: VIEWS.find((each) => each[0] === key) }),
+    },
+    {
+      keys: "1 2 3 4 5 6 7 8 9",
+      what: `colour tokens: ${MODES.map((mode) => mode.name).join(", ")}`,
+      act: colour,
+    },
+    {
+      keys: "ArrowLeft ArrowRight",
+      what: "the token before, the next token",
+      act: (key) => pickNext(key === "ArrowRight" ? 1 : -1, episode),
+    },
+    {
+      keys: "/",
+      what: "find",
+      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+    },
   ];
 }
 
@@ -142,5 +265,8 @@ function pickNext(by: number, episode: Episode): void {
   const tokens = episode.steps[turn]?.tokens;
   if (!tokens) return;
   const next = (whole("token") ?? -1) + by;
-  look({ turn: String(turn), token: String(Math.max(0, Math.min(tokens[1] - tokens[0] - 1, next))) });
+  look({
+    turn: String(turn),
+    token: String(Math.max(0, Math.min(tokens[1] - tokens[0] - 1, next))),
+  });
 }

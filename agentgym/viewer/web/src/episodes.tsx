@@ -32,7 +32,12 @@ const FIELDS: readonly Field[] = [
   { name: "version", key: "version_max", number: true, wide: true, show: versions },
   { name: "end", key: "end", show: (line) => line.end },
   { name: "reason", key: "reason", wide: true, show: (line) => line.reason },
-  { name: "label", key: "label", wide: true, show: (line) => [line.label, ...line.tags].filter(Boolean).join(" ") },
+  {
+    name: "label",
+    key: "label",
+    wide: true,
+    show: (line) => [line.label, ...line.tags].filter(Boolean).join(" "),
+  },
 ];
 
 export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.Element {
@@ -40,7 +45,11 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
   const sort = query.value["sort"] ?? "";
   const seen = useSignal(now);
   const key = [run, where, sort, seen.value].join("\n");
-  const pages = useMemo(() => new Pages<EpisodeLine>((offset, limit) => listEpisodes(run, { where, sort, offset, limit })), [key]);
+  const pages = useMemo(
+    () =>
+      new Pages<EpisodeLine>((offset, limit) => listEpisodes(run, { where, sort, offset, limit })),
+    [key],
+  );
   const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
   void pages.came.value;
   const error = pages.error.value;
@@ -48,15 +57,42 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
     <div class="fill">
       <div class="bar">
         <Filter where={where} />
-        <span class="quiet" role="status">{pages.total.value === null ? "" : counted(pages.total.value, "episode")}</span>
-        {now > seen.value && <button type="button" onClick={() => (seen.value = now)}>{counted(now - seen.value, "more episode")}</button>}
+        <span class="quiet" role="status">
+          {pages.total.value === null ? "" : counted(pages.total.value, "episode")}
+        </span>
+        {now > seen.value && (
+          <button type="button" onClick={() => (seen.value = now)}>
+            {counted(now - seen.value, "more episode")}
+          </button>
+        )}
       </div>
       {error && <Wrong error={error} filter={where} />}
-      {!error && pages.total.value === 0 && <Quiet>{where ? "No episode is like this." : "No episode is in the index yet."}</Quiet>}
-      <div class="episodes" role="table" aria-label="episodes" aria-rowcount={(pages.total.value ?? 0) + 1}>
-        <div role="rowgroup"><div class="episode-row head" role="row">{FIELDS.map((field) => <Head field={field} sort={sort} />)}</div></div>
-        <Windowed count={pages.total.value ?? 0} guess={24} fixed of={`${run}\n${where}\n${sort}`} label="rows" roles="rows" onSeen={onSeen}
-          render={(index) => <Row run={run} line={pages.at(index)} />} />
+      {!error && pages.total.value === 0 && (
+        <Quiet>{where ? "No episode is like this." : "No episode is in the index yet."}</Quiet>
+      )}
+      <div
+        class="episodes"
+        role="table"
+        aria-label="episodes"
+        aria-rowcount={(pages.total.value ?? 0) + 1}
+      >
+        <div role="rowgroup">
+          <div class="episode-row head" role="row">
+            {FIELDS.map((field) => (
+              <Head field={field} sort={sort} />
+            ))}
+          </div>
+        </div>
+        <Windowed
+          count={pages.total.value ?? 0}
+          guess={24}
+          fixed
+          of={`${run}\n${where}\n${sort}`}
+          label="rows"
+          roles="rows"
+          onSeen={onSeen}
+          render={(index) => <Row run={run} line={pages.at(index)} />}
+        />
       </div>
     </div>
   );
@@ -71,8 +107,15 @@ function Filter({ where }: { where: string }): JSX.Element {
   };
   return (
     <form class="filter" onSubmit={take}>
-      <input type="search" aria-label="filter" spellcheck={false} value={typed.value ?? where} onInput={(event) => (typed.value = event.currentTarget.value)}
-        onSearch={take} placeholder={'outcome>0 end=truncated text:"opened the door"'} />
+      <input
+        type="search"
+        aria-label="filter"
+        spellcheck={false}
+        value={typed.value ?? where}
+        onInput={(event) => (typed.value = event.currentTarget.value)}
+        onSearch={take}
+        placeholder={'outcome>0 end=truncated text:"opened the door"'}
+      />
     </form>
   );
 }
@@ -82,8 +125,15 @@ function Head({ field, sort }: { field: Field; sort: string }): JSX.Element {
   const up = sort === field.key;
   const next = down ? field.key : up ? "" : `-${field.key}`;
   return (
-    <span class={classes(field)} role="columnheader" aria-sort={down ? "descending" : up ? "ascending" : "none"}>
-      <button type="button" onClick={() => look({ sort: next })}>{field.name}{down ? " ↓" : up ? " ↑" : ""}</button>
+    <span
+      class={classes(field)}
+      role="columnheader"
+      aria-sort={down ? "descending" : up ? "ascending" : "none"}
+    >
+      <button type="button" onClick={() => look({ sort: next })}>
+        {field.name}
+        {down ? " ↓" : up ? " ↑" : ""}
+      </button>
     </span>
   );
 }
@@ -95,7 +145,11 @@ function Row({ run, line }: { run: string; line: EpisodeLine | undefined }): JSX
     <div class={`episode-row ${line.end}`}>
       {FIELDS.map((field, at) => {
         const text = field.show(line);
-        return <span class={classes(field)} role="cell" title={field.number ? undefined : text}>{at === 0 ? <a href={to}>{text}</a> : text}</span>;
+        return (
+          <span class={classes(field)} role="cell" title={field.number ? undefined : text}>
+            {at === 0 ? <a href={to}>{text}</a> : text}
+          </span>
+        );
       })}
     </div>
   );
@@ -107,5 +161,7 @@ function classes(field: Field): string {
 
 function versions(line: EpisodeLine): string {
   if (line.version_min === null) return "–";
-  return line.version_min === line.version_max ? String(line.version_max) : `${line.version_min}–${line.version_max}`;
+  return line.version_min === line.version_max
+    ? String(line.version_max)
+    : `${line.version_min}–${line.version_max}`;
 }

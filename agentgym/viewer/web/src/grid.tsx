@@ -20,7 +20,10 @@ export function GridPanel({ run, steps }: { run: string; steps: number[] }): JSX
   const step = query.value["step"] ?? "";
   const where = step === "eval" ? "step=none" : step ? `step=${step}` : "";
   const key = `${run}\n${where}`;
-  const pages = useMemo(() => new Pages<GridGroup>((first, size) => grid(run, { where, first, last: first + size })), [key]);
+  const pages = useMemo(
+    () => new Pages<GridGroup>((first, size) => grid(run, { where, first, last: first + size })),
+    [key],
+  );
   const most = useSignal(1);
   const scale = useComputed<Scale>(() => ({ kind: "diverging", most: most.value }));
   const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
@@ -31,20 +34,32 @@ export function GridPanel({ run, steps }: { run: string; steps: number[] }): JSX
   return (
     <div class="fill">
       <div class="bar">
-        <label>step{" "}
+        <label>
+          step{" "}
           <select value={step} onChange={(event) => look({ step: event.currentTarget.value })}>
             <option value="">all</option>
             <option value="eval">not trained on</option>
-            {steps.map((each) => <option value={String(each)}>{each}</option>)}
+            {steps.map((each) => (
+              <option value={String(each)}>{each}</option>
+            ))}
           </select>
         </label>
         <span class="quiet">{counted(total ?? 0, "group")}</span>
         <Legend scale={scale.value} what="reward" />
-        <span class="legend"><span class="swatch hatched wide-swatch">all the same</span></span>
+        <span class="legend">
+          <span class="swatch hatched wide-swatch">all the same</span>
+        </span>
       </div>
       {total === 0 && <Quiet>No group is of this step.</Quiet>}
-      <Windowed count={total ?? 0} guess={ROW} fixed of={key} label="groups" onSeen={onSeen}
-        render={(index) => <Row run={run} group={pages.at(index)} scale={scale.value} />} />
+      <Windowed
+        count={total ?? 0}
+        guess={ROW}
+        fixed
+        of={key}
+        label="groups"
+        onSeen={onSeen}
+        render={(index) => <Row run={run} group={pages.at(index)} scale={scale.value} />}
+      />
     </div>
   );
 }
@@ -58,17 +73,36 @@ function widest(pages: Pages<GridGroup>, total: number): number {
   return scale.kind === "diverging" ? scale.most : 0;
 }
 
-function Row({ run, group, scale }: { run: string; group: GridGroup | undefined; scale: Scale }): JSX.Element {
+function Row({
+  run,
+  group,
+  scale,
+}: {
+  run: string;
+  group: GridGroup | undefined;
+  scale: Scale;
+}): JSX.Element {
   if (!group) return <div class="group-row quiet">…</div>;
   return (
     <div class="group-row">
-      <a class="name" href={printAddress({ screen: "group", run, group: group.group })} title={`${group.group}, task ${group.task}`}>{group.group}</a>
+      <a
+        class="name"
+        href={printAddress({ screen: "group", run, group: group.group })}
+        title={`${group.group}, task ${group.task}`}
+      >
+        {group.group}
+      </a>
       <span class="num quiet step">{group.step ?? "–"}</span>
-      <span class={`cells ${group.zero_variance ? "hatched" : ""}`} title={group.zero_variance ? "all rewards are the same" : ""}>
+      <span
+        class={`cells ${group.zero_variance ? "hatched" : ""}`}
+        title={group.zero_variance ? "all rewards are the same" : ""}
+      >
         {group.cells.map((each) => (
-          <a class={`cell ${each.end} ${each.end === "error" ? "" : colourOf(scale, each.reward)}`}
+          <a
+            class={`cell ${each.end} ${each.end === "error" ? "" : colourOf(scale, each.reward)}`}
             href={printAddress({ screen: "episode", run, episode: each.id })}
-            title={`${each.id}\nreward ${number(each.reward, 6)}\n${each.end}`}>
+            title={`${each.id}\nreward ${number(each.reward, 6)}\n${each.end}`}
+          >
             {each.end === "error" ? "×" : cell(each.reward)}
           </a>
         ))}

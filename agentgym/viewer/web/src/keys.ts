@@ -14,13 +14,20 @@ export interface Key {
 export const screenKeys = signal<readonly Key[]>([]);
 
 export const EVERYWHERE: readonly Key[] = [
-  { keys: "c", what: "copy the link to what is shown", act: () => void copy(location.href, "link copied") },
+  {
+    keys: "c",
+    what: "copy the link to what is shown",
+    act: () => void copy(location.href, "link copied"),
+  },
   { keys: "?", what: "this list", act: () => (helping.value = !helping.value) },
   { keys: "Escape", what: "close it, leave a field", act: leave },
 ];
 
 /** The key that an event means; null where it is for a field, or for the browser. */
-export function keyOf(event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey">, inField: boolean): string | null {
+export function keyOf(
+  event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey">,
+  inField: boolean,
+): string | null {
   if (event.ctrlKey || event.metaKey || event.altKey) return null;
   if (inField && event.key !== "Escape") return null;
   return event.key === " " ? "Space" : event.key;

@@ -19,24 +19,51 @@ interface TermLine {
 
 export function Ledger({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
   const lines = useMemo(() => termLines(episode, turn), [episode, turn]);
-  const scale = useMemo(() => symmetric(lines.flatMap((each) => [each.allPaid, each.paid, each.allGiven])), [lines]);
-  if (lines.length === 0) return <section><h2>Rewards</h2><Quiet>No term was given.</Quiet></section>;
+  const scale = useMemo(
+    () => symmetric(lines.flatMap((each) => [each.allPaid, each.paid, each.allGiven])),
+    [lines],
+  );
+  if (lines.length === 0)
+    return (
+      <section>
+        <h2>Rewards</h2>
+        <Quiet>No term was given.</Quiet>
+      </section>
+    );
   return (
     <section>
-      <h2>Rewards <span class="quiet">turn {turn}, and the whole episode</span></h2>
+      <h2>
+        Rewards <span class="quiet">turn {turn}, and the whole episode</span>
+      </h2>
       <table class="ledger">
         <thead>
           <tr>
             <th scope="col">term</th>
-            <th scope="col" class="num" title="as the environment gave it, at this turn">given</th>
-            <th scope="col" class="num" title="its part of the reward, at this turn">paid</th>
-            <th scope="col" class="num" title="as the environment gave it, in all">Σ given</th>
-            <th scope="col" class="num" title="its part of the reward, in all">Σ paid</th>
-            <th scope="col" class="num" title="how much its gates let through">gate</th>
+            <th scope="col" class="num" title="as the environment gave it, at this turn">
+              given
+            </th>
+            <th scope="col" class="num" title="its part of the reward, at this turn">
+              paid
+            </th>
+            <th scope="col" class="num" title="as the environment gave it, in all">
+              Σ given
+            </th>
+            <th scope="col" class="num" title="its part of the reward, in all">
+              Σ paid
+            </th>
+            <th scope="col" class="num" title="how much its gates let through">
+              gate
+            </th>
           </tr>
         </thead>
-        <tbody>{lines.map((line) => <Line line={line} scale={scale} />)}</tbody>
-        <tfoot><Line line={sums(lines)} scale={scale} /></tfoot>
+        <tbody>
+          {lines.map((line) => (
+            <Line line={line} scale={scale} />
+          ))}
+        </tbody>
+        <tfoot>
+          <Line line={sums(lines)} scale={scale} />
+        </tfoot>
       </table>
     </section>
   );
@@ -45,12 +72,20 @@ export function Ledger({ episode, turn }: { episode: Episode; turn: number }): J
 function Line({ line, scale }: { line: TermLine; scale: Scale }): JSX.Element {
   return (
     <tr>
-      <th scope="row" title={line.term}>{visible(line.term)}</th>
+      <th scope="row" title={line.term}>
+        {visible(line.term)}
+      </th>
       <td class="num">{number(line.given)}</td>
-      <td class="num"><Shade value={line.paid} scale={scale} what={`paid of ${line.term}`} /></td>
+      <td class="num">
+        <Shade value={line.paid} scale={scale} what={`paid of ${line.term}`} />
+      </td>
       <td class="num">{number(line.allGiven)}</td>
-      <td class="num"><Shade value={line.allPaid} scale={scale} what={`paid in all of ${line.term}`} /></td>
-      <td class={`num ${line.gate !== null && line.gate < 1 ? "shut" : ""}`}>{line.gate === null ? "" : number(line.gate)}</td>
+      <td class="num">
+        <Shade value={line.allPaid} scale={scale} what={`paid in all of ${line.term}`} />
+      </td>
+      <td class={`num ${line.gate !== null && line.gate < 1 ? "shut" : ""}`}>
+        {line.gate === null ? "" : number(line.gate)}
+      </td>
     </tr>
   );
 }
@@ -73,8 +108,16 @@ export function termLines(episode: Pick<Episode, "steps" | "update">, turn: numb
 }
 
 function sums(lines: readonly TermLine[]): TermLine {
-  const sum = (value: (line: TermLine) => number | null) => lines.reduce<number | null>((all, line) => add(all, value(line)), null);
-  return { term: "sum", given: null, paid: sum((line) => line.paid), allGiven: null, allPaid: sum((line) => line.allPaid), gate: null };
+  const sum = (value: (line: TermLine) => number | null) =>
+    lines.reduce<number | null>((all, line) => add(all, value(line)), null);
+  return {
+    term: "sum",
+    given: null,
+    paid: sum((line) => line.paid),
+    allGiven: null,
+    allPaid: sum((line) => line.allPaid),
+    gate: null,
+  };
 }
 
 function total(steps: readonly Step[], value: (step: Step) => number | null): number | null {

@@ -28,14 +28,27 @@ interface Props {
   roles?: "list" | "rows";
 }
 
-export function Windowed({ count, guess, fixed, of, label, render, jump, onSeen, roles = "list" }: Props): JSX.Element {
+export function Windowed({
+  count,
+  guess,
+  fixed,
+  of,
+  label,
+  render,
+  jump,
+  onSeen,
+  roles = "list",
+}: Props): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const scroll = useSignal(0);
   const size = useSignal({ width: 0, height: 600 });
   const measured = useSignal(0);
   const jumped = useRef<Jump | null>(null);
   const anchor = useRef<Anchor>({ index: 0, hidden: 0 });
-  const heights = useMemo(() => new Heights(count, guess), [of, count, guess, fixed ? 0 : size.value.width]);
+  const heights = useMemo(
+    () => new Heights(count, guess),
+    [of, count, guess, fixed ? 0 : size.value.width],
+  );
 
   // An item that was drawn is not drawn again while one scrolls.
   const kept = useMemo(() => new Map<number, ComponentChildren>(), [render]);
@@ -51,12 +64,16 @@ export function Windowed({ count, guess, fixed, of, label, render, jump, onSeen,
   }, [of]);
   useSize(box, size);
   useLayoutEffect(settle, [heights]);
-  useEffect(() => jump?.subscribe((to) => {
-    if (!to || to === jumped.current) return;
-    jumped.current = to;
-    anchor.current = { index: Math.max(0, Math.min(to.index, count - 1)), hidden: 0 };
-    settle();
-  }), [jump, heights]);
+  useEffect(
+    () =>
+      jump?.subscribe((to) => {
+        if (!to || to === jumped.current) return;
+        jumped.current = to;
+        anchor.current = { index: Math.max(0, Math.min(to.index, count - 1)), hidden: 0 };
+        settle();
+      }),
+    [jump, heights],
+  );
   useLayoutEffect(() => {
     if (fixed || !measure(box.current, heights)) return;
     settle();
@@ -77,12 +94,29 @@ export function Windowed({ count, guess, fixed, of, label, render, jump, onSeen,
   for (let index = first; index < Math.min(stop, count); index++) {
     drawn.set(index, kept.has(index) ? kept.get(index) : render(index));
     const style = whole ? {} : { transform: `translateY(${heights.offset(index)}px)` };
-    items.push(<div key={index} class="item" role={role} data-item={index} style={style}>{drawn.get(index)}</div>);
+    items.push(
+      <div key={index} class="item" role={role} data-item={index} style={style}>
+        {drawn.get(index)}
+      </div>,
+    );
   }
   replace(kept, drawn);
   return (
-    <div class="windowed" ref={box} onScroll={onScroll} tabIndex={0} role={roles === "rows" ? "rowgroup" : "list"} aria-label={label}>
-      <div class="whole" role="presentation" style={{ height: whole ? "auto" : `${heights.total}px` }}>{items}</div>
+    <div
+      class="windowed"
+      ref={box}
+      onScroll={onScroll}
+      tabIndex={0}
+      role={roles === "rows" ? "rowgroup" : "list"}
+      aria-label={label}
+    >
+      <div
+        class="whole"
+        role="presentation"
+        style={{ height: whole ? "auto" : `${heights.total}px` }}
+      >
+        {items}
+      </div>
     </div>
   );
 }
@@ -92,11 +126,15 @@ function replace<K, V>(old: Map<K, V>, next: Map<K, V>): void {
   for (const [key, value] of next) old.set(key, value);
 }
 
-function useSize(box: { current: HTMLDivElement | null }, size: Signal<{ width: number; height: number }>): void {
+function useSize(
+  box: { current: HTMLDivElement | null },
+  size: Signal<{ width: number; height: number }>,
+): void {
   useLayoutEffect(() => {
     const read = () => {
       const { clientWidth: width, clientHeight: height } = box.current!;
-      if (width !== size.value.width || height !== size.value.height) size.value = { width, height };
+      if (width !== size.value.width || height !== size.value.height)
+        size.value = { width, height };
     };
     const observer = new ResizeObserver(read);
     observer.observe(box.current!);

@@ -17,7 +17,9 @@ export function useLoaded<T>(key: string, ask: () => Promise<T>, keep = false): 
     if (!keep) loaded.value = { value: null, error: null };
     ask().then(
       (value) => wanted && (loaded.value = { value, error: null }),
-      (error: unknown) => wanted && (loaded.value = { value: keep ? loaded.value.value : null, error: asApiError(error) }),
+      (error: unknown) =>
+        wanted &&
+        (loaded.value = { value: keep ? loaded.value.value : null, error: asApiError(error) }),
     );
     return () => void (wanted = false);
   }, [key]);

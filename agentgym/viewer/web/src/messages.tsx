@@ -35,15 +35,51 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
   return (
     <>
       <div class="bar">
-        <input type="search" aria-label="find in the episode" placeholder="find" onInput={(event) => search(event.currentTarget.value)}
-          onKeyDown={(event) => event.key === "Enter" && step(event.shiftKey ? -1 : 1)} />
-        {wanted.value && <span class="quiet num" role="status">{matches.length ? `${at.value + 1} of ` : ""}{counted(matches.length, "match").replace("matchs", "matches")}</span>}
-        {matches.length > 1 && <button type="button" onClick={() => step(-1)} aria-label="the match before">↑</button>}
-        {matches.length > 1 && <button type="button" onClick={() => step(1)} aria-label="the next match">↓</button>}
-        <button type="button" onClick={() => void copy(asMarkdown(rows), "episode copied as Markdown")}>copy</button>
+        <input
+          type="search"
+          aria-label="find in the episode"
+          placeholder="find"
+          onInput={(event) => search(event.currentTarget.value)}
+          onKeyDown={(event) => event.key === "Enter" && step(event.shiftKey ? -1 : 1)}
+        />
+        {wanted.value && (
+          <span class="quiet num" role="status">
+            {matches.length ? `${at.value + 1} of ` : ""}
+            {counted(matches.length, "match").replace("matchs", "matches")}
+          </span>
+        )}
+        {matches.length > 1 && (
+          <button type="button" onClick={() => step(-1)} aria-label="the match before">
+            ↑
+          </button>
+        )}
+        {matches.length > 1 && (
+          <button type="button" onClick={() => step(1)} aria-label="the next match">
+            ↓
+          </button>
+        )}
+        <button
+          type="button"
+          onClick={() => void copy(asMarkdown(rows), "episode copied as Markdown")}
+        >
+          copy
+        </button>
       </div>
-      <Windowed count={rows.length} guess={60} of={episode.id} label="messages" jump={jump}
-        render={(index) => <MessageRow row={rows[index]!} isHere={rows[index]!.turn === turn} matches={cutMatches(matches, index)} current={current} />} />
+      <Windowed
+        count={rows.length}
+        guess={60}
+        of={episode.id}
+        label="messages"
+        jump={jump}
+        render={(index) => (
+          <MessageRow
+            row={rows[index]!}
+            isHere={rows[index]!.turn === turn}
+            matches={cutMatches(matches, index)}
+            current={current}
+          />
+        )}
+      />
     </>
   );
 }
@@ -57,15 +93,35 @@ interface RowProps {
 
 function MessageRow({ row, isHere, matches, current }: RowProps): JSX.Element {
   return (
-    <div class={`message ${row.role} ${row.kind} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}>
+    <div
+      class={`message ${row.role} ${row.kind} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
+    >
       <div class="gutter">
-        {row.begins && <a class="turn num" href={`?turn=${row.begins.index}`} onClick={(event) => follow(event, row.begins!.index)}>{row.begins.index}</a>}
+        {row.begins && (
+          <a
+            class="turn num"
+            href={`?turn=${row.begins.index}`}
+            onClick={(event) => follow(event, row.begins!.index)}
+          >
+            {row.begins.index}
+          </a>
+        )}
         {row.head && <span class="role">{row.role}</span>}
         {row.begins && <StepFacts step={row.begins} />}
       </div>
       <div class="said">
-        {row.kind === "call" && <span class="call-name"><Text text={row.name} /></span>}
-        {row.kind === "nothing" ? <span class="quiet">nothing was said</span> : <pre><Text text={row.text} matches={matches} current={current} /></pre>}
+        {row.kind === "call" && (
+          <span class="call-name">
+            <Text text={row.name} />
+          </span>
+        )}
+        {row.kind === "nothing" ? (
+          <span class="quiet">nothing was said</span>
+        ) : (
+          <pre>
+            <Text text={row.text} matches={matches} current={current} />
+          </pre>
+        )}
       </div>
     </div>
   );
@@ -80,8 +136,16 @@ function StepFacts({ step }: { step: Step }): JSX.Element {
   const earned = Object.values(step.reward_terms).reduce((sum, each) => sum + each, 0);
   return (
     <>
-      {(step.reward ?? earned) !== 0 && <span class="num" title="reward of the step">r {number(step.reward ?? earned)}</span>}
-      {step.advantage !== null && <span class="num" title="advantage of the step">A {signed(step.advantage)}</span>}
+      {(step.reward ?? earned) !== 0 && (
+        <span class="num" title="reward of the step">
+          r {number(step.reward ?? earned)}
+        </span>
+      )}
+      {step.advantage !== null && (
+        <span class="num" title="advantage of the step">
+          A {signed(step.advantage)}
+        </span>
+      )}
       {step.timed_out && <span class="bad">timed out</span>}
       {step.finish && step.finish !== "stop" && <span class="bad">{step.finish}</span>}
     </>

@@ -25,9 +25,22 @@ export function Minimap({ values, scale, go }: Props): JSX.Element {
   }, [values, scale, themed]);
   const onClick = (event: MouseEvent) => {
     const box = canvas.current!.getBoundingClientRect();
-    go(Math.min(values.length - 1, Math.floor(((event.clientY - box.top) / box.height) * values.length)));
+    go(
+      Math.min(
+        values.length - 1,
+        Math.floor(((event.clientY - box.top) / box.height) * values.length),
+      ),
+    );
   };
-  return <canvas ref={canvas} class="minimap" aria-hidden="true" title="all tokens; click to go there" onClick={onClick} />;
+  return (
+    <canvas
+      ref={canvas}
+      class="minimap"
+      aria-hidden="true"
+      title="all tokens; click to go there"
+      onClick={onClick}
+    />
+  );
 }
 
 function paint(canvas: HTMLCanvasElement, values: readonly (number | null)[], scale: Scale): void {

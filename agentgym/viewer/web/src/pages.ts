@@ -13,7 +13,10 @@ export class Pages<T> {
   readonly came = signal(0);
   private readonly pages = new Map<number, T[] | "asked">();
 
-  constructor(private readonly ask: (offset: number, limit: number) => Promise<Page<T>>, readonly size = 100) {
+  constructor(
+    private readonly ask: (offset: number, limit: number) => Promise<Page<T>>,
+    readonly size = 100,
+  ) {
     this.want(0, 1);
   }
 

@@ -12,7 +12,13 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
       {detail.broken.length > 0 && (
         <section>
           <h2>What cannot be read</h2>
-          <ul class="plain">{detail.broken.map((each) => <li class="bad"><Text text={each} /></li>)}</ul>
+          <ul class="plain">
+            {detail.broken.map((each) => (
+              <li class="bad">
+                <Text text={each} />
+              </li>
+            ))}
+          </ul>
         </section>
       )}
       <section>
@@ -21,7 +27,9 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
         <ul class="plain">
           {detail.faults.map((each) => (
             <li>
-              <a href={printAddress({ screen: "episode", run: detail.run, episode: each.id })}>{each.id}</a>{" "}
+              <a href={printAddress({ screen: "episode", run: detail.run, episode: each.id })}>
+                {each.id}
+              </a>{" "}
               <Text text={each.reason} />
             </li>
           ))}
@@ -31,13 +39,27 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
       <Events title="Events" events={detail.events} none="Nothing was told." />
       <section>
         <h2>Configuration</h2>
-        {detail.config === null ? <Quiet>It cannot be read.</Quiet> : <pre class="source"><Text text={detail.config} /></pre>}
+        {detail.config === null ? (
+          <Quiet>It cannot be read.</Quiet>
+        ) : (
+          <pre class="source">
+            <Text text={detail.config} />
+          </pre>
+        )}
       </section>
     </div>
   );
 }
 
-function Events({ title, events, none }: { title: string; events: Event[]; none: string }): JSX.Element {
+function Events({
+  title,
+  events,
+  none,
+}: {
+  title: string;
+  events: Event[];
+  none: string;
+}): JSX.Element {
   return (
     <section>
       <h2>{title}</h2>
@@ -48,7 +70,9 @@ function Events({ title, events, none }: { title: string; events: Event[]; none:
             <tr>
               <td class="num quiet">{when(typeof time === "string" ? time : null)}</td>
               <td>{String(kind ?? "")}</td>
-              <td class="words"><Text text={told(rest)} /></td>
+              <td class="words">
+                <Text text={told(rest)} />
+              </td>
             </tr>
           ))}
         </tbody>

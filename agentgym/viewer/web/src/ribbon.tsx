@@ -15,10 +15,13 @@ const ROW = 22;
 export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
   const { steps, update } = episode;
   const jump = useSignal<Jump | null>(null);
-  const scales = useMemo(() => ({
-    reward: symmetric(steps.map(earned)),
-    advantage: symmetric(steps.map((step) => step.advantage)),
-  }), [episode]);
+  const scales = useMemo(
+    () => ({
+      reward: symmetric(steps.map(earned)),
+      advantage: symmetric(steps.map((step) => step.advantage)),
+    }),
+    [episode],
+  );
   useEffect(() => {
     if (query.peek()["turn"] !== undefined) jump.value = { index: Math.max(0, turn - 4) };
   }, [turn]);
@@ -26,13 +29,35 @@ export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): J
     const step = steps[index]!;
     return (
       <div class={`step-row ${index === turn ? "here" : ""}`}>
-        <span role="cell"><button type="button" class="num" aria-current={index === turn ? "step" : undefined}
-          onClick={() => look({ turn: String(index), token: undefined })}>{index}</button></span>
-        <span role="cell" class="num">{step.tokens ? count(step.tokens[1] - step.tokens[0]) : "–"}</span>
-        <span role="cell" class={`num ${step.versions.length > 1 ? "swap" : ""}`} title={versionTitle(step, update?.version ?? null)}>{versions(step)}</span>
-        <span role="cell" class="num">{lag(step, update?.version ?? null)}</span>
-        <span role="cell" class="num"><Shade value={earned(step)} scale={scales.reward} what="reward" /></span>
-        <span role="cell" class="num"><Shade value={step.advantage} scale={scales.advantage} what="advantage" /></span>
+        <span role="cell">
+          <button
+            type="button"
+            class="num"
+            aria-current={index === turn ? "step" : undefined}
+            onClick={() => look({ turn: String(index), token: undefined })}
+          >
+            {index}
+          </button>
+        </span>
+        <span role="cell" class="num">
+          {step.tokens ? count(step.tokens[1] - step.tokens[0]) : "–"}
+        </span>
+        <span
+          role="cell"
+          class={`num ${step.versions.length > 1 ? "swap" : ""}`}
+          title={versionTitle(step, update?.version ?? null)}
+        >
+          {versions(step)}
+        </span>
+        <span role="cell" class="num">
+          {lag(step, update?.version ?? null)}
+        </span>
+        <span role="cell" class="num">
+          <Shade value={earned(step)} scale={scales.reward} what="reward" />
+        </span>
+        <span role="cell" class="num">
+          <Shade value={step.advantage} scale={scales.advantage} what="advantage" />
+        </span>
       </div>
     );
   };
@@ -40,10 +65,23 @@ export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): J
     <section class="ribbon" role="table" aria-label="steps" aria-rowcount={steps.length + 1}>
       <div role="rowgroup">
         <div class="step-row head" role="row">
-          {["turn", "tokens", "version", "lag", "reward", "advantage"].map((name) => <span role="columnheader" class="num">{name}</span>)}
+          {["turn", "tokens", "version", "lag", "reward", "advantage"].map((name) => (
+            <span role="columnheader" class="num">
+              {name}
+            </span>
+          ))}
         </div>
       </div>
-      <Windowed count={steps.length} guess={ROW} fixed of={episode.id} label="rows" roles="rows" jump={jump} render={render} />
+      <Windowed
+        count={steps.length}
+        guess={ROW}
+        fixed
+        of={episode.id}
+        label="rows"
+        roles="rows"
+        jump={jump}
+        render={render}
+      />
     </section>
   );
 }
@@ -58,10 +96,16 @@ function versions(step: Step): string {
 }
 
 function lag(step: Step, trained: number | null): string {
-  return trained === null || step.versions.length === 0 ? "–" : String(trained - Math.min(...step.versions.map(([, version]) => version)));
+  return trained === null || step.versions.length === 0
+    ? "–"
+    : String(trained - Math.min(...step.versions.map(([, version]) => version)));
 }
 
 function versionTitle(step: Step, trained: number | null): string {
-  const sampled = step.versions.map(([token, version]) => (token ? `${version} from token ${token}` : `sampled by version ${version}`)).join(", ");
+  const sampled = step.versions
+    .map(([token, version]) =>
+      token ? `${version} from token ${token}` : `sampled by version ${version}`,
+    )
+    .join(", ");
   return trained === null ? sampled : `${sampled}; version ${trained} was trained on it`;
 }

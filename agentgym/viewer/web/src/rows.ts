@@ -49,7 +49,8 @@ export function plain(row: Row): string {
 export function asMarkdown(rows: readonly Row[]): string {
   let text = "";
   for (const row of rows) {
-    if (row.head) text += `${text && "\n\n"}## ${row.role}${row.begins ? `, turn ${row.begins.index}` : ""}\n\n`;
+    if (row.head)
+      text += `${text && "\n\n"}## ${row.role}${row.begins ? `, turn ${row.begins.index}` : ""}\n\n`;
     const fence = "`".repeat(Math.max(3, longestRun(row.text, "`") + 1));
     text += row.kind === "call" ? `\n${fence}json ${row.name}\n${row.text}\n${fence}\n` : row.text;
   }
@@ -57,7 +58,10 @@ export function asMarkdown(rows: readonly Row[]): string {
 }
 
 function longestRun(text: string, character: string): number {
-  return Math.max(0, ...[...text.matchAll(new RegExp(`${character}+`, "g"))].map(([run]) => run.length));
+  return Math.max(
+    0,
+    ...[...text.matchAll(new RegExp(`${character}+`, "g"))].map(([run]) => run.length),
+  );
 }
 
 /** Cuts a text into parts of at most `longest` characters, at ends of lines where there are some. */
@@ -85,8 +89,16 @@ function messageRows(message: Message, turn: number | null): Row[] {
     blocks.push(["call", call.function?.name ?? "", words(call.function?.arguments)]);
   }
   if (blocks.length === 0) blocks.push(["nothing", "", ""]);
-  const rows = blocks.flatMap(([kind, name, text]) => chunks(text).map((part) => ({ kind, name, text: part })));
-  return rows.map((row, at) => ({ ...row, role: message.role, turn, begins: null, head: at === 0 }));
+  const rows = blocks.flatMap(([kind, name, text]) =>
+    chunks(text).map((part) => ({ kind, name, text: part })),
+  );
+  return rows.map((row, at) => ({
+    ...row,
+    role: message.role,
+    turn,
+    begins: null,
+    head: at === 0,
+  }));
 }
 
 /** Content as text: a string, or parts of which those that are no text are named. */

@@ -29,7 +29,13 @@ export function RunScreen({ run }: { run: string }): JSX.Element {
     <div class="screen">
       <Facts detail={loaded.value} />
       <div class="bar">
-        <Choice label="view" options={VIEWS} value={view} choose={(next) => look({ view: next }, true)} names={names(loaded.value)} />
+        <Choice
+          label="view"
+          options={VIEWS}
+          value={view}
+          choose={(next) => look({ view: next }, true)}
+          names={names(loaded.value)}
+        />
       </div>
       {panel(view, loaded.value)}
     </div>
@@ -59,14 +65,47 @@ function Facts({ detail }: { detail: RunDetail }): JSX.Element {
   const partly = indexed.bytes < indexed.of_bytes;
   return (
     <dl class="facts">
-      <div><dt>status</dt><dd><Status status={detail.status} broken={detail.broken.length} /></dd></div>
-      <div><dt>environment</dt><dd>{detail.env ?? "–"}</dd></div>
-      <div><dt>credit</dt><dd><Method label={detail.credit} /></dd></div>
-      <div><dt>shaping</dt><dd><Method label={detail.shaping} /></dd></div>
-      <div><dt>step</dt><dd>{count(detail.step)}</dd></div>
-      <div><dt>episodes</dt><dd>{count(detail.episodes)}{partly && ` (${share(indexed.bytes / indexed.of_bytes)} read)`}</dd></div>
-      <div><dt>success</dt><dd>{share(detail.success)}</dd></div>
-      <div><dt>started</dt><dd>{when(detail.started)}</dd></div>
+      <div>
+        <dt>status</dt>
+        <dd>
+          <Status status={detail.status} broken={detail.broken.length} />
+        </dd>
+      </div>
+      <div>
+        <dt>environment</dt>
+        <dd>{detail.env ?? "–"}</dd>
+      </div>
+      <div>
+        <dt>credit</dt>
+        <dd>
+          <Method label={detail.credit} />
+        </dd>
+      </div>
+      <div>
+        <dt>shaping</dt>
+        <dd>
+          <Method label={detail.shaping} />
+        </dd>
+      </div>
+      <div>
+        <dt>step</dt>
+        <dd>{count(detail.step)}</dd>
+      </div>
+      <div>
+        <dt>episodes</dt>
+        <dd>
+          {count(detail.episodes)}
+          {partly && ` (${share(indexed.bytes / indexed.of_bytes)} read)`}
+        </dd>
+      </div>
+      <div>
+        <dt>success</dt>
+        <dd>{share(detail.success)}</dd>
+      </div>
+      <div>
+        <dt>started</dt>
+        <dd>{when(detail.started)}</dd>
+      </div>
     </dl>
   );
 }
@@ -79,8 +118,16 @@ function keys(steps: readonly number[]): typeof screenKeys.value {
   };
   const view = (key: string) => look({ view: VIEWS[Number(key) - 1] }, true);
   return [
-    { keys: "[ ]", what: "the optimiser step before or after", act: (key) => move(key === "]" ? 1 : -1) },
+    {
+      keys: "[ ]",
+      what: "the optimiser step before or after",
+      act: (key) => move(key === "]" ? 1 : -1),
+    },
     { keys: "1 2 3 4", what: "curves, groups, episodes, record", act: view },
-    { keys: "/", what: "filter", act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus() },
+    {
+      keys: "/",
+      what: "filter",
+      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+    },
   ];
 }

@@ -23,17 +23,37 @@ export function Runs(): JSX.Element {
           <tr>
             <th scope="col">run</th>
             <th scope="col">status</th>
-            <th scope="col" class="wide">environment</th>
-            <th scope="col" class="wide">credit</th>
-            <th scope="col" class="wide">shaping</th>
-            <th scope="col" class="num">step</th>
-            <th scope="col" class="num">episodes</th>
-            <th scope="col" class="num">success</th>
-            <th scope="col" class="num wide">faults</th>
-            <th scope="col" class="wide">started</th>
+            <th scope="col" class="wide">
+              environment
+            </th>
+            <th scope="col" class="wide">
+              credit
+            </th>
+            <th scope="col" class="wide">
+              shaping
+            </th>
+            <th scope="col" class="num">
+              step
+            </th>
+            <th scope="col" class="num">
+              episodes
+            </th>
+            <th scope="col" class="num">
+              success
+            </th>
+            <th scope="col" class="num wide">
+              faults
+            </th>
+            <th scope="col" class="wide">
+              started
+            </th>
           </tr>
         </thead>
-        <tbody>{loaded.value.map((each) => <Line run={each} />)}</tbody>
+        <tbody>
+          {loaded.value.map((each) => (
+            <Line run={each} />
+          ))}
+        </tbody>
       </table>
     </div>
   );
@@ -42,11 +62,21 @@ export function Runs(): JSX.Element {
 function Line({ run }: { run: RunLine }): JSX.Element {
   return (
     <tr>
-      <th scope="row"><a href={printAddress({ screen: "run", run: run.run })} title={run.path}>{run.run}</a></th>
-      <td><Status status={run.status} broken={run.broken} /></td>
+      <th scope="row">
+        <a href={printAddress({ screen: "run", run: run.run })} title={run.path}>
+          {run.run}
+        </a>
+      </th>
+      <td>
+        <Status status={run.status} broken={run.broken} />
+      </td>
       <td class="wide">{run.env ?? "–"}</td>
-      <td class="wide"><Method label={run.credit} /></td>
-      <td class="wide"><Method label={run.shaping} /></td>
+      <td class="wide">
+        <Method label={run.credit} />
+      </td>
+      <td class="wide">
+        <Method label={run.shaping} />
+      </td>
       <td class="num">{count(run.step)}</td>
       <td class="num">{count(run.episodes)}</td>
       <td class="num">{share(run.success)}</td>
@@ -69,5 +99,10 @@ export function Status({ status, broken }: { status: string; broken: number }): 
 export function Method({ label }: { label: string | null }): JSX.Element {
   if (!label) return <span>–</span>;
   const name = label.split(",", 1)[0]!;
-  return <span title={label}>{name}{name !== label && <span class="quiet"> …</span>}</span>;
+  return (
+    <span title={label}>
+      {name}
+      {name !== label && <span class="quiet"> …</span>}
+    </span>
+  );
 }

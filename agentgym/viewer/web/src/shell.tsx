@@ -11,12 +11,18 @@ import { EVERYWHERE, screenKeys } from "./keys";
 import { Choice, Quiet } from "./parts";
 import { RunScreen } from "./run";
 import { Runs } from "./runs";
-import { helping, place, setTheme, theme, THEMES, told } from "./state";
+import { connected, helping, place, setTheme, theme, THEMES, told } from "./state";
 
 export function Shell(): JSX.Element {
   const names = trail(place.value);
   useEffect(() => {
-    document.title = [...names.map(([name]) => name).slice(1).reverse(), "agentgym"].join(" · ");
+    document.title = [
+      ...names
+        .map(([name]) => name)
+        .slice(1)
+        .reverse(),
+      "agentgym",
+    ].join(" · ");
   });
   return (
     <>
@@ -25,13 +31,26 @@ export function Shell(): JSX.Element {
           {names.map(([name, to], at) => (
             <>
               {at > 0 && <span class="quiet"> / </span>}
-              {to && at < names.length - 1 ? <a href={printAddress(to)}>{name}</a> : <span aria-current="page">{name}</span>}
+              {to && at < names.length - 1 ? (
+                <a href={printAddress(to)}>{name}</a>
+              ) : (
+                <span aria-current="page">{name}</span>
+              )}
             </>
           ))}
         </nav>
-        <span class="told" role="status">{told.value}</span>
+        <span class="told" role="status">
+          {told.value || (!connected.value && "the server does not answer")}
+        </span>
         <Choice label="theme" options={THEMES} value={theme.value} choose={setTheme} />
-        <button type="button" aria-label="keys" title="keys (?)" onClick={() => (helping.value = !helping.value)}>?</button>
+        <button
+          type="button"
+          aria-label="keys"
+          title="keys (?)"
+          onClick={() => (helping.value = !helping.value)}
+        >
+          ?
+        </button>
       </header>
       <main>{screen(place.value)}</main>
       {helping.value && <Help />}
@@ -72,7 +91,11 @@ function Help(): JSX.Element {
       <dl>
         {[...screenKeys.value, ...EVERYWHERE].map((key) => (
           <>
-            <dt>{key.keys.split(" ").map((each) => <kbd>{each}</kbd>)}</dt>
+            <dt>
+              {key.keys.split(" ").map((each) => (
+                <kbd>{each}</kbd>
+              ))}
+            </dt>
             <dd>{key.what}</dd>
           </>
         ))}

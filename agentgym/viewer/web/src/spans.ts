@@ -17,7 +17,12 @@ export interface TokenRow {
 export const CHUNK = 200;
 
 /** The tokens of a segment in rows of at most `chunk`, cut where sampling begins and ends. */
-export function tokenRows(steps: readonly Step[], segment: number, length: number, chunk = CHUNK): TokenRow[] {
+export function tokenRows(
+  steps: readonly Step[],
+  segment: number,
+  length: number,
+  chunk = CHUNK,
+): TokenRow[] {
   const rows: TokenRow[] = [];
   let at = 0;
   const add = (stop: number, step: Step | null) => {
@@ -69,29 +74,88 @@ export interface Mode {
 
 export const CAUSES = ["trained", "advantage 0", "not in the batch", "clipped", "dropped"];
 
-const of = (name: string) => (columns: Columns, _: number, sampled: number) => at(columns[name], sampled);
+const of = (name: string) => (columns: Columns, _: number, sampled: number) =>
+  at(columns[name], sampled);
 
 export const MODES: readonly Mode[] = [
   { name: "plain", needs: [], value: () => null, scale: symmetric, what: "no colours" },
-  { name: "advantage", needs: ["advantage"], value: of("advantage"), scale: symmetric, what: "advantage that was trained on" },
-  { name: "weight", needs: ["weight"], value: of("weight"), scale: symmetric, what: "weight of the token in the loss" },
-  { name: "cause", needs: ["cause"], value: of("cause"), scale: () => ({ kind: "classes", names: CAUSES }), what: "why it had no weight" },
-  { name: "logprob", needs: ["logprobs"], value: (columns, place) => at(columns["logprobs"], place), scale: fromLeast, what: "log-probability when it was sampled" },
-  { name: "ratio", needs: ["logprobs", "trainer_logprobs"], value: logRatio, scale: symmetric, what: "log of the trainer's probability over the engine's" },
-  { name: "entropy", needs: ["entropy"], value: of("entropy"), scale: fromLeast, what: "entropy of the policy" },
-  { name: "value", needs: ["value"], value: of("value"), scale: fromLeast, what: "estimated value" },
-  { name: "reward", needs: ["reward"], value: of("reward"), scale: symmetric, what: "reward of the step" },
+  {
+    name: "advantage",
+    needs: ["advantage"],
+    value: of("advantage"),
+    scale: symmetric,
+    what: "advantage that was trained on",
+  },
+  {
+    name: "weight",
+    needs: ["weight"],
+    value: of("weight"),
+    scale: symmetric,
+    what: "weight of the token in the loss",
+  },
+  {
+    name: "cause",
+    needs: ["cause"],
+    value: of("cause"),
+    scale: () => ({ kind: "classes", names: CAUSES }),
+    what: "why it had no weight",
+  },
+  {
+    name: "logprob",
+    needs: ["logprobs"],
+    value: (columns, place) => at(columns["logprobs"], place),
+    scale: fromLeast,
+    what: "log-probability when it was sampled",
+  },
+  {
+    name: "ratio",
+    needs: ["logprobs", "trainer_logprobs"],
+    value: logRatio,
+    scale: symmetric,
+    what: "log of the trainer's probability over the engine's",
+  },
+  {
+    name: "entropy",
+    needs: ["entropy"],
+    value: of("entropy"),
+    scale: fromLeast,
+    what: "entropy of the policy",
+  },
+  {
+    name: "value",
+    needs: ["value"],
+    value: of("value"),
+    scale: fromLeast,
+    what: "estimated value",
+  },
+  {
+    name: "reward",
+    needs: ["reward"],
+    value: of("reward"),
+    scale: symmetric,
+    what: "reward of the step",
+  },
 ];
 
 /** Every column that a mode needs. */
-export const COLUMNS: readonly string[] = ["token_ids", "sampled", ...new Set(MODES.flatMap((mode) => mode.needs))];
+export const COLUMNS: readonly string[] = [
+  "token_ids",
+  "sampled",
+  ...new Set(MODES.flatMap((mode) => mode.needs)),
+];
 
 export function hasMode(columns: Columns, mode: Mode): boolean {
   return mode.needs.every((name) => (columns[name]?.length ?? 0) > 0);
 }
 
 /** The value of each token of a segment of `length` tokens; null for those that nobody sampled. */
-export function modeValues(columns: Columns, mode: Mode, steps: readonly Step[], segment: number, length: number): (number | null)[] {
+export function modeValues(
+  columns: Columns,
+  mode: Mode,
+  steps: readonly Step[],
+  segment: number,
+  length: number,
+): (number | null)[] {
   const values = Array<number | null>(length).fill(null);
   const starts = sampledStarts(steps);
   for (const step of sampledIn(steps, segment)) {
@@ -125,10 +189,15 @@ export function at(column: Column | undefined, index: number): number | null {
 }
 
 function logRatio(columns: Columns, place: number, sampled: number): number | null {
-  const [trainer, engine] = [at(columns["trainer_logprobs"], sampled), at(columns["logprobs"], place)];
+  const [trainer, engine] = [
+    at(columns["trainer_logprobs"], sampled),
+    at(columns["logprobs"], place),
+  ];
   return trainer === null || engine === null ? null : trainer - engine;
 }
 
 function sampledIn(steps: readonly Step[], segment: number): Step[] {
-  return steps.filter((step) => step.segment === segment && step.tokens).sort((a, b) => a.tokens![0] - b.tokens![0]);
+  return steps
+    .filter((step) => step.segment === segment && step.tokens)
+    .sort((a, b) => a.tokens![0] - b.tokens![0]);
 }

@@ -12,6 +12,8 @@ export const theme = signal<Theme>("auto");
 export const helping = signal(false);
 /** Whether the page is on its way to paper, which needs lists as a whole. */
 export const printing = signal(false);
+/** Whether the server tells what grows. */
+export const connected = signal(true);
 /** A line that says what just happened, such as a link that was copied. */
 export const told = signal("");
 /** The newest state of each run that changed since the page was opened. */
@@ -65,7 +67,22 @@ export function begin(): void {
   addEventListener("beforeprint", () => (printing.value = true));
   addEventListener("afterprint", () => (printing.value = false));
   setTheme(THEMES.find((each) => each === kept()) ?? "auto");
-  const source = new EventSource("/api/tail");
+  document.addEventListener("visibilitychange", listenWhileSeen);
+  listenWhileSeen();
+}
+
+let source: EventSource | null = null;
+
+/** Listens for what grows. Pages that nobody sees do not: a browser has few connections to a server. */
+function listenWhileSeen(): void {
+  if (document.hidden) {
+    source?.close();
+    source = null;
+    return;
+  }
+  source ??= new EventSource("/api/tail");
+  source.onopen = () => (connected.value = true);
+  source.onerror = () => (connected.value = false);
   source.onmessage = (event: MessageEvent<string>) => {
     const state = JSON.parse(event.data) as State;
     grown.value = { ...grown.value, [state.run]: state };
@@ -80,8 +97,10 @@ function show(url: string, keep: boolean): void {
 
 function followLink(event: MouseEvent): void {
   const link = event.target instanceof Element ? event.target.closest("a") : null;
-  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-  if (!link || !plain || link.target || link.origin !== location.origin || event.defaultPrevented) return;
+  const plain =
+    event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!link || !plain || link.target || link.origin !== location.origin || event.defaultPrevented)
+    return;
   if (link.pathname.startsWith("/api/") || link.pathname.startsWith("/share")) return;
   event.preventDefault();
   show(link.pathname + link.search, true);

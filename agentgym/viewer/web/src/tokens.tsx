@@ -14,7 +14,17 @@ import { useLoaded } from "./load";
 import { Minimap } from "./minimap";
 import { Pages } from "./pages";
 import { Choice, Legend, Quiet, Wrong } from "./parts";
-import { at, COLUMNS, hasMode, type Mode, modeValues, MODES, sampledStarts, type TokenRow, tokenRows } from "./spans";
+import {
+  at,
+  COLUMNS,
+  hasMode,
+  type Mode,
+  modeValues,
+  MODES,
+  sampledStarts,
+  type TokenRow,
+  tokenRows,
+} from "./spans";
 import { look, query, whole } from "./state";
 import type { Episode } from "./types";
 
@@ -30,29 +40,56 @@ interface Props {
 export function Tokens({ run, episode, turn, picked }: Props): JSX.Element {
   const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
   const segment = Math.min(asked, Math.max(0, episode.segments.length - 1));
-  const loaded = useLoaded(`${run}\n${episode.id}\n${segment}`, () => columns(run, episode.id, segment, COLUMNS)).value;
+  const loaded = useLoaded(`${run}\n${episode.id}\n${segment}`, () =>
+    columns(run, episode.id, segment, COLUMNS),
+  ).value;
   if (episode.segments.length === 0) return <Quiet>No tokens were recorded of this episode.</Quiet>;
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
-  return <Segment key={segment} {...{ run, episode, turn, picked, segment }} found={loaded.value} />;
+  return (
+    <Segment key={segment} {...{ run, episode, turn, picked, segment }} found={loaded.value} />
+  );
 }
 
-function Segment({ run, episode, turn, picked, segment, found }: Props & { segment: number; found: Columns }): JSX.Element {
+function Segment({
+  run,
+  episode,
+  turn,
+  picked,
+  segment,
+  found,
+}: Props & { segment: number; found: Columns }): JSX.Element {
   const length = episode.segments[segment]!.length;
   const rows = useMemo(() => tokenRows(episode.steps, segment, length), [found]);
-  const texts = useMemo(() => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE), [found]);
-  const mode = MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ?? defaultMode(found);
-  const values = useMemo(() => modeValues(found, mode, episode.steps, segment, length), [found, mode]);
+  const texts = useMemo(
+    () => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE),
+    [found],
+  );
+  const mode =
+    MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
+    defaultMode(found);
+  const values = useMemo(
+    () => modeValues(found, mode, episode.steps, segment, length),
+    [found, mode],
+  );
   const scale = useMemo(() => mode.scale(values), [values]);
   const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
   const token = whole("token");
   const chosen = token === null ? -1 : (episode.steps[turn]?.tokens?.[0] ?? -1) + token;
-  const jump = useJump(turn, (to) => Math.max(0, rows.findIndex(chosen < 0 ? (row) => row.step?.index === to : (row) => chosen < row.stop)));
+  const jump = useJump(turn, (to) =>
+    Math.max(
+      0,
+      rows.findIndex(chosen < 0 ? (row) => row.step?.index === to : (row) => chosen < row.stop),
+    ),
+  );
   const hover = useSignal("");
   void texts.came.value;
-  const onSeen = useCallback((first: number, stop: number) => {
-    if (rows.length) texts.want(rows[first]!.first, rows[Math.min(stop, rows.length) - 1]!.stop);
-  }, [rows, texts]);
+  const onSeen = useCallback(
+    (first: number, stop: number) => {
+      if (rows.length) texts.want(rows[first]!.first, rows[Math.min(stop, rows.length) - 1]!.stop);
+    },
+    [rows, texts],
+  );
   useEffect(() => {
     const row = rows.find((each) => each.first <= chosen && chosen < each.stop);
     picked.value = row ? describe(found, row, chosen, starts, texts.at(chosen)) : null;
@@ -62,27 +99,47 @@ function Segment({ run, episode, turn, picked, segment, found }: Props & { segme
     const place = placeOf(event);
     const row = rows.find((each) => place !== null && each.first <= place && place < each.stop);
     if (!row || place === null) return;
-    if (row.step) look({ turn: String(row.step.index), token: String(place - row.step.tokens![0]) });
+    if (row.step)
+      look({ turn: String(row.step.index), token: String(place - row.step.tokens![0]) });
     else picked.value = describe(found, row, place, starts, texts.at(place));
   };
-  const goTo = (place: number) => (jump.value = { index: rows.findIndex((row) => place < row.stop) });
+  const goTo = (place: number) =>
+    (jump.value = { index: rows.findIndex((row) => place < row.stop) });
   const onHover = (event: MouseEvent) => {
     const place = placeOf(event);
-    const row = place === null ? undefined : rows.find((each) => each.first <= place && place < each.stop);
+    const row =
+      place === null ? undefined : rows.find((each) => each.first <= place && place < each.stop);
     hover.value = row ? brief(found, mode, row, place!, starts) : "";
   };
   return (
     <>
       <div class="bar">
-        <Choice label="colour" options={MODES.filter((each) => hasMode(found, each)).map((each) => each.name)} value={mode.name} choose={(next) => look({ colour: next })} />
+        <Choice
+          label="colour"
+          options={MODES.filter((each) => hasMode(found, each)).map((each) => each.name)}
+          value={mode.name}
+          choose={(next) => look({ colour: next })}
+        />
         {mode.needs.length > 0 && <Legend scale={scale} what={mode.what} />}
         {episode.segments.length > 1 && <SegmentChoice episode={episode} segment={segment} />}
         <Hovered line={hover} otherwise={mode.what} />
       </div>
       {texts.error.value && <Wrong error={texts.error.value} />}
       <div class="mapped" onClick={pick} onMouseOver={onHover}>
-        <Windowed count={rows.length} guess={80} of={`${episode.id} ${segment}`} label="tokens" jump={jump} onSeen={onSeen}
-          render={(index) => <Row {...{ row: rows[index]!, found, values, scale, texts, chosen }} isHere={rows[index]!.step?.index === turn} />} />
+        <Windowed
+          count={rows.length}
+          guess={80}
+          of={`${episode.id} ${segment}`}
+          label="tokens"
+          jump={jump}
+          onSeen={onSeen}
+          render={(index) => (
+            <Row
+              {...{ row: rows[index]!, found, values, scale, texts, chosen }}
+              isHere={rows[index]!.step?.index === turn}
+            />
+          )}
+        />
         {mode.needs.length > 0 && <Minimap values={values} scale={scale} go={goTo} />}
       </div>
     </>
@@ -107,12 +164,20 @@ interface RowProps {
 function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JSX.Element {
   const tokens: JSX.Element[] = [];
   for (let place = row.first; place < row.stop; place++) {
-    const swap = row.step?.versions.some(([token]) => token > 0 && token === place - row.step!.tokens![0]);
+    const swap = row.step?.versions.some(
+      ([token]) => token > 0 && token === place - row.step!.tokens![0],
+    );
     const style = `t ${colourOf(scale, values[place])} ${place === chosen ? "chosen" : ""} ${swap ? "swap" : ""}`;
-    tokens.push(<span class={style} data-place={place}>{shown(texts.at(place), at(found["token_ids"], place), !!texts.error.value)}</span>);
+    tokens.push(
+      <span class={style} data-place={place}>
+        {shown(texts.at(place), at(found["token_ids"], place), !!texts.error.value)}
+      </span>,
+    );
   }
   return (
-    <div class={`message tokens ${row.step ? "assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}>
+    <div
+      class={`message tokens ${row.step ? "assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
+    >
       <div class="gutter">
         {row.head && row.step && <span class="turn num">{row.step.index}</span>}
         <span class="quiet num">{row.first}</span>
@@ -124,20 +189,31 @@ function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JS
 
 function SegmentChoice({ episode, segment }: { episode: Episode; segment: number }): JSX.Element {
   return (
-    <label>segment{" "}
-      <select value={String(segment)} onChange={(event) => look({ segment: event.currentTarget.value, token: undefined })}>
-        {episode.segments.map((each, index) => <option value={String(index)}>{`${index}: ${each.length} tokens, ${each.reason}`}</option>)}
+    <label>
+      segment{" "}
+      <select
+        value={String(segment)}
+        onChange={(event) => look({ segment: event.currentTarget.value, token: undefined })}
+      >
+        {episode.segments.map((each, index) => (
+          <option value={String(index)}>{`${index}: ${each.length} tokens, ${each.reason}`}</option>
+        ))}
       </select>
     </label>
   );
 }
 
 function defaultMode(found: Columns): Mode {
-  return ["advantage", "logprob"].map((name) => MODES.find((mode) => mode.name === name)!).find((mode) => hasMode(found, mode)) ?? MODES[0]!;
+  return (
+    ["advantage", "logprob"]
+      .map((name) => MODES.find((mode) => mode.name === name)!)
+      .find((mode) => hasMode(found, mode)) ?? MODES[0]!
+  );
 }
 
 function placeOf(event: MouseEvent): number | null {
-  const token = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-place]") : null;
+  const token =
+    event.target instanceof Element ? event.target.closest<HTMLElement>("[data-place]") : null;
   return token ? Number(token.dataset["place"]) : null;
 }
 
@@ -148,8 +224,15 @@ function shown(text: string | null | undefined, id: number | null, isFailed: boo
 }
 
 /** The texts of tokens; without a tokenizer an error that says why there are none. */
-async function askPieces(run: string, episode: string, segment: number, first: number, size: number): Promise<{ total: number; rows: (string | null)[] }> {
+async function askPieces(
+  run: string,
+  episode: string,
+  segment: number,
+  first: number,
+  size: number,
+): Promise<{ total: number; rows: (string | null)[] }> {
   const found = await pieces(run, episode, segment, first, first + size);
-  if (!found.pieces) throw new ApiError(`tokens are shown as numbers: ${found.why}`, found.hint ?? null, null, 0);
+  if (!found.pieces)
+    throw new ApiError(`tokens are shown as numbers: ${found.why}`, found.hint ?? null, null, 0);
   return { total: found.of ?? 0, rows: found.pieces };
 }

@@ -5,7 +5,10 @@ export class Heights {
   private readonly tree: Float64Array;
   private readonly known = new Map<number, number>();
 
-  constructor(readonly count: number, readonly guess: number) {
+  constructor(
+    readonly count: number,
+    readonly guess: number,
+  ) {
     this.tree = new Float64Array(count + 1);
   }
 
@@ -64,7 +67,12 @@ export function anchorAt(heights: Heights, scroll: number): Anchor {
 }
 
 /** The items [first, stop) that are seen, and `spare` pixels more on both sides. */
-export function windowOf(heights: Heights, scroll: number, size: number, spare = 300): [number, number] {
+export function windowOf(
+  heights: Heights,
+  scroll: number,
+  size: number,
+  spare = 300,
+): [number, number] {
   if (heights.count === 0) return [0, 0];
   return [heights.at(scroll - spare), heights.at(scroll + size + spare) + 1];
 }

@@ -2,7 +2,23 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Place, parseAddress, printAddress } from "../src/address";
 
-const NAMES = ["demo", "a/b", "a%2Fb", "...", "?x=1#y", "a b", "é", "\u2028", "</script>", "x".repeat(3000), "a\0b", "%", "+", "\\", "//"];
+const NAMES = [
+  "demo",
+  "a/b",
+  "a%2Fb",
+  "...",
+  "?x=1#y",
+  "a b",
+  "é",
+  "\u2028",
+  "</script>",
+  "x".repeat(3000),
+  "a\0b",
+  "%",
+  "+",
+  "\\",
+  "//",
+];
 
 function there(place: Place, query: Record<string, string> = {}) {
   const url = new URL(printAddress(place, query), "http://127.0.0.1:7777");
@@ -30,7 +46,17 @@ test("the query is read back, and has no empty words", () => {
 });
 
 test("what is no address leads nowhere", () => {
-  for (const path of ["/run", "/run/", "/run/a/b", "/run/a/b/c", "/run/a/group/b/c", "/compare/a", "/x", "/%ff", "/run/%E0%A4%A"]) {
+  for (const path of [
+    "/run",
+    "/run/",
+    "/run/a/b",
+    "/run/a/b/c",
+    "/run/a/group/b/c",
+    "/compare/a",
+    "/x",
+    "/%ff",
+    "/run/%E0%A4%A",
+  ]) {
     assert.equal(parseAddress(path).place.screen, "nowhere", path);
   }
   assert.deepEqual(parseAddress("/").place, { screen: "runs" });

@@ -14,7 +14,10 @@ test("colours become classes until they end", () => {
 });
 
 test("sequences that are no colours leave nothing behind", () => {
-  assert.equal(text(parseAnsi("a\x1b[2Jb\x1b[10;20Hc\x1b]0;title\x07d\x1b]8;;http://x\x1b\\e")), "abcde");
+  assert.equal(
+    text(parseAnsi("a\x1b[2Jb\x1b[10;20Hc\x1b]0;title\x07d\x1b]8;;http://x\x1b\\e")),
+    "abcde",
+  );
   assert.equal(text(parseAnsi("\x1b[38;5;196mred\x1b[48;2;1;2;3mback")), "redback");
 });
 

@@ -33,7 +33,11 @@ test("what is not there has no colour", () => {
 });
 
 test("each step of a legend has the colour that its number has", () => {
-  for (const scale of [symmetric([-0.3, 0.1]), fromLeast([-7, -1]), { kind: "classes", names: ["a", "b"] } as const]) {
+  for (const scale of [
+    symmetric([-0.3, 0.1]),
+    fromLeast([-7, -1]),
+    { kind: "classes", names: ["a", "b"] } as const,
+  ]) {
     const steps = legend(scale);
     assert.equal(new Set(steps.map((each) => each.colour)).size, steps.length);
     for (const { colour, value } of steps) assert.equal(colour, colourOf(scale, value));

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { decodeColumns } from "../src/api";
 
 /** As columns.py writes them. */
-function encode(columns: { name: string; dtype: string; shape: number[]; offset: number }[], size: number): ArrayBuffer {
+function encode(
+  columns: { name: string; dtype: string; shape: number[]; offset: number }[],
+  size: number,
+): ArrayBuffer {
   let header = JSON.stringify({ columns });
   header += " ".repeat((8 - ((4 + header.length) % 8)) % 8);
   const data = new Uint8Array(4 + header.length + size);
@@ -13,7 +16,13 @@ function encode(columns: { name: string; dtype: string; shape: number[]; offset:
 }
 
 test("columns lie where the header says", () => {
-  const data = encode([{ name: "sampled", dtype: "u1", shape: [3], offset: 0 }, { name: "value", dtype: "f8", shape: [1, 2], offset: 8 }], 24);
+  const data = encode(
+    [
+      { name: "sampled", dtype: "u1", shape: [3], offset: 0 },
+      { name: "value", dtype: "f8", shape: [1, 2], offset: 8 },
+    ],
+    24,
+  );
   const view = new DataView(data, data.byteLength - 24);
   view.setUint8(2, 1);
   view.setFloat64(16, -1.5, true);
@@ -23,5 +32,8 @@ test("columns lie where the header says", () => {
 });
 
 test("a kind of numbers that is not known is refused", () => {
-  assert.throws(() => decodeColumns(encode([{ name: "x", dtype: "f2", shape: [1], offset: 0 }], 8)), /f2/);
+  assert.throws(
+    () => decodeColumns(encode([{ name: "x", dtype: "f2", shape: [1], offset: 0 }], 8)),
+    /f2/,
+  );
 });

@@ -28,7 +28,10 @@ test("there is an end to what is found", () => {
 test("the matches of an item are those that are in it", () => {
   const matches = find(TEXTS, "o");
   for (const item of [-1, 0, 1, 2, 3, 9]) {
-    assert.deepEqual(cutMatches(matches, item), matches.filter((match) => match.item === item));
+    assert.deepEqual(
+      cutMatches(matches, item),
+      matches.filter((match) => match.item === item),
+    );
   }
 });
 

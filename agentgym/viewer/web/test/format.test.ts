@@ -7,8 +7,18 @@ import { makeStep } from "./make";
 
 test("numbers have the figures that tell something", () => {
   const shown: [number | null, string][] = [
-    [null, "–"], [NaN, "–"], [0, "0"], [3, "3"], [-3, "−3"], [0.46321, "0.463"], [-0.0054321, "−0.00543"],
-    [12.345, "12.3"], [1234.5, "1235"], [0.00001234, "1.2e−5"], [12345678, "1.2e7"], [Infinity, "∞"],
+    [null, "–"],
+    [NaN, "–"],
+    [0, "0"],
+    [3, "3"],
+    [-3, "−3"],
+    [0.46321, "0.463"],
+    [-0.0054321, "−0.00543"],
+    [12.345, "12.3"],
+    [1234.5, "1235"],
+    [0.00001234, "1.2e−5"],
+    [12345678, "1.2e7"],
+    [Infinity, "∞"],
   ];
   for (const [value, text] of shown) assert.equal(number(value), text);
   assert.equal(signed(0.5), "+0.500");
@@ -37,7 +47,7 @@ test("keys with a modifier, and those typed into fields, are left alone", () => 
 
 test("a ledger has a line for every term, and sums of the episode", () => {
   const steps = [
-    makeStep({ reward_terms: { a: 1, "__proto__x": 2 }, shaped: { a: 0.5 } }),
+    makeStep({ reward_terms: { a: 1, __proto__x: 2 }, shaped: { a: 0.5 } }),
     makeStep({ reward_terms: { a: 3 }, shaped: { a: 0.25, b: null } }),
   ];
   const lines = termLines({ steps, update: { step: 1, version: 0, gates: { a: 0.5 } } }, 1);

@@ -23,7 +23,8 @@ test("places are sums of heights, and heights what was measured last", () => {
     for (let index = 0; index <= count; index++) {
       assert.equal(heights.offset(index), top);
       if (index === count) break;
-      for (const y of [top, top + slow[index]! / 2, top + slow[index]! - 0.5]) assert.equal(heights.at(y), index);
+      for (const y of [top, top + slow[index]! / 2, top + slow[index]! - 0.5])
+        assert.equal(heights.at(y), index);
       top += slow[index]!;
     }
     assert.equal(heights.total, top);
