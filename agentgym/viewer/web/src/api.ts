@@ -6,10 +6,12 @@ import type {
   Episode,
   EpisodeLine,
   GridGroup,
+  GroupShown,
   Page,
   Pieces,
   RunDetail,
   RunLine,
+  Why,
 } from "./types";
 
 /** An answer that says what is wrong; `at` is the place in a filter, from 0. */
@@ -35,6 +37,11 @@ export const listEpisodes = (run: string, query: Query) =>
   json<Page<EpisodeLine>>(of(run, "episodes"), query);
 export const showEpisode = (run: string, episode: string) =>
   json<Episode>(of(run, "episodes", episode));
+
+export const showGroup = (run: string, group: string, query: Query) =>
+  json<GroupShown>(of(run, "groups", group), query);
+export const why = (run: string, episode: string, segment: number, token: number) =>
+  json<Why>(of(run, "why"), { episode, segment, token });
 
 export async function grid(run: string, query: Query): Promise<Page<GridGroup>> {
   const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);

@@ -62,7 +62,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
         <aside class="side" aria-label="steps">
           <Ribbon episode={episode} turn={turn} />
           <Ledger episode={episode} turn={turn} />
-          {view === "tokens" && <Inspector picked={picked} />}
+          {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
       </div>
     </div>

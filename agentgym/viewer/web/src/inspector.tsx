@@ -8,17 +8,25 @@ import { number } from "./format";
 import { Quiet } from "./parts";
 import { at, CAUSES, type Mode, MODES, sampledPlace, type TokenRow, versionAt } from "./spans";
 import type { Step } from "./types";
+import { WhyPanel } from "./why";
 
 /** A token, and everything that is known of it. */
 export interface Picked {
+  segment: number;
   place: number;
   id: number | null;
   text: string | null | undefined;
   values: readonly (readonly [string, string])[];
 }
 
+interface Props {
+  run: string;
+  episode: string;
+  picked: Signal<Picked | null>;
+}
+
 /** What is known of the token that was chosen. */
-export function Inspector({ picked }: { picked: Signal<Picked | null> }): JSX.Element {
+export function Inspector({ run, episode, picked }: Props): JSX.Element {
   const token = picked.value;
   if (!token)
     return (
@@ -45,6 +53,7 @@ export function Inspector({ picked }: { picked: Signal<Picked | null> }): JSX.El
           </>
         ))}
       </dl>
+      <WhyPanel run={run} episode={episode} segment={token.segment} place={token.place} />
     </section>
   );
 }
@@ -53,6 +62,7 @@ export function Inspector({ picked }: { picked: Signal<Picked | null> }): JSX.El
 export function describe(
   found: Columns,
   row: TokenRow,
+  segment: number,
   place: number,
   starts: readonly number[],
   text: string | null | undefined,
@@ -64,7 +74,7 @@ export function describe(
   ];
   if (row.step) values.push(...sampledValues(found, row.step, place, starts));
   else values.push(["sampled", "no: it was given"]);
-  return { place, id, text, values };
+  return { segment, place, id, text, values };
 }
 
 function sampledValues(

@@ -92,7 +92,7 @@ function Segment({
   );
   useEffect(() => {
     const row = rows.find((each) => each.first <= chosen && chosen < each.stop);
-    picked.value = row ? describe(found, row, chosen, starts, texts.at(chosen)) : null;
+    picked.value = row ? describe(found, row, segment, chosen, starts, texts.at(chosen)) : null;
     document.querySelector(".t.chosen")?.scrollIntoView({ block: "nearest" });
   }, [chosen, found, texts.came.value]);
   const pick = (event: MouseEvent) => {
@@ -101,7 +101,7 @@ function Segment({
     if (!row || place === null) return;
     if (row.step)
       look({ turn: String(row.step.index), token: String(place - row.step.tokens![0]) });
-    else picked.value = describe(found, row, place, starts, texts.at(place));
+    else picked.value = describe(found, row, segment, place, starts, texts.at(place));
   };
   const goTo = (place: number) =>
     (jump.value = { index: rows.findIndex((row) => place < row.stop) });

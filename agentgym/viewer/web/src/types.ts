@@ -151,3 +151,32 @@ export interface State {
   step: Num;
   status: string;
 }
+
+/** At most one step of every member of a group. */
+export interface AlignedRow {
+  cells: (number | null)[];
+  same: "all" | "some" | "none";
+  folded: boolean;
+  rejoins: boolean;
+}
+
+export interface GroupShown {
+  group: string;
+  task: string;
+  step: Num;
+  of: number;
+  credit: { label: string; steps: Record<string, Num[]> } | null;
+  trouble: string[];
+  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+    actions: string[];
+  })[];
+  rows: AlignedRow[];
+  diverge: Num;
+  reconverge: Num;
+}
+
+export interface Why {
+  weight: Num;
+  cause: string;
+  chain: { what: string; value: Num; note: string; stops: boolean }[];
+}
