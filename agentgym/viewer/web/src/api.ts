@@ -11,6 +11,8 @@ import type {
   Pieces,
   RunDetail,
   RunLine,
+  StatesShown,
+  Tally,
   Why,
 } from "./types";
 
@@ -40,6 +42,9 @@ export const showEpisode = (run: string, episode: string) =>
 
 export const showGroup = (run: string, group: string, query: Query) =>
   json<GroupShown>(of(run, "groups", group), query);
+export const showStates = (run: string, group: string, query: Query) =>
+  json<StatesShown>(of(run, "groups", group, "states"), query);
+export const tally = (run: string) => json<Tally>(of(run, "tokens"));
 export const why = (run: string, episode: string, segment: number, token: number) =>
   json<Why>(of(run, "why"), { episode, segment, token });
 

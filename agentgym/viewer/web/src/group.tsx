@@ -9,15 +9,22 @@ import { showGroup } from "./api";
 import { type Scale, symmetric } from "./colours";
 import { folds, type Line } from "./folds";
 import { cell, count } from "./format";
-import { screenKeys } from "./keys";
+import { type Key, screenKeys } from "./keys";
 import { Asking } from "./lens";
 import { Windowed } from "./list";
 import { useLoaded } from "./load";
-import { Legend, Quiet, Shade, Text, Wrong } from "./parts";
-import { query } from "./state";
+import { Choice, Legend, Quiet, Shade, Text, Wrong } from "./parts";
+import { look, query } from "./state";
+import { StateMap } from "./statemap";
 import type { GroupShown } from "./types";
 
 const COLUMN = 176;
+const VIEWS = ["side by side", "map"] as const;
+const show = (view: (typeof VIEWS)[number]) => look({ view: view === "map" ? view : undefined });
+const KEYS: readonly Key[] = [
+  { keys: "d", what: "rollouts side by side", act: () => show("side by side") },
+  { keys: "m", what: "map of the states", act: () => show("map") },
+];
 
 export function Group({ run, group }: { run: string; group: string }): JSX.Element {
   const { credit, minus, shaping } = query.value;
@@ -27,11 +34,13 @@ export function Group({ run, group }: { run: string; group: string }): JSX.Eleme
     () => showGroup(run, group, { credit, minus, shaping }),
     true,
   ).value;
-  useEffect(() => void (screenKeys.value = []), []);
+  const view = query.value["view"] === "map" ? "map" : "side by side";
+  useEffect(() => void (screenKeys.value = KEYS), []);
   return (
     <div class="screen">
       {loaded.value && <Facts shown={loaded.value} />}
       <div class="bar">
+        <Choice label="view" options={VIEWS} value={view} choose={show} />
         <Asking label={loaded.value?.credit?.label ?? null} />
       </div>
       {loaded.error && <Wrong error={loaded.error} />}
@@ -40,7 +49,8 @@ export function Group({ run, group }: { run: string; group: string }): JSX.Eleme
           <Text text={each} />
         </p>
       ))}
-      {loaded.value && <Aligned run={run} shown={loaded.value} />}
+      {view === "map" && <StateMap run={run} group={group} />}
+      {view !== "map" && loaded.value && <Aligned run={run} shown={loaded.value} />}
       {!loaded.value && !loaded.error && <Quiet>Loading.</Quiet>}
     </div>
   );

@@ -2,7 +2,9 @@
 
 import type { JSX } from "preact";
 import { printAddress } from "./address";
-import { when } from "./format";
+import { tally } from "./api";
+import { count, share, when } from "./format";
+import { useLoaded } from "./load";
 import { Quiet, Text } from "./parts";
 import type { Event, RunDetail } from "./types";
 
@@ -35,6 +37,7 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
           ))}
         </ul>
       </section>
+      <Tokens run={detail.run} step={detail.step} />
       <Events title="Alarms" events={detail.alarms} none="No alarm was raised." />
       <Events title="Events" events={detail.events} none="Nothing was told." />
       <section>
@@ -48,6 +51,30 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
         )}
       </section>
     </div>
+  );
+}
+
+function Tokens({ run, step }: { run: string; step: number | null }): JSX.Element {
+  const loaded = useLoaded(`${run} ${step}`, () => tally(run), true).value;
+  const found = loaded.value;
+  return (
+    <section>
+      <h2>Sampled tokens, by what became of them</h2>
+      {loaded.error && <Quiet>{`They are not counted: ${loaded.error.message}`}</Quiet>}
+      {found && (
+        <table class="lines events">
+          <tbody>
+            {Object.entries(found.causes).map(([cause, tokens]) => (
+              <tr>
+                <th scope="row">{cause.replaceAll("_", " ")}</th>
+                <td class="num">{count(tokens)}</td>
+                <td class="num">{share(tokens / found.tokens)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
   );
 }
 

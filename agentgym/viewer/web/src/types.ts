@@ -180,3 +180,37 @@ export interface Why {
   cause: string;
   chain: { what: string; value: Num; note: string; stops: boolean }[];
 }
+
+export interface Node {
+  id: number;
+  kind: string;
+  key: string;
+  text: string;
+  x: number;
+  y: number;
+  visits: number;
+  value: Num;
+  advantage: Num;
+}
+
+export interface Edge {
+  from: number;
+  to: number;
+  action: string;
+  count: number;
+  advantage: Num;
+  /** (member, step) of each time. */
+  steps: [number, number][];
+}
+
+export interface StatesShown {
+  members: Pick<EpisodeLine, "id" | "member">[];
+  nodes: Node[];
+  edges: Edge[];
+}
+
+/** What became of the tokens of a run, by cause, as far as they are counted. */
+export interface Tally {
+  tokens: number;
+  causes: Record<string, number>;
+}
