@@ -13,6 +13,7 @@ import type {
   RunLine,
   StatesShown,
   Tally,
+  Versus,
   Why,
 } from "./types";
 
@@ -45,6 +46,8 @@ export const showGroup = (run: string, group: string, query: Query) =>
 export const showStates = (run: string, group: string, query: Query) =>
   json<StatesShown>(of(run, "groups", group, "states"), query);
 export const tally = (run: string) => json<Tally>(of(run, "tokens"));
+export const compareRuns = (a: string, b: string, at: string | undefined) =>
+  json<Versus>("/api/compare", { a, b, at });
 export const why = (run: string, episode: string, segment: number, token: number) =>
   json<Why>(of(run, "why"), { episode, segment, token });
 

@@ -55,7 +55,18 @@ export function Runs(): JSX.Element {
           ))}
         </tbody>
       </table>
+      <Comparing runs={loaded.value} />
     </div>
+  );
+}
+
+function Comparing({ runs }: { runs: RunLine[] }): JSX.Element | null {
+  const [a, b] = runs;
+  if (!a || !b) return null;
+  return (
+    <p class="below">
+      <a href={printAddress({ screen: "compare", a: a.run, b: b.run })}>compare two runs</a>
+    </p>
   );
 }
 

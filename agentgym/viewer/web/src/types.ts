@@ -214,3 +214,33 @@ export interface Tally {
   tokens: number;
   causes: Record<string, number>;
 }
+
+export interface ComparedTask {
+  task: string;
+  split: string;
+  a: { outcome: Num; episodes: string[]; of: number };
+  b: { outcome: Num; episodes: string[]; of: number };
+  difference: Num;
+}
+
+interface ComparedRun {
+  run: string;
+  which: string;
+  episodes: number;
+  faults: number;
+  evaluations: number[];
+}
+
+/** The second run less the first. */
+export interface Versus {
+  a: ComparedRun;
+  b: ComparedRun;
+  paired: boolean;
+  differences: Record<string, { a: Num; b: Num; difference: Num; low: Num; high: Num }>;
+  wins: Num;
+  ties: Num;
+  losses: Num;
+  p: Num;
+  of_tasks: number;
+  tasks: ComparedTask[];
+}
