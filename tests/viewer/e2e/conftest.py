@@ -32,10 +32,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield re.match(r"http://[^/]+", process.stdout.readline())[0]
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium; where there is none, tests are left out."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -64,6 +64,6 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 
 def _is_wrong(message: Any) -> bool:
-    """A refused filter is an answer; browsers log it as an error."""
-    refused = "the server responded with a status of 400" in message.text
+    """A refused request is an answer, which browsers log as an error."""
+    refused = "the server responded with a status of 40" in message.text
     return message.type in ("error", "warning") and not refused

@@ -62,9 +62,7 @@ def test_keys_move_through_turns_and_the_address_follows(page):
 
 def test_tokens_have_the_numbers_of_the_record(page, address):
     page.goto(f"/run/demo/episode/{EPISODE}?view=tokens&turn=0&token=2")
-    chosen = page.locator(".t.chosen")
-    chosen.wait_for()
-    assert chosen.inner_text() == " certain"
+    page.locator(".t.chosen", has_text="certain").wait_for()
     facts = page.request.get(f"{address}/api/runs/demo/episodes/{EPISODE}").json()
     shown = page.locator(".pairs").inner_text()
     assert f"{facts['steps'][0]['advantage']:.4f}" in shown
@@ -76,6 +74,7 @@ def test_tokens_have_the_numbers_of_the_record(page, address):
 
 def test_the_search_finds_what_is_not_on_the_screen(page):
     page.goto(f"/run/demo/episode/{EPISODE}")
+    page.get_by_text("I am certain.").first.wait_for()
     page.keyboard.press("/")
     page.keyboard.type("CERTAIN")
     page.get_by_text("1 of 3 matches").wait_for()

@@ -38,6 +38,16 @@ export function fromLeast(values: Iterable<number | null>): Scale {
   return { kind: "sequential", low: Math.min(low, high), high: Math.max(low, high) };
 }
 
+/** A scale from 0 down to the least value, which has the strongest colour. */
+export function downFromZero(values: Iterable<number | null>): Scale {
+  const least = fromLeast(values);
+  return {
+    kind: "sequential",
+    low: 0,
+    high: least.kind === "sequential" ? Math.min(0, least.low) : 0,
+  };
+}
+
 /** Steps of a scale for its legend: the class and a number that has it. */
 export function legend(scale: Scale): { colour: string; value: number }[] {
   const values: number[] = [];
@@ -59,6 +69,6 @@ function diverging(value: number, most: number): string {
 }
 
 function sequential(value: number, low: number, high: number): string {
-  const share = high > low ? (value - low) / (high - low) : 0;
+  const share = high !== low ? (value - low) / (high - low) : 0;
   return `s${Math.min(SHADES - 1, Math.max(0, Math.floor(share * SHADES)))}`;
 }

@@ -92,7 +92,9 @@ function Shown({ versus }: { versus: Versus }): JSX.Element {
                 {at === 1 || at === 2 ? ["", "first", "second"][at] : name}
               </span>
             ))}
-            <span role="columnheader">episodes</span>
+            <span role="columnheader" class="wide">
+              episodes
+            </span>
           </div>
         </div>
         <Windowed
@@ -174,7 +176,7 @@ function TaskRow({ versus, task, scale }: TaskRowProps): JSX.Element {
       <span role="cell" class="num">
         <Shade value={task.difference} scale={scale} what="difference of mean outcomes" />
       </span>
-      <span role="cell" class="episode-links">
+      <span role="cell" class="episode-links wide">
         {(["a", "b"] as const).map((side) => (
           <span>
             {task[side].episodes.slice(0, 8).map((id, at) => (

@@ -148,7 +148,13 @@ function Facts({
       {episode.tags.length > 0 && (
         <div>
           <dt>tags</dt>
-          <dd class="bad">{episode.tags.join(", ")}</dd>
+          <dd>
+            {episode.tags.map((tag) => (
+              <span class={tag.tripwire ? "tag bad" : "tag"} title={tag.note}>
+                {tag.name}
+              </span>
+            ))}
+          </dd>
         </div>
       )}
     </dl>

@@ -85,13 +85,14 @@ function Row({
   if (!group) return <div class="group-row quiet">…</div>;
   return (
     <div class="group-row">
-      <a
-        class="name"
-        href={printAddress({ screen: "group", run, group: group.group })}
-        title={`${group.group}, task ${group.task}`}
-      >
-        {group.group}
-      </a>
+      <span class="id name">
+        <a
+          href={printAddress({ screen: "group", run, group: group.group })}
+          title={`${group.group}, task ${group.task}`}
+        >
+          {group.group}
+        </a>
+      </span>
       <span class="num quiet step">{group.step ?? "–"}</span>
       <span
         class={`cells ${group.zero_variance ? "hatched" : ""}`}

@@ -18,7 +18,7 @@ import { look, query } from "./state";
 import { StateMap } from "./statemap";
 import type { GroupShown } from "./types";
 
-const COLUMN = 176;
+const COLUMN = 144;
 const VIEWS = ["side by side", "map"] as const;
 const show = (view: (typeof VIEWS)[number]) => look({ view: view === "map" ? view : undefined });
 const KEYS: readonly Key[] = [
@@ -167,7 +167,7 @@ function Row({ run, shown, scale, line, unfold }: RowProps): JSX.Element {
     <>
       <span role="rowheader" class={`num ${mark ? "bad" : "quiet"}`} title={mark}>
         {line.row}
-        {mark && (line.row === shown.diverge ? " ⑂" : " ⑃")}
+        {mark && (line.row === shown.diverge ? " ≠" : " =")}
       </span>
       {row.cells.map((step, at) => (
         <Cell {...{ run, step, scale, same: row.same }} member={shown.members[at]!} shown={shown} />

@@ -1,7 +1,7 @@
 // The tokens of a segment: which step sampled each, where its numbers are, what they mean.
 
 import type { Column, Columns } from "./api";
-import { fromLeast, type Scale, symmetric } from "./colours";
+import { downFromZero, fromLeast, type Scale, symmetric } from "./colours";
 import type { Step } from "./types";
 
 /** Tokens [first, stop) of a segment that belong together. */
@@ -104,7 +104,7 @@ export const MODES: readonly Mode[] = [
     name: "logprob",
     needs: ["logprobs"],
     value: (columns, place) => at(columns["logprobs"], place),
-    scale: fromLeast,
+    scale: downFromZero,
     what: "log-probability when it was sampled",
   },
   {

@@ -13,9 +13,9 @@ import { Legend, Quiet, Wrong } from "./parts";
 import { query } from "./state";
 import type { Edge, Node, StatesShown } from "./types";
 
-const ACROSS = 190;
-const DOWN = 64;
-const MARGIN = 40;
+const ACROSS = 160;
+const DOWN = 96;
+const MARGIN = 56;
 
 export function StateMap({ run, group }: { run: string; group: string }): JSX.Element {
   const { credit, minus, shaping } = query.value;

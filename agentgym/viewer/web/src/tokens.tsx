@@ -75,7 +75,8 @@ function Segment({
   const scale = useMemo(() => mode.scale(values), [values]);
   const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
   const token = whole("token");
-  const chosen = token === null ? -1 : (episode.steps[turn]?.tokens?.[0] ?? -1) + token;
+  const place = episode.steps[turn]?.tokens;
+  const chosen = place && token !== null && token < place[1] - place[0] ? place[0] + token : -1;
   const jump = useJump(turn, (to) =>
     Math.max(
       0,
@@ -162,6 +163,7 @@ interface RowProps {
 }
 
 function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JSX.Element {
+  void texts.came.value;
   const tokens: JSX.Element[] = [];
   for (let place = row.first; place < row.stop; place++) {
     const swap = row.step?.versions.some(

@@ -133,7 +133,7 @@ export interface Episode {
   credits: string[];
   notes: { label: string; text: string }[];
   label: string | null;
-  tags: string[];
+  tags: { name: string; note: string; tripwire: boolean }[];
   trouble: string | null;
 }
 

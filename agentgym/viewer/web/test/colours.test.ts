@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colourOf, fromLeast, legend, symmetric } from "../src/colours";
+import { colourOf, downFromZero, fromLeast, legend, symmetric } from "../src/colours";
 
 test("both signs are treated alike, and zero is neither", () => {
   const scale = symmetric([-2, 0.5, null, NaN]);
@@ -42,4 +42,13 @@ test("each step of a legend has the colour that its number has", () => {
     assert.equal(new Set(steps.map((each) => each.colour)).size, steps.length);
     for (const { colour, value } of steps) assert.equal(colour, colourOf(scale, value));
   }
+});
+
+test("what is least likely has the strongest colour", () => {
+  const scale = downFromZero([-0.1, -4, null]);
+  assert.deepEqual(
+    [0, -0.1, -2.1, -4].map((value) => colourOf(scale, value)),
+    ["s0", "s0", "s4", "s7"],
+  );
+  assert.equal(colourOf(downFromZero([]), 0), "s0");
 });
