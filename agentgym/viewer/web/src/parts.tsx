@@ -91,6 +91,9 @@ export function Shade({
 
 /** What the colours mean, in numbers. */
 export function Legend({ scale, what }: { scale: Scale; what: string }): JSX.Element {
+  if (scale.kind === "diverging" && scale.most === 0) {
+    return <span class="legend">all 0</span>;
+  }
   const names = scale.kind === "classes" ? scale.names : null;
   const steps = legend(scale);
   return (
