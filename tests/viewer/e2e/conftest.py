@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the demo run is shown; without a slash at its end."""
+    _needs_browser()
     folder = tmp_path_factory.mktemp("pages")
     write_demo(folder / "demo")
     process = subprocess.Popen(
@@ -38,9 +39,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium; where there is none, tests are left out."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium: apt-get install --no-install-recommends chromium")
+    api = _needs_browser()
     with api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
@@ -61,6 +60,12 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     yield page
     context.close()
     assert wrong == []
+
+
+def _needs_browser() -> Any:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium: apt-get install --no-install-recommends chromium")
+    return pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
 def _is_wrong(message: Any) -> bool:
