@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install system quickstart test test-fast check soak clean
+.PHONY: help install system quickstart test test-fast check viewer soak clean
 
 help:
 	@echo "make install     a virtual environment in $(VENV)/ with everything"
@@ -15,6 +15,7 @@ help:
 	@echo "make test        every check and test (at most 25 minutes from nothing)"
 	@echo "make test-fast   the tests that need no sandbox, in under a minute"
 	@echo "make check       ruff, mypy, import-linter"
+	@echo "make viewer      the pages of agentgym view, from their sources; needs node"
 	@echo "make soak        leak, kill and many-seed runs, for hours if need be"
 
 install: $(STAMP)
@@ -48,9 +49,12 @@ test: check
 	@sh .ci/engine
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
 
+viewer:
+	cd agentgym/viewer/web && npm ci --no-audit --no-fund && npm run build && npm test
+
 soak: install
 	@sh .ci/engine
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) agentgym/viewer/web/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,149 @@
+// Questions to the server, with the types of their answers.
+
+import { encodePart } from "./address";
+import type {
+  Curves,
+  Episode,
+  EpisodeLine,
+  GridGroup,
+  GroupShown,
+  Page,
+  Pieces,
+  RunDetail,
+  RunLine,
+  StatesShown,
+  Tally,
+  Versus,
+  Why,
+} from "./types";
+
+/** An answer that says what is wrong; `at` is the place in a filter, from 0. */
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    readonly hint: string | null,
+    readonly at: number | null,
+    readonly status: number,
+  ) {
+    super(message);
+  }
+}
+
+export type Column = Uint8Array | Int8Array | Int32Array | Float32Array | Float64Array;
+export type Columns = Record<string, Column>;
+type Query = Record<string, string | number | undefined>;
+
+export const listRuns = () => json<RunLine[]>("/api/runs");
+export const showRun = (run: string) => json<RunDetail>(of(run));
+export const curves = (run: string) => json<Curves>(of(run, "metrics"));
+export const listEpisodes = (run: string, query: Query) =>
+  json<Page<EpisodeLine>>(of(run, "episodes"), query);
+export const showEpisode = (run: string, episode: string) =>
+  json<Episode>(of(run, "episodes", episode));
+
+export const showGroup = (run: string, group: string, query: Query) =>
+  json<GroupShown>(of(run, "groups", group), query);
+export const showStates = (run: string, group: string, query: Query) =>
+  json<StatesShown>(of(run, "groups", group, "states"), query);
+export const tally = (run: string) => json<Tally>(of(run, "tokens"));
+export const compareRuns = (a: string, b: string, at: string | undefined) =>
+  json<Versus>("/api/compare", { a, b, at });
+export const why = (run: string, episode: string, segment: number, token: number) =>
+  json<Why>(of(run, "why"), { episode, segment, token });
+
+export async function grid(run: string, query: Query): Promise<Page<GridGroup>> {
+  const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);
+  return { total: found.total, rows: found.groups };
+}
+
+/** The episodes of a group, member by member. */
+export async function members(run: string, group: string): Promise<EpisodeLine[]> {
+  const where = `group="${group.replace(/[\\"]/g, "\\$&")}"`;
+  return (await listEpisodes(run, { where, sort: "member", limit: 1000 })).rows;
+}
+
+export function pieces(
+  run: string,
+  episode: string,
+  segment: number,
+  first: number,
+  stop: number,
+): Promise<Pieces> {
+  return json<Pieces>(of(run, "episodes", episode, "pieces"), { segment, first, stop });
+}
+
+export async function columns(
+  run: string,
+  episode: string,
+  segment: number,
+  names: readonly string[],
+): Promise<Columns> {
+  const response = await ask(of(run, "episodes", episode, "columns"), {
+    segment,
+    names: names.join(","),
+  });
+  return decodeColumns(await response.arrayBuffer());
+}
+
+/** Lays typed arrays over an answer: u32 length, JSON header, little-endian columns. */
+export function decodeColumns(data: ArrayBuffer): Columns {
+  const length = new DataView(data).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length))) as {
+    columns: { name: string; dtype: string; shape: number[]; offset: number }[];
+  };
+  const start = 4 + length;
+  return Object.fromEntries(
+    header.columns.map(({ name, dtype, shape, offset }) => {
+      const Kind = KINDS[dtype];
+      if (!Kind) throw new Error(`the column ${name} is of ${dtype}, which is not known here`);
+      return [
+        name,
+        new Kind(
+          data,
+          start + offset,
+          shape.reduce((all, each) => all * each, 1),
+        ),
+      ];
+    }),
+  );
+}
+
+type Kind = new (data: ArrayBuffer, offset: number, length: number) => Column;
+
+const KINDS: Record<string, Kind> = {
+  u1: Uint8Array,
+  i1: Int8Array,
+  i4: Int32Array,
+  f4: Float32Array,
+  f8: Float64Array,
+};
+
+function of(run: string, ...parts: string[]): string {
+  return ["/api/runs", ...[run, ...parts].map(encodePart)].join("/");
+}
+
+async function json<T>(path: string, query: Query = {}): Promise<T> {
+  return (await ask(path, query)).json() as Promise<T>;
+}
+
+async function ask(path: string, query: Query): Promise<Response> {
+  const words = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const search = new URLSearchParams(words.map(([key, value]) => [key, String(value)])).toString();
+  let response: Response;
+  try {
+    response = await fetch(search ? `${path}?${search}` : path);
+  } catch {
+    throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
+  }
+  if (!response.ok) throw await wrong(response);
+  return response;
+}
+
+async function wrong(response: Response): Promise<ApiError> {
+  try {
+    const told = (await response.json()) as { error: string; hint?: string | null; at?: number };
+    return new ApiError(told.error, told.hint ?? null, told.at ?? null, response.status);
+  } catch {
+    return new ApiError(`the server answered ${response.status}`, null, null, response.status);
+  }
+}

@@ -1,0 +1,278 @@
+// One episode: what was said, its exact tokens, and what the training made of them.
+
+import { type Signal, useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import type { JSX } from "preact";
+import { printAddress } from "./address";
+import { members, showEpisode } from "./api";
+import { colourOf, symmetric } from "./colours";
+import { cell, count, number, seconds } from "./format";
+import { Inspector, type Picked } from "./inspector";
+import { type Key, screenKeys } from "./keys";
+import { Ledger } from "./ledger";
+import { useLoaded } from "./load";
+import { Messages } from "./messages";
+import { Choice, Quiet, Text, Wrong } from "./parts";
+import { Ribbon } from "./ribbon";
+import { MODES } from "./spans";
+import { go, look, query, told, whole } from "./state";
+import { Tokens } from "./tokens";
+import type { Episode, EpisodeLine } from "./types";
+
+const VIEWS = ["messages", "tokens", "steps"] as const;
+
+export function EpisodeScreen({ run, id }: { run: string; id: string }): JSX.Element {
+  const loaded = useLoaded(`${run}\n${id}`, () => showEpisode(run, id)).value;
+  if (loaded.error) return <Wrong error={loaded.error} />;
+  if (!loaded.value || loaded.value.id !== id) return <Quiet>Loading.</Quiet>;
+  return <Shown key={id} run={run} episode={loaded.value} />;
+}
+
+function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element {
+  const view = VIEWS.find((each) => each === query.value["view"]) ?? "messages";
+  const turn = Math.min(whole("turn") ?? 0, Math.max(0, episode.steps.length - 1));
+  const picked = useSignal<Picked | null>(null);
+  const group =
+    useLoaded(`${run}\n${episode.group}`, () => members(run, episode.group)).value.value ?? [];
+  useTurns(run, episode, group);
+  return (
+    <div class="screen">
+      <Facts run={run} episode={episode} group={group} />
+      {episode.trouble && (
+        <p class="bad pad">
+          <Text text={episode.trouble} />
+        </p>
+      )}
+      <div class={`split view-${view}`}>
+        <div class="fill">
+          <div class="bar views">
+            <Choice
+              label="view"
+              options={VIEWS}
+              value={view}
+              choose={(next) => look({ view: next })}
+            />
+          </div>
+          {view === "tokens" ? (
+            <Tokens run={run} episode={episode} turn={turn} picked={picked} />
+          ) : (
+            <Messages episode={episode} turn={turn} />
+          )}
+        </div>
+        <aside class="side" aria-label="steps">
+          <Ribbon episode={episode} turn={turn} />
+          <Ledger episode={episode} turn={turn} />
+          {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
+        </aside>
+      </div>
+    </div>
+  );
+}
+
+function Facts({
+  run,
+  episode,
+  group,
+}: {
+  run: string;
+  episode: Episode;
+  group: readonly EpisodeLine[];
+}): JSX.Element {
+  const tokens = episode.steps.reduce(
+    (sum, { tokens }) => sum + (tokens ? tokens[1] - tokens[0] : 0),
+    0,
+  );
+  const reward = group.find((each) => each.id === episode.id)?.reward;
+  return (
+    <dl class="facts">
+      <div>
+        <dt>outcome</dt>
+        <dd>{number(episode.outcome)}</dd>
+      </div>
+      <div>
+        <dt>reward</dt>
+        <dd>{cell(reward)}</dd>
+      </div>
+      <div>
+        <dt>end</dt>
+        <dd class={episode.end === "error" ? "bad" : ""}>
+          {episode.end}, <Text text={episode.reason} />
+        </dd>
+      </div>
+      <div>
+        <dt>turns</dt>
+        <dd>{count(episode.steps.length)}</dd>
+      </div>
+      <div>
+        <dt>tokens</dt>
+        <dd>{count(tokens)}</dd>
+      </div>
+      <div>
+        <dt>took</dt>
+        <dd>{seconds(episode.seconds)}</dd>
+      </div>
+      <div>
+        <dt>trained in step</dt>
+        <dd>{count(episode.update?.step)}</dd>
+      </div>
+      <div>
+        <dt>group</dt>
+        <dd>
+          <a href={printAddress({ screen: "group", run, group: episode.group })}>{episode.group}</a>
+          {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
+        </dd>
+      </div>
+      {episode.parent && (
+        <div>
+          <dt>forked from</dt>
+          <dd>
+            <a
+              href={printAddress(
+                { screen: "episode", run, episode: episode.parent },
+                { turn: String(episode.fork_step ?? 0) },
+              )}
+            >
+              {episode.parent}
+            </a>
+          </dd>
+        </div>
+      )}
+      {episode.label && (
+        <div>
+          <dt>label</dt>
+          <dd>
+            <Text text={episode.label} />
+          </dd>
+        </div>
+      )}
+      {episode.tags.length > 0 && (
+        <div>
+          <dt>tags</dt>
+          <dd>
+            {episode.tags.map((tag) => (
+              <span class={tag.tripwire ? "tag bad" : "tag"} title={tag.note}>
+                {tag.name}
+              </span>
+            ))}
+          </dd>
+        </div>
+      )}
+    </dl>
+  );
+}
+
+function Siblings({
+  run,
+  id,
+  group,
+}: {
+  run: string;
+  id: string;
+  group: readonly EpisodeLine[];
+}): JSX.Element {
+  const scale = symmetric(group.map(paid));
+  return (
+    <span class="siblings" aria-label="episodes of the group">
+      {group.slice(0, 32).map((each, at) => (
+        <a
+          href={printAddress({ screen: "episode", run, episode: each.id })}
+          aria-current={each.id === id ? "true" : undefined}
+          class={colourOf(scale, paid(each))}
+          title={`${each.id}: ${cell(paid(each))}`}
+        >
+          {each.member ?? at}
+        </a>
+      ))}
+    </span>
+  );
+}
+
+function paid(line: EpisodeLine): number | null {
+  return line.reward ?? line.outcome;
+}
+
+/** The keys of an episode, and the clock that plays its turns. */
+function useTurns(run: string, episode: Episode, group: readonly EpisodeLine[]): void {
+  const playing = useSignal(false);
+  const last = episode.steps.length - 1;
+  const move = (by: number) => {
+    const next = Math.max(0, Math.min(last, (whole("turn") ?? (by > 0 ? -1 : 0)) + by));
+    look({ turn: String(next), token: undefined });
+    if (next === last) playing.value = false;
+  };
+  useEffect(() => {
+    screenKeys.value = keys({ run, episode, group, playing, move });
+    return () => void (screenKeys.value = []);
+  }, [episode, group]);
+  useEffect(() => {
+    if (!playing.value) return;
+    told.value = "playing; space stops";
+    const clock = setInterval(() => move(1), 900);
+    return () => clearInterval(clock);
+  }, [playing.value]);
+}
+
+interface Turning {
+  run: string;
+  episode: Episode;
+  group: readonly EpisodeLine[];
+  playing: Signal<boolean>;
+  move: (by: number) => void;
+}
+
+function keys({ run, episode, group, playing, move }: Turning): Key[] {
+  const sibling = (by: number) => {
+    const next = group[group.findIndex((each) => each.id === episode.id) + by];
+    if (next)
+      go(
+        { screen: "episode", run, episode: next.id },
+        { ...query.value, turn: undefined, token: undefined },
+      );
+  };
+  const colour = (key: string) => look({ view: "tokens", colour: MODES[Number(key) - 1]?.name });
+  return [
+    {
+      keys: "j k",
+      what: "the next turn, the one before",
+      act: (key) => move(key === "j" ? 1 : -1),
+    },
+    {
+      keys: "J K",
+      what: "the next episode of the group, the one before",
+      act: (key) => sibling(key === "J" ? 1 : -1),
+    },
+    { keys: "g", what: "the group", act: () => go({ screen: "group", run, group: episode.group }) },
+    { keys: "Space", what: "play the turns", act: () => (playing.value = !playing.value) },
+    {
+      keys: "m t s",
+      what: "messages, tokens, steps",
+      act: (key) => look({ view: VIEWS.find((each) => each[0] === key) }),
+    },
+    {
+      keys: "1 2 3 4 5 6 7 8 9",
+      what: `colour tokens: ${MODES.map((mode) => mode.name).join(", ")}`,
+      act: colour,
+    },
+    {
+      keys: "ArrowLeft ArrowRight",
+      what: "the token before, the next token",
+      act: (key) => pickNext(key === "ArrowRight" ? 1 : -1, episode),
+    },
+    {
+      keys: "/",
+      what: "find",
+      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+    },
+  ];
+}
+
+function pickNext(by: number, episode: Episode): void {
+  const turn = whole("turn") ?? 0;
+  const tokens = episode.steps[turn]?.tokens;
+  if (!tokens) return;
+  const next = (whole("token") ?? -1) + by;
+  look({
+    turn: String(turn),
+    token: String(Math.max(0, Math.min(tokens[1] - tokens[0] - 1, next))),
+  });
+}

@@ -1,0 +1,113 @@
+// Groups of a run, a cell for each rollout. A group whose rewards are all the same is hatched: it
+// teaches nothing to estimators that compare its rollouts.
+
+import { useComputed, useSignal } from "@preact/signals";
+import { useCallback, useMemo } from "preact/hooks";
+import type { JSX } from "preact";
+import { printAddress } from "./address";
+import { grid } from "./api";
+import { colourOf, type Scale, symmetric } from "./colours";
+import { cell, counted, number } from "./format";
+import { Windowed } from "./list";
+import { Pages } from "./pages";
+import { Legend, Quiet, Wrong } from "./parts";
+import { look, query } from "./state";
+import type { GridGroup } from "./types";
+
+const ROW = 26;
+
+export function GridPanel({ run, steps }: { run: string; steps: number[] }): JSX.Element {
+  const step = query.value["step"] ?? "";
+  const where = step === "eval" ? "step=none" : step ? `step=${step}` : "";
+  const key = `${run}\n${where}`;
+  const pages = useMemo(
+    () => new Pages<GridGroup>((first, size) => grid(run, { where, first, last: first + size })),
+    [key],
+  );
+  const most = useSignal(1);
+  const scale = useComputed<Scale>(() => ({ kind: "diverging", most: most.value }));
+  const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
+  void pages.came.value;
+  const total = pages.total.value;
+  if (pages.error.value && total === null) return <Wrong error={pages.error.value} />;
+  most.value = Math.max(most.peek(), widest(pages, total ?? 0));
+  return (
+    <div class="fill">
+      <div class="bar">
+        <label>
+          step{" "}
+          <select value={step} onChange={(event) => look({ step: event.currentTarget.value })}>
+            <option value="">all</option>
+            <option value="eval">not trained on</option>
+            {steps.map((each) => (
+              <option value={String(each)}>{each}</option>
+            ))}
+          </select>
+        </label>
+        <span class="quiet">{counted(total ?? 0, "group")}</span>
+        <Legend scale={scale.value} what="reward" />
+        <span class="legend">
+          <span class="swatch hatched wide-swatch">all the same</span>
+        </span>
+      </div>
+      {total === 0 && <Quiet>No group is of this step.</Quiet>}
+      <Windowed
+        count={total ?? 0}
+        guess={ROW}
+        fixed
+        of={key}
+        label="groups"
+        onSeen={onSeen}
+        render={(index) => <Row run={run} group={pages.at(index)} scale={scale.value} />}
+      />
+    </div>
+  );
+}
+
+function widest(pages: Pages<GridGroup>, total: number): number {
+  const found: (number | null)[] = [];
+  for (let index = 0; index < Math.min(total, 1000); index++) {
+    for (const each of pages.at(index)?.cells ?? []) found.push(each.reward);
+  }
+  const scale = symmetric(found);
+  return scale.kind === "diverging" ? scale.most : 0;
+}
+
+function Row({
+  run,
+  group,
+  scale,
+}: {
+  run: string;
+  group: GridGroup | undefined;
+  scale: Scale;
+}): JSX.Element {
+  if (!group) return <div class="group-row quiet">…</div>;
+  return (
+    <div class="group-row">
+      <span class="id name">
+        <a
+          href={printAddress({ screen: "group", run, group: group.group })}
+          title={`${group.group}, task ${group.task}`}
+        >
+          {group.group}
+        </a>
+      </span>
+      <span class="num quiet step">{group.step ?? "–"}</span>
+      <span
+        class={`cells ${group.zero_variance ? "hatched" : ""}`}
+        title={group.zero_variance ? "all rewards are the same" : ""}
+      >
+        {group.cells.map((each) => (
+          <a
+            class={`cell ${each.end} ${each.end === "error" ? "" : colourOf(scale, each.reward)}`}
+            href={printAddress({ screen: "episode", run, episode: each.id })}
+            title={`${each.id}\nreward ${number(each.reward, 6)}\n${each.end}`}
+          >
+            {each.end === "error" ? "×" : cell(each.reward)}
+          </a>
+        ))}
+      </span>
+    </div>
+  );
+}

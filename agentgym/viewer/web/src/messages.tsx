@@ -1,0 +1,153 @@
+// The conversation of an episode, with a search of its own: the browser sees only a part of it.
+
+import { useSignal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import type { JSX } from "preact";
+import { useJump } from "./jump";
+import { cutMatches, find, firstFrom, type Match } from "./find";
+import { counted, number, signed } from "./format";
+import { Windowed } from "./list";
+import { Text } from "./parts";
+import { asMarkdown, episodeRows, plain, type Row, turnStarts } from "./rows";
+import { copy, look } from "./state";
+import type { Episode, Step } from "./types";
+
+export function Messages({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
+  const rows = useMemo(() => episodeRows(episode), [episode]);
+  const starts = useMemo(() => turnStarts(rows), [rows]);
+  const jump = useJump(turn, (to) => starts[to] ?? 0);
+  const wanted = useSignal("");
+  const at = useSignal(0);
+  const texts = useMemo(() => rows.map(plain), [rows]);
+  const matches = useMemo(() => find(texts, wanted.value), [texts, wanted.value]);
+  const current = matches[at.value] ?? null;
+  const step = (by: number) => {
+    if (matches.length === 0) return;
+    at.value = (at.value + by + matches.length) % matches.length;
+    jump.value = { index: matches[at.value]!.item };
+  };
+  const search = (text: string) => {
+    wanted.value = text;
+    const found = find(texts, text);
+    at.value = firstFrom(found, starts[turn] ?? 0);
+    if (found.length) jump.value = { index: found[at.value]!.item };
+  };
+  return (
+    <>
+      <div class="bar">
+        <input
+          type="search"
+          aria-label="find in the episode"
+          placeholder="find"
+          onInput={(event) => search(event.currentTarget.value)}
+          onKeyDown={(event) => event.key === "Enter" && step(event.shiftKey ? -1 : 1)}
+        />
+        {wanted.value && (
+          <span class="quiet num" role="status">
+            {matches.length ? `${at.value + 1} of ` : ""}
+            {counted(matches.length, "match").replace("matchs", "matches")}
+          </span>
+        )}
+        {matches.length > 1 && (
+          <button type="button" onClick={() => step(-1)} aria-label="the match before">
+            ↑
+          </button>
+        )}
+        {matches.length > 1 && (
+          <button type="button" onClick={() => step(1)} aria-label="the next match">
+            ↓
+          </button>
+        )}
+        <button
+          type="button"
+          onClick={() => void copy(asMarkdown(rows), "episode copied as Markdown")}
+        >
+          copy
+        </button>
+      </div>
+      <Windowed
+        count={rows.length}
+        guess={60}
+        of={episode.id}
+        label="messages"
+        jump={jump}
+        render={(index) => (
+          <MessageRow
+            row={rows[index]!}
+            isHere={rows[index]!.turn === turn}
+            matches={cutMatches(matches, index)}
+            current={current}
+          />
+        )}
+      />
+    </>
+  );
+}
+
+interface RowProps {
+  row: Row;
+  isHere: boolean;
+  matches: readonly Match[];
+  current: Match | null;
+}
+
+function MessageRow({ row, isHere, matches, current }: RowProps): JSX.Element {
+  return (
+    <div
+      class={`message ${row.role} ${row.kind} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
+    >
+      <div class="gutter">
+        {row.begins && (
+          <a
+            class="turn num"
+            href={`?turn=${row.begins.index}`}
+            onClick={(event) => follow(event, row.begins!.index)}
+          >
+            {row.begins.index}
+          </a>
+        )}
+        {row.head && <span class="role">{row.role}</span>}
+        {row.begins && <StepFacts step={row.begins} />}
+      </div>
+      <div class="said">
+        {row.kind === "call" && (
+          <span class="call-name">
+            <Text text={row.name} />
+          </span>
+        )}
+        {row.kind === "nothing" ? (
+          <span class="quiet">nothing was said</span>
+        ) : (
+          <pre>
+            <Text text={row.text} matches={matches} current={current} />
+          </pre>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function follow(event: MouseEvent, turn: number): void {
+  event.preventDefault();
+  look({ turn: String(turn), token: undefined });
+}
+
+function StepFacts({ step }: { step: Step }): JSX.Element {
+  const earned = Object.values(step.reward_terms).reduce((sum, each) => sum + each, 0);
+  return (
+    <>
+      {(step.reward ?? earned) !== 0 && (
+        <span class="num" title="reward of the step">
+          r {number(step.reward ?? earned)}
+        </span>
+      )}
+      {step.advantage !== null && (
+        <span class="num" title="advantage of the step">
+          A {signed(step.advantage)}
+        </span>
+      )}
+      {step.timed_out && <span class="bad">timed out</span>}
+      {step.finish && step.finish !== "stop" && <span class="bad">{step.finish}</span>}
+    </>
+  );
+}

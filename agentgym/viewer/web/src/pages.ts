@@ -1,0 +1,48 @@
+// A long list that is fetched by the page, as far as it is looked at.
+
+import { signal } from "@preact/signals";
+import type { ApiError } from "./api";
+import { asApiError } from "./load";
+import type { Page } from "./types";
+
+export class Pages<T> {
+  /** null: not yet known. */
+  readonly total = signal<number | null>(null);
+  readonly error = signal<ApiError | null>(null);
+  /** Counts the pages that came, so that what shows them is drawn anew. */
+  readonly came = signal(0);
+  private readonly pages = new Map<number, T[] | "asked">();
+
+  constructor(
+    private readonly ask: (offset: number, limit: number) => Promise<Page<T>>,
+    readonly size = 100,
+  ) {
+    this.want(0, 1);
+  }
+
+  at(index: number): T | undefined {
+    const page = this.pages.get(Math.floor(index / this.size));
+    return page === "asked" ? undefined : page?.[index % this.size];
+  }
+
+  /** Fetches the rows [first, stop) unless they are there. */
+  want(first: number, stop: number): void {
+    for (let page = Math.floor(first / this.size); page * this.size < stop; page++) {
+      if (!this.pages.has(page)) void this.fetch(page);
+    }
+  }
+
+  private async fetch(page: number): Promise<void> {
+    this.pages.set(page, "asked");
+    try {
+      const found = await this.ask(page * this.size, this.size);
+      this.pages.set(page, found.rows);
+      this.total.value = found.total;
+      this.error.value = null;
+    } catch (error) {
+      this.pages.delete(page);
+      this.error.value = asApiError(error);
+    }
+    this.came.value++;
+  }
+}

@@ -1,0 +1,133 @@
+// One run: its curves, its groups, its episodes, and what else it tells.
+
+import { useEffect } from "preact/hooks";
+import type { JSX } from "preact";
+import { showRun } from "./api";
+import { CurvesPanel } from "./curves";
+import { EpisodesPanel } from "./episodes";
+import { count, share, when } from "./format";
+import { GridPanel } from "./grid";
+import { screenKeys } from "./keys";
+import { useLoaded } from "./load";
+import { Choice, Quiet, Wrong } from "./parts";
+import { RecordPanel } from "./record";
+import { Method, Status } from "./runs";
+import { grown, look, query } from "./state";
+import type { RunDetail } from "./types";
+
+const VIEWS = ["curves", "groups", "episodes", "record"] as const;
+type View = (typeof VIEWS)[number];
+
+export function RunScreen({ run }: { run: string }): JSX.Element {
+  const state = grown.value[run];
+  const loaded = useLoaded(`${run} ${JSON.stringify(state)}`, () => showRun(run), true).value;
+  const view = VIEWS.find((each) => each === query.value["view"]) ?? "curves";
+  useEffect(() => void (screenKeys.value = keys(loaded.value?.steps ?? [])), [loaded.value]);
+  if (loaded.error && !loaded.value) return <Wrong error={loaded.error} />;
+  if (!loaded.value) return <Quiet>Loading.</Quiet>;
+  return (
+    <div class="screen">
+      <Facts detail={loaded.value} />
+      <div class="bar">
+        <Choice
+          label="view"
+          options={VIEWS}
+          value={view}
+          choose={(next) => look({ view: next }, true)}
+          names={names(loaded.value)}
+        />
+      </div>
+      {panel(view, loaded.value)}
+    </div>
+  );
+}
+
+function panel(view: View, detail: RunDetail): JSX.Element {
+  switch (view) {
+    case "curves":
+      return <CurvesPanel run={detail.run} names={detail.metrics} seen={detail.step ?? 0} />;
+    case "groups":
+      return <GridPanel run={detail.run} steps={detail.steps} />;
+    case "episodes":
+      return <EpisodesPanel run={detail.run} now={detail.episodes} />;
+    default:
+      return <RecordPanel detail={detail} />;
+  }
+}
+
+function names(detail: RunDetail): { record: string } {
+  const troubles = detail.faults.length + detail.alarms.length + detail.broken.length;
+  return { record: troubles ? `record (${troubles})` : "record" };
+}
+
+function Facts({ detail }: { detail: RunDetail }): JSX.Element {
+  const { indexed } = detail;
+  const partly = indexed.bytes < indexed.of_bytes;
+  return (
+    <dl class="facts">
+      <div>
+        <dt>status</dt>
+        <dd>
+          <Status status={detail.status} broken={detail.broken.length} />
+        </dd>
+      </div>
+      <div>
+        <dt>environment</dt>
+        <dd>{detail.env ?? "–"}</dd>
+      </div>
+      <div>
+        <dt>credit</dt>
+        <dd>
+          <Method label={detail.credit} />
+        </dd>
+      </div>
+      <div>
+        <dt>shaping</dt>
+        <dd>
+          <Method label={detail.shaping} />
+        </dd>
+      </div>
+      <div>
+        <dt>step</dt>
+        <dd>{count(detail.step)}</dd>
+      </div>
+      <div>
+        <dt>episodes</dt>
+        <dd>
+          {count(detail.episodes)}
+          {partly && ` (${share(indexed.bytes / indexed.of_bytes)} read)`}
+        </dd>
+      </div>
+      <div>
+        <dt>success</dt>
+        <dd>{share(detail.success)}</dd>
+      </div>
+      <div>
+        <dt>started</dt>
+        <dd>{when(detail.started)}</dd>
+      </div>
+    </dl>
+  );
+}
+
+function keys(steps: readonly number[]): typeof screenKeys.value {
+  const move = (by: number) => {
+    const at = steps.indexOf(Number(query.value["step"]));
+    const next = at < 0 ? (by > 0 ? steps[0] : steps.at(-1)) : steps[at + by];
+    if (next !== undefined) look({ step: String(next) });
+  };
+  const view = (key: string) => look({ view: VIEWS[Number(key) - 1] }, true);
+  return [
+    {
+      keys: "[ ]",
+      what: "the optimiser step before or after",
+      act: (key) => move(key === "]" ? 1 : -1),
+    },
+    { keys: "1 2 3 4", what: "curves, groups, episodes, record", act: view },
+    {
+      keys: "/",
+      what: "filter",
+      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+    },
+  ];
+}

@@ -1,0 +1,105 @@
+// What is around every screen: where one is, the theme, the list of keys.
+
+import { useEffect } from "preact/hooks";
+import type { JSX } from "preact";
+import type { Place } from "./address";
+import { printAddress } from "./address";
+import { Compare } from "./compare";
+import { EpisodeScreen } from "./episode";
+import { Group } from "./group";
+import { EVERYWHERE, screenKeys } from "./keys";
+import { Choice, Quiet } from "./parts";
+import { RunScreen } from "./run";
+import { Runs } from "./runs";
+import { connected, helping, place, setTheme, theme, THEMES, told } from "./state";
+
+export function Shell(): JSX.Element {
+  const names = trail(place.value);
+  useEffect(() => {
+    document.title = [
+      ...names
+        .map(([name]) => name)
+        .slice(1)
+        .reverse(),
+      "agentgym",
+    ].join(" · ");
+  });
+  return (
+    <>
+      <header class="top">
+        <nav aria-label="where this is">
+          {names.map(([name, to], at) => (
+            <>
+              {at > 0 && <span class="quiet"> / </span>}
+              {to && at < names.length - 1 ? (
+                <a href={printAddress(to)}>{name}</a>
+              ) : (
+                <span aria-current="page">{name}</span>
+              )}
+            </>
+          ))}
+        </nav>
+        <span class="told" role="status">
+          {told.value || (!connected.value && "the server does not answer")}
+        </span>
+        <Choice label="theme" options={THEMES} value={theme.value} choose={setTheme} />
+        <button
+          type="button"
+          aria-label="keys"
+          title="keys (?)"
+          onClick={() => (helping.value = !helping.value)}
+        >
+          ?
+        </button>
+      </header>
+      <main>{screen(place.value)}</main>
+      {helping.value && <Help />}
+    </>
+  );
+}
+
+function screen(at: Place): JSX.Element {
+  switch (at.screen) {
+    case "runs":
+      return <Runs />;
+    case "run":
+      return <RunScreen key={at.run} run={at.run} />;
+    case "group":
+      return <Group run={at.run} group={at.group} />;
+    case "episode":
+      return <EpisodeScreen run={at.run} id={at.episode} />;
+    case "compare":
+      return <Compare a={at.a} b={at.b} />;
+    default:
+      return <Quiet>Nothing is at this address.</Quiet>;
+  }
+}
+
+function trail(at: Place): [string, Place | null][] {
+  const start: [string, Place | null][] = [["runs", { screen: "runs" }]];
+  if (at.screen === "compare") return [...start, [`${at.a} and ${at.b}`, null]];
+  if (at.screen === "runs" || at.screen === "nowhere") return start;
+  const run: [string, Place | null] = [at.run, { screen: "run", run: at.run }];
+  if (at.screen === "run") return [...start, run];
+  return [...start, run, [at.screen === "group" ? at.group : at.episode, null]];
+}
+
+function Help(): JSX.Element {
+  return (
+    <aside class="help" aria-label="keys">
+      <h2>Keys</h2>
+      <dl>
+        {[...screenKeys.value, ...EVERYWHERE].map((key) => (
+          <>
+            <dt>
+              {key.keys.split(" ").map((each) => (
+                <kbd>{each}</kbd>
+              ))}
+            </dt>
+            <dd>{key.what}</dd>
+          </>
+        ))}
+      </dl>
+    </aside>
+  );
+}

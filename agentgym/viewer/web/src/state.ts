@@ -1,0 +1,115 @@
+// What is looked at, and how: one address, one theme, one mode of colour, for every panel.
+
+import { computed, signal } from "@preact/signals";
+import { type Address, type Place, parseAddress, printAddress } from "./address";
+import type { State } from "./types";
+
+export const THEMES = ["auto", "light", "dark"] as const;
+export type Theme = (typeof THEMES)[number];
+
+export const address = signal<Address>(parseAddress("/"));
+export const theme = signal<Theme>("auto");
+export const helping = signal(false);
+/** Whether the page is on its way to paper, which needs lists as a whole. */
+export const printing = signal(false);
+/** Whether the server tells what grows. */
+export const connected = signal(true);
+/** A line that says what just happened, such as a link that was copied. */
+export const told = signal("");
+/** The newest state of each run that changed since the page was opened. */
+export const grown = signal<Record<string, State>>({});
+
+export const place = computed(() => address.value.place);
+export const query = computed(() => address.value.query);
+
+/** Goes to another place; the button back leads here again. */
+export function go(to: Place, how: Record<string, string | undefined> = {}): void {
+  show(printAddress(to, how), true);
+}
+
+/** Looks at this place in another way; `undefined` takes a word out of the address. */
+export function look(how: Record<string, string | undefined>, keep = false): void {
+  show(printAddress(place.value, { ...query.value, ...how }), keep);
+}
+
+/** A word of the query as a whole number from 0 on; null where it is none. */
+export function whole(name: string): number | null {
+  const text = query.value[name] ?? "";
+  return /^\d{1,9}$/.test(text) ? Number(text) : null;
+}
+
+export function setTheme(next: Theme): void {
+  theme.value = next;
+  document.documentElement.dataset["theme"] = next;
+  try {
+    localStorage.setItem("theme", next);
+  } catch {
+    // A browser that keeps nothing shows this theme until the page is left.
+  }
+}
+
+/** Puts a text where it can be pasted from, and says so. */
+export async function copy(text: string, what: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    told.value = what;
+  } catch {
+    told.value = "the browser does not let this page copy";
+  }
+}
+
+/** Reads the address and the theme, and follows links and the buttons of the browser. */
+export function begin(): void {
+  const follow = () => (address.value = parseAddress(location.pathname, location.search));
+  follow();
+  addEventListener("popstate", follow);
+  addEventListener("click", followLink);
+  addEventListener("beforeprint", () => (printing.value = true));
+  addEventListener("afterprint", () => (printing.value = false));
+  setTheme(THEMES.find((each) => each === kept()) ?? "auto");
+  document.addEventListener("visibilitychange", listenWhileSeen);
+  listenWhileSeen();
+}
+
+let source: EventSource | null = null;
+
+/** Listens for what grows. Pages that nobody sees do not: a browser has few connections to a server. */
+function listenWhileSeen(): void {
+  if (document.hidden) {
+    source?.close();
+    source = null;
+    return;
+  }
+  source ??= new EventSource("/api/tail");
+  source.onopen = () => (connected.value = true);
+  source.onerror = () => (connected.value = false);
+  source.onmessage = (event: MessageEvent<string>) => {
+    const state = JSON.parse(event.data) as State;
+    grown.value = { ...grown.value, [state.run]: state };
+  };
+}
+
+function show(url: string, keep: boolean): void {
+  if (url === location.pathname + location.search) return;
+  history[keep ? "pushState" : "replaceState"](null, "", url);
+  address.value = parseAddress(location.pathname, location.search);
+}
+
+function followLink(event: MouseEvent): void {
+  const link = event.target instanceof Element ? event.target.closest("a") : null;
+  const plain =
+    event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!link || !plain || link.target || link.origin !== location.origin || event.defaultPrevented)
+    return;
+  if (link.pathname.startsWith("/api/") || link.pathname.startsWith("/share")) return;
+  event.preventDefault();
+  show(link.pathname + link.search, true);
+}
+
+function kept(): string | null {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null;
+  }
+}

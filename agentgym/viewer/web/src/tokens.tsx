@@ -1,0 +1,240 @@
+// The exact tokens of a segment, coloured by a column.
+
+import { type Signal, useSignal } from "@preact/signals";
+import { useCallback, useEffect, useMemo } from "preact/hooks";
+import type { JSX } from "preact";
+import { visible } from "./ansi";
+import { ApiError, type Columns, columns, pieces } from "./api";
+import { colourOf, type Scale } from "./colours";
+import { piece } from "./format";
+import { brief, describe, type Picked } from "./inspector";
+import { useJump } from "./jump";
+import { Windowed } from "./list";
+import { useLoaded } from "./load";
+import { Minimap } from "./minimap";
+import { Pages } from "./pages";
+import { Choice, Legend, Quiet, Wrong } from "./parts";
+import {
+  at,
+  COLUMNS,
+  hasMode,
+  type Mode,
+  modeValues,
+  MODES,
+  sampledStarts,
+  type TokenRow,
+  tokenRows,
+} from "./spans";
+import { look, query, whole } from "./state";
+import type { Episode } from "./types";
+
+const PAGE = 1024;
+
+interface Props {
+  run: string;
+  episode: Episode;
+  turn: number;
+  picked: Signal<Picked | null>;
+}
+
+export function Tokens({ run, episode, turn, picked }: Props): JSX.Element {
+  const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
+  const segment = Math.min(asked, Math.max(0, episode.segments.length - 1));
+  const loaded = useLoaded(`${run}\n${episode.id}\n${segment}`, () =>
+    columns(run, episode.id, segment, COLUMNS),
+  ).value;
+  if (episode.segments.length === 0) return <Quiet>No tokens were recorded of this episode.</Quiet>;
+  if (loaded.error) return <Wrong error={loaded.error} />;
+  if (!loaded.value) return <Quiet>Loading.</Quiet>;
+  return (
+    <Segment key={segment} {...{ run, episode, turn, picked, segment }} found={loaded.value} />
+  );
+}
+
+function Segment({
+  run,
+  episode,
+  turn,
+  picked,
+  segment,
+  found,
+}: Props & { segment: number; found: Columns }): JSX.Element {
+  const length = episode.segments[segment]!.length;
+  const rows = useMemo(() => tokenRows(episode.steps, segment, length), [found]);
+  const texts = useMemo(
+    () => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE),
+    [found],
+  );
+  const mode =
+    MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
+    defaultMode(found);
+  const values = useMemo(
+    () => modeValues(found, mode, episode.steps, segment, length),
+    [found, mode],
+  );
+  const scale = useMemo(() => mode.scale(values), [values]);
+  const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
+  const token = whole("token");
+  const place = episode.steps[turn]?.tokens;
+  const chosen = place && token !== null && token < place[1] - place[0] ? place[0] + token : -1;
+  const jump = useJump(turn, (to) =>
+    Math.max(
+      0,
+      rows.findIndex(chosen < 0 ? (row) => row.step?.index === to : (row) => chosen < row.stop),
+    ),
+  );
+  const hover = useSignal("");
+  void texts.came.value;
+  const onSeen = useCallback(
+    (first: number, stop: number) => {
+      if (rows.length) texts.want(rows[first]!.first, rows[Math.min(stop, rows.length) - 1]!.stop);
+    },
+    [rows, texts],
+  );
+  useEffect(() => {
+    const row = rows.find((each) => each.first <= chosen && chosen < each.stop);
+    picked.value = row ? describe(found, row, segment, chosen, starts, texts.at(chosen)) : null;
+    document.querySelector(".t.chosen")?.scrollIntoView({ block: "nearest" });
+  }, [chosen, found, texts.came.value]);
+  const pick = (event: MouseEvent) => {
+    const place = placeOf(event);
+    const row = rows.find((each) => place !== null && each.first <= place && place < each.stop);
+    if (!row || place === null) return;
+    if (row.step)
+      look({ turn: String(row.step.index), token: String(place - row.step.tokens![0]) });
+    else picked.value = describe(found, row, segment, place, starts, texts.at(place));
+  };
+  const goTo = (place: number) =>
+    (jump.value = { index: rows.findIndex((row) => place < row.stop) });
+  const onHover = (event: MouseEvent) => {
+    const place = placeOf(event);
+    const row =
+      place === null ? undefined : rows.find((each) => each.first <= place && place < each.stop);
+    hover.value = row ? brief(found, mode, row, place!, starts) : "";
+  };
+  return (
+    <>
+      <div class="bar">
+        <Choice
+          label="colour"
+          options={MODES.filter((each) => hasMode(found, each)).map((each) => each.name)}
+          value={mode.name}
+          choose={(next) => look({ colour: next })}
+        />
+        {mode.needs.length > 0 && <Legend scale={scale} what={mode.what} />}
+        {episode.segments.length > 1 && <SegmentChoice episode={episode} segment={segment} />}
+        <Hovered line={hover} otherwise={mode.what} />
+      </div>
+      {texts.error.value && <Wrong error={texts.error.value} />}
+      <div class="mapped" onClick={pick} onMouseOver={onHover}>
+        <Windowed
+          count={rows.length}
+          guess={80}
+          of={`${episode.id} ${segment}`}
+          label="tokens"
+          jump={jump}
+          onSeen={onSeen}
+          render={(index) => (
+            <Row
+              {...{ row: rows[index]!, found, values, scale, texts, chosen }}
+              isHere={rows[index]!.step?.index === turn}
+            />
+          )}
+        />
+        {mode.needs.length > 0 && <Minimap values={values} scale={scale} go={goTo} />}
+      </div>
+    </>
+  );
+}
+
+/** By itself, so that a pointer that moves draws nothing else anew. */
+function Hovered({ line, otherwise }: { line: Signal<string>; otherwise: string }): JSX.Element {
+  return <span class="quiet num">{line.value || otherwise}</span>;
+}
+
+interface RowProps {
+  row: TokenRow;
+  found: Columns;
+  values: readonly (number | null)[];
+  scale: Scale;
+  texts: Pages<string | null>;
+  chosen: number;
+  isHere: boolean;
+}
+
+function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JSX.Element {
+  void texts.came.value;
+  const tokens: JSX.Element[] = [];
+  for (let place = row.first; place < row.stop; place++) {
+    const swap = row.step?.versions.some(
+      ([token]) => token > 0 && token === place - row.step!.tokens![0],
+    );
+    const style = `t ${colourOf(scale, values[place])} ${place === chosen ? "chosen" : ""} ${swap ? "swap" : ""}`;
+    tokens.push(
+      <span class={style} data-place={place}>
+        {shown(texts.at(place), at(found["token_ids"], place), !!texts.error.value)}
+      </span>,
+    );
+  }
+  return (
+    <div
+      class={`message tokens ${row.step ? "assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
+    >
+      <div class="gutter">
+        {row.head && row.step && <span class="turn num">{row.step.index}</span>}
+        <span class="quiet num">{row.first}</span>
+      </div>
+      <pre class="said">{tokens}</pre>
+    </div>
+  );
+}
+
+function SegmentChoice({ episode, segment }: { episode: Episode; segment: number }): JSX.Element {
+  return (
+    <label>
+      segment{" "}
+      <select
+        value={String(segment)}
+        onChange={(event) => look({ segment: event.currentTarget.value, token: undefined })}
+      >
+        {episode.segments.map((each, index) => (
+          <option value={String(index)}>{`${index}: ${each.length} tokens, ${each.reason}`}</option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function defaultMode(found: Columns): Mode {
+  return (
+    ["advantage", "logprob"]
+      .map((name) => MODES.find((mode) => mode.name === name)!)
+      .find((mode) => hasMode(found, mode)) ?? MODES[0]!
+  );
+}
+
+function placeOf(event: MouseEvent): number | null {
+  const token =
+    event.target instanceof Element ? event.target.closest<HTMLElement>("[data-place]") : null;
+  return token ? Number(token.dataset["place"]) : null;
+}
+
+function shown(text: string | null | undefined, id: number | null, isFailed: boolean): string {
+  if (text === undefined) return isFailed ? ` ${id ?? "?"}` : "·";
+  if (text === null) return ` ${id ?? "?"}`;
+  return visible(piece(text)) || "∅";
+}
+
+/** The texts of tokens; without a tokenizer an error that says why there are none. */
+async function askPieces(
+  run: string,
+  episode: string,
+  segment: number,
+  first: number,
+  size: number,
+): Promise<{ total: number; rows: (string | null)[] }> {
+  const found = await pieces(run, episode, segment, first, first + size);
+  if (!found.pieces)
+    throw new ApiError(`tokens are shown as numbers: ${found.why}`, found.hint ?? null, null, 0);
+  return { total: found.of ?? 0, rows: found.pieces };
+}

@@ -1,0 +1,246 @@
+// What the server answers.
+
+export type End = "terminated" | "truncated" | "error";
+type Num = number | null;
+
+export interface RunLine {
+  run: string;
+  path: string;
+  env: string | null;
+  status: string;
+  live: boolean;
+  step: Num;
+  steps: number;
+  episodes: number;
+  success: Num;
+  started: string | null;
+  credit: string | null;
+  shaping: string | null;
+  faults: number;
+  broken: number;
+}
+
+export interface RunDetail extends Omit<RunLine, "steps" | "faults" | "broken"> {
+  info: Record<string, unknown> | null;
+  config: string | null;
+  steps: number[];
+  versions: Num[];
+  events: Event[];
+  alarms: Event[];
+  faults: { id: string; reason: string }[];
+  broken: string[];
+  metrics: string[];
+  indexed: { episodes: number; bytes: number; of_bytes: number };
+}
+
+export interface Event {
+  kind?: string;
+  time?: string;
+  step?: number;
+  [key: string]: unknown;
+}
+
+export interface Curves {
+  step: number[];
+  series: Record<string, Num[]>;
+}
+
+export interface EpisodeLine {
+  id: string;
+  group: string;
+  member: Num;
+  task: string;
+  env: string;
+  split: string;
+  end: End;
+  reason: string;
+  outcome: Num;
+  reward: Num;
+  turns: number;
+  tokens: number;
+  version_min: Num;
+  version_max: Num;
+  step: Num;
+  tags: string[];
+  label: string | null;
+}
+
+export interface Page<T> {
+  total: number;
+  rows: T[];
+}
+
+export interface GridGroup {
+  group: string;
+  task: string;
+  step: Num;
+  cells: { id: string; reward: Num; end: End }[];
+  zero_variance: boolean;
+}
+
+export interface Message {
+  role: string;
+  content?: unknown;
+  reasoning_content?: unknown;
+  tool_calls?: { id?: string; function?: { name?: string; arguments?: unknown } }[];
+  tool_call_id?: string;
+}
+
+export interface Step {
+  index: number;
+  message: Message;
+  replies: Message[];
+  state: string | null;
+  action: string | null;
+  next_state: string | null;
+  reward_terms: Record<string, number>;
+  shaped: Record<string, Num>;
+  gates: Record<string, Num>;
+  reward: Num;
+  advantage: Num;
+  timed_out: boolean;
+  timings: Record<string, number>;
+  usage: Record<string, unknown>;
+  agent: string | null;
+  finish: string | null;
+  segment: number | null;
+  /** [first, stop) in the segment. */
+  tokens: [number, number] | null;
+  /** (token of the step, policy version from there on) */
+  versions: [number, number][];
+}
+
+export interface Episode {
+  id: string;
+  group: string;
+  member: Num;
+  attempt: Num;
+  seed: Num;
+  policy: string | null;
+  end: End;
+  reason: string;
+  outcome: Num;
+  seconds: Num;
+  drift: Num;
+  parent: string | null;
+  fork_step: Num;
+  task: Record<string, unknown>;
+  prompt: Message[];
+  tools: { name?: string; description?: string }[];
+  steps: Step[];
+  segments: { length: number; parent: Num; reason: string }[];
+  update: { step: number; version: Num; gates: Record<string, Num> } | null;
+  credits: string[];
+  notes: { label: string; text: string }[];
+  label: string | null;
+  tags: { name: string; note: string; tripwire: boolean }[];
+  trouble: string | null;
+}
+
+export interface Pieces {
+  pieces: (string | null)[] | null;
+  first?: number;
+  of?: number;
+  why?: string;
+  hint?: string | null;
+}
+
+export interface State {
+  run: string;
+  episodes: number;
+  step: Num;
+  status: string;
+}
+
+/** At most one step of every member of a group. */
+export interface AlignedRow {
+  cells: (number | null)[];
+  same: "all" | "some" | "none";
+  folded: boolean;
+  rejoins: boolean;
+}
+
+export interface GroupShown {
+  group: string;
+  task: string;
+  step: Num;
+  of: number;
+  credit: { label: string; steps: Record<string, Num[]> } | null;
+  trouble: string[];
+  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+    actions: string[];
+  })[];
+  rows: AlignedRow[];
+  diverge: Num;
+  reconverge: Num;
+}
+
+export interface Why {
+  weight: Num;
+  cause: string;
+  chain: { what: string; value: Num; note: string; stops: boolean }[];
+}
+
+export interface Node {
+  id: number;
+  kind: string;
+  key: string;
+  text: string;
+  x: number;
+  y: number;
+  visits: number;
+  value: Num;
+  advantage: Num;
+}
+
+export interface Edge {
+  from: number;
+  to: number;
+  action: string;
+  count: number;
+  advantage: Num;
+  /** (member, step) of each time. */
+  steps: [number, number][];
+}
+
+export interface StatesShown {
+  members: Pick<EpisodeLine, "id" | "member">[];
+  nodes: Node[];
+  edges: Edge[];
+}
+
+/** What became of the tokens of a run, by cause, as far as they are counted. */
+export interface Tally {
+  tokens: number;
+  causes: Record<string, number>;
+}
+
+export interface ComparedTask {
+  task: string;
+  split: string;
+  a: { outcome: Num; episodes: string[]; of: number };
+  b: { outcome: Num; episodes: string[]; of: number };
+  difference: Num;
+}
+
+interface ComparedRun {
+  run: string;
+  which: string;
+  episodes: number;
+  faults: number;
+  evaluations: number[];
+}
+
+/** The second run less the first. */
+export interface Versus {
+  a: ComparedRun;
+  b: ComparedRun;
+  paired: boolean;
+  differences: Record<string, { a: Num; b: Num; difference: Num; low: Num; high: Num }>;
+  wins: Num;
+  ties: Num;
+  losses: Num;
+  p: Num;
+  of_tasks: number;
+  tasks: ComparedTask[];
+}

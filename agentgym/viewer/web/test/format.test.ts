@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cell, count, counted, number, piece, seconds, signed } from "../src/format";
+import { findKey, keyOf } from "../src/keys";
+import { termLines } from "../src/ledger";
+import { makeStep } from "./make";
+
+test("numbers have the figures that tell something", () => {
+  const shown: [number | null, string][] = [
+    [null, "–"],
+    [NaN, "–"],
+    [0, "0"],
+    [3, "3"],
+    [-3, "−3"],
+    [0.46321, "0.463"],
+    [-0.0054321, "−0.00543"],
+    [12.345, "12.3"],
+    [1234.5, "1235"],
+    [0.00001234, "1.2e−5"],
+    [12345678, "1.2e7"],
+    [Infinity, "∞"],
+  ];
+  for (const [value, text] of shown) assert.equal(number(value), text);
+  assert.equal(signed(0.5), "+0.500");
+  assert.equal(cell(-0.5), "−0.50");
+  assert.equal(count(12345), "12,345");
+  assert.equal(counted(1, "group"), "1 group");
+  assert.deepEqual([0.0123, 12.34, 600].map(seconds), ["12 ms", "12.3 s", "10 min"]);
+});
+
+test("tokens without ink can be seen", () => {
+  assert.equal(piece("\n\n"), "↵\n↵\n");
+  assert.equal(piece(null), "\ufffd");
+});
+
+test("keys with a modifier, and those typed into fields, are left alone", () => {
+  const event = { key: "j", ctrlKey: false, metaKey: false, altKey: false };
+  assert.equal(keyOf(event, false), "j");
+  assert.equal(keyOf({ ...event, key: " " }, false), "Space");
+  assert.equal(keyOf(event, true), null);
+  assert.equal(keyOf({ ...event, key: "Escape" }, true), "Escape");
+  assert.equal(keyOf({ ...event, ctrlKey: true }, false), null);
+  const key = { keys: "j k", what: "", act: () => undefined };
+  assert.equal(findKey([key], "k"), key);
+  assert.equal(findKey([key], "J"), undefined);
+});
+
+test("a ledger has a line for every term, and sums of the episode", () => {
+  const steps = [
+    makeStep({ reward_terms: { a: 1, __proto__x: 2 }, shaped: { a: 0.5 } }),
+    makeStep({ reward_terms: { a: 3 }, shaped: { a: 0.25, b: null } }),
+  ];
+  const lines = termLines({ steps, update: { step: 1, version: 0, gates: { a: 0.5 } } }, 1);
+  assert.deepEqual(lines, [
+    { term: "a", given: 3, paid: 0.25, allGiven: 4, allPaid: 0.75, gate: 0.5 },
+    { term: "b", given: null, paid: null, allGiven: null, allPaid: null, gate: null },
+    { term: "__proto__x", given: null, paid: null, allGiven: 2, allPaid: null, gate: null },
+  ]);
+});
