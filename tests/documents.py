@@ -15,7 +15,7 @@ from typing import NamedTuple
 _FENCE = re.compile(r"^```(\S*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r'title="([^"]+)"')
 _ELLIPSIS = "..."
-_HEARTBEAT = re.compile(r"\s*\w+ \d+/\d+  [\d.]+/s")  # of a machine that is slow today
+_HEARTBEAT = re.compile(r"\s*\w+ \d+/\d+(  [\d.]+/s)?")  # of a machine that is slow today
 
 
 class File(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentgym.table import Bools, Floats, StepTable
 from agentgym.trainers.agreement import per_step
 from agentgym.trainers.causes import Cause
-from agentgym.trainers.credit.base import CreditConfig, equal_groups, number_rows, unshared
+from agentgym.trainers.credit.base import CreditConfig, equal_groups, number_states
 
 Causes = NDArray[np.integer[Any]]
 """[N], a `Cause` for each sampled token."""
@@ -47,7 +47,7 @@ def anchors(table: StepTable) -> dict[str, float]:
     `anchors/singletons` the share of steps that are alone in theirs, to which step-level credit
     has nothing to add; `anchors/steps_A_B` the share of steps in groups of A to B.
     """
-    groups = number_rows(table.step_group, unshared(table.state))
+    groups = number_states(table)
     sizes = np.bincount(groups)
     own = sizes[groups]
     shares = {

@@ -206,7 +206,7 @@ def check_columns(credit: CreditConfig, table: StepTable, *, where: str) -> None
     Raises:
         ConfigError: it is named, with what would have brought it into the record, if anything.
     """
-    missing = [name for name in credit.columns if getattr(table, name) is None]
+    missing = credit.missing_columns(table)
     if missing:
         raise ConfigError(
             f"{name_of(credit)} needs the column {missing[0]!r}, which is not in the record of {where}",

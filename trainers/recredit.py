@@ -136,7 +136,7 @@ def recredit(
 
 def is_reproduced(credit: CreditConfig, update: Update) -> bool:
     """Return whether an estimator gives the recorded advantages, to the last bit."""
-    if any(getattr(update.table, name) is None for name in credit.columns):
+    if credit.missing_columns(update.table):
         return False
     return same_bits(credit(update.table, update.rewards), update.advantages)
 

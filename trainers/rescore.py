@@ -174,7 +174,7 @@ def _try(
         **{f"shaped/{name}": values for name, values in shaped.terms.items()},
         **{f"gate/{name}": values for name, values in shaped.gates.items()},
     }
-    if all(getattr(table, name) is not None for name in credit.columns):
+    if not credit.missing_columns(table):
         advantages = credit(table, shaped.rewards)
         columns["advantages"] = advantages
         found.advantages.append(per_step(advantages, table))

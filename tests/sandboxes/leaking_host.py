@@ -48,7 +48,7 @@ async def main(settings: str, number: int, seed: int) -> None:
 
 async def episode(pool: Pool, draw: random.Random) -> None:
     async with pool.lease(fresh=draw.random() < 0.3) as sandbox:
-        print("uid", sandbox.info.enforced["uid"], flush=True)
+        print(f"uid {sandbox.info.enforced['uid']}\n", end="", flush=True)  # in one piece
         for _ in range(draw.randint(1, 3)):
             await draw.choice((calls, calls, daemons, sessions, overlong, killed))(sandbox, draw)
 

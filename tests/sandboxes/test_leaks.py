@@ -133,7 +133,8 @@ class Host:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                self.said.append(line.strip())
+                if line.endswith("\n"):  # else it was killed in the middle
+                    self.said.append(line.strip())
                 self._began.set()
         self._began.set()
 

@@ -10,7 +10,7 @@ CONFIG = {
     "model": {"tiny": {"layers": 2, "width": 64, "heads": 4}, "threads": 1},
     "rollout": {"groups": 16, "group_size": 8, "sampling": {"max_tokens": 4}},
     "credit": {"name": "gigpo"},
-    "loss": {"entropy_bonus": 0.01},
+    "loss": {"name": "ppo", "entropy_bonus": 0.01},
     "optim": {"lr": 1e-3},
     # Imitating chance teaches which answers there are, and nothing about which are good.
     "warm_start": {"policy": "scripted:random", "episodes": 300, "steps": 100},

@@ -6,7 +6,7 @@ over whole columns; nothing loops over steps.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -40,6 +40,7 @@ __all__ = [
     "group_stats",
     "leave_one_out",
     "number_rows",
+    "number_states",
     "sampled",
     "steps_left",
     "unshared",
@@ -57,6 +58,8 @@ ROUNDING = 1e-8
 
 The same rewards in another order have sums that differ, and what asks for 0 must not hear that.
 """
+
+_Column = TypeVar("_Column", Floats, Ints)
 
 Singletons = Literal["zero", "raw"]
 """Advantage of a group of one: 0, or its raw value as verl and verl-agent have it."""
@@ -94,6 +97,10 @@ class CreditConfig(BaseModel, ABC, extra="forbid", frozen=True, allow_inf_nan=Fa
     def is_reconstructed(self) -> bool:
         """Whether it, or what it is built on, may not be what its authors meant."""
         return any(part.sureness == "reconstructed" for part in self.parts())
+
+    def missing_columns(self, table: StepTable) -> list[str]:
+        """Return which of `columns` a table does not have."""
+        return [name for name in self.columns if getattr(table, name) is None]
 
     def parts(self) -> "Iterator[CreditConfig]":
         """Yield itself, and all that it is built on."""
@@ -344,7 +351,7 @@ def steps_left(table: StepTable) -> Ints:
     return table.lengths[table.trajectory] - 1 - table.step
 
 
-def following(values: Floats, table: StepTable, *, last: Floats | float = 0.0) -> Floats:
+def following(values: _Column, table: StepTable, *, last: _Column | float = 0.0) -> _Column:
     """Return for each step the value [S] of the step after it; `last` where there is none."""
     return np.where(steps_left(table) > 0, np.roll(values, -1), last)
 
@@ -377,6 +384,14 @@ def number_rows(*columns: Ints) -> Ints:
         span = int(column.max()) - int(column.min()) + 1
         _, numbers = np.unique(numbers * span + (column - column.min()), return_inverse=True)
     return numbers.astype(np.int64)
+
+
+def number_states(table: StepTable) -> Ints:
+    """Number the states that steps leave, [S]: equal where they are equal, and of one group.
+
+    A state without a key is no other's.
+    """
+    return number_rows(table.step_group, unshared(table.state))
 
 
 def unshared(keys: Ints) -> Ints:

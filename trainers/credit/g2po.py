@@ -13,9 +13,8 @@ from agentgym.trainers.credit.base import (
     center_steps,
     following,
     group_stats,
-    number_rows,
+    number_states,
     steps_left,
-    unshared,
 )
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
@@ -61,13 +60,13 @@ class G2PO(CreditConfig):
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
+        relative = self.base.advantages(table, rewards)
         return relative + self.step_weight * self.step_advantages(table, rewards)
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""
         returns = table.per_trajectory(rewards)[table.trajectory]
-        states = number_rows(table.step_group, unshared(table.state))
+        states = number_states(table)
         values = group_stats(self.gamma ** (steps_left(table) + 1) * returns, states).mean[states]
         after = following(values, table, last=returns)
         scale = self.norm == "mean_std_norm"

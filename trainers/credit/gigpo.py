@@ -14,8 +14,7 @@ from agentgym.trainers.credit.base import (
     Sureness,
     center_steps,
     discounted_returns,
-    number_rows,
-    unshared,
+    number_states,
 )
 from agentgym.trainers.credit.dr_grpo import DrGRPO
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
@@ -90,7 +89,7 @@ class GiGPO(CreditConfig):
 
     def episode_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^E for each step, [S]."""
-        return self.base.relative(table, rewards)[table.trajectory]
+        return self.base.advantages(table, rewards)
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""
@@ -106,7 +105,7 @@ class GiGPO(CreditConfig):
         """Number the anchors: [S], equal where steps are compared."""
         if self.anchors == "similar":
             return similar_anchors(table, similarity=self.similarity, autojunk=self.compat)
-        return number_rows(table.step_group, unshared(table.state))
+        return number_states(table)
 
 
 def _reference(norm: object) -> GRPO | DrGRPO:

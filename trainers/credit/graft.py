@@ -14,10 +14,10 @@ from agentgym.trainers.credit.base import (
     StepTable,
     Sureness,
     center_steps,
+    following,
     group_stats,
     number_rows,
-    steps_left,
-    unshared,
+    number_states,
 )
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
@@ -67,19 +67,19 @@ class GRAFT(CreditConfig):
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
+        relative = self.base.advantages(table, rewards)
         steps = self.step_advantages(table, rewards)
         return np.asarray(self.base_weight * relative + self.step_weight * steps)
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return A^S for each step, [S]."""
-        states = number_rows(table.step_group, unshared(table.state))
+        states = number_states(table)
         return center_steps(table, self.td_errors(table, rewards, states), states, scale=True)
 
     def td_errors(self, table: StepTable, rewards: Floats, states: Ints) -> Floats:
         """Return A for each step, [S], where `states` numbers the states they leave."""
         end = int(states.max(initial=-1)) + 1
-        targets = np.where(steps_left(table) > 0, np.roll(states, -1), end)
+        targets = following(states, table, last=end)
         values = self._values(group_stats(rewards, states).mean, states, targets)
         return np.asarray(rewards + self.gamma * values[targets] - values[states])
 

@@ -15,6 +15,7 @@ from agentgym.trainers.credit.base import (
     Sureness,
     center_steps,
     number_rows,
+    number_states,
     steps_left,
     unshared,
 )
@@ -67,14 +68,14 @@ class GraphGPO(CreditConfig):
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
+        relative = self.base.advantages(table, rewards)
         return relative + self.step_weight * self.step_advantages(table)
 
     def step_advantages(self, table: StepTable) -> Floats:
         """Return A^S for each step, [S]."""
         succeeded = table.per_trajectory(table.term(self.success_term)) > self.success
         arrives = succeeded[table.trajectory] & (steps_left(table) == 0)
-        sources = number_rows(table.step_group, unshared(table.state))
+        sources = number_states(table)
         distance = self._distances(table, arrives)
         worth = self.success_reward * self.omega**distance
         hopeful = np.bincount(table.group, weights=succeeded)[table.step_group] > 0

@@ -62,7 +62,7 @@ class HGPO(CreditConfig):
         returns = discounted_returns(table, rewards, gamma=self.gamma)
         total, weights = np.zeros((2, table.num_steps))
         if self.with_base:
-            total += self.base.relative(table, rewards)[table.trajectory]
+            total += self.base.advantages(table, rewards)
             weights += np.abs(total) > ROUNDING
         states, counted = unshared(table.state), sampled(table)
         groups = number_rows(table.step_group, states)

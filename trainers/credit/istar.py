@@ -41,7 +41,7 @@ class IStar(CreditConfig):
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
+        relative = self.base.advantages(table, rewards)
         return relative + self.step_weight * self.step_advantages(table)
 
     def step_advantages(self, table: StepTable) -> Floats:

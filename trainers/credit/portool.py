@@ -49,7 +49,7 @@ class PORTool(CreditConfig):
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both parts."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
+        relative = self.base.advantages(table, rewards)
         forks = self.fork_advantages(table, rewards)
         return self.trajectory_weight * relative + self.fork_weight * forks
 

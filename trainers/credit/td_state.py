@@ -14,8 +14,7 @@ from agentgym.trainers.credit.base import (
     discounted_returns,
     following,
     group_stats,
-    number_rows,
-    unshared,
+    number_states,
 )
 from agentgym.trainers.credit.trajectories import GRPO, AnyTrajectoryCredit
 
@@ -44,12 +43,12 @@ class TDState(CreditConfig):
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
+        relative = self.base.advantages(table, rewards)
         return relative + self.step_weight * self.step_advantages(table, rewards)
 
     def step_advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Return the TD error of each step, [S]."""
         returns = discounted_returns(table, rewards, gamma=self.gamma)
-        states = number_rows(table.step_group, unshared(table.state))
+        states = number_states(table)
         values = group_stats(returns, states).mean[states] if len(states) else returns
         return np.asarray(rewards + self.gamma * following(values, table) - values)

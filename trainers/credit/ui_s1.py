@@ -54,7 +54,7 @@ class UIS1(CreditConfig):
 
     def advantages(self, table: StepTable, rewards: Floats) -> Floats:
         """Add both levels."""
-        relative = self.base.relative(table, rewards)[table.trajectory]
+        relative = self.base.advantages(table, rewards)
         returns = self.returns(table, rewards)
         positions = number_rows(table.step_group, table.step)
         steps = center_steps(table, returns, positions, scale=True)

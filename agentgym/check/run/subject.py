@@ -164,7 +164,7 @@ class UpdateSubject:
         table, credit = self.update.table, self.run.methods.credit
         if "rewards" in self.unsound:
             raise NotChecked(f"{self.where}: {self.unsound['rewards']} (see finite)")
-        missing = [name for name in credit.columns if getattr(table, name) is None]
+        missing = credit.missing_columns(table)
         if missing:
             raise NotChecked(f"the estimator needs {missing[0]!r}, which is not in the record")
         return credit(table, self.update.rewards)
