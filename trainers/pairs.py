@@ -19,25 +19,44 @@ class Listed(Protocol):
     """What is looked at of an episode: `EpisodeHead` has it."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Which episode it is."""
+
     @property
-    def group_id(self) -> str: ...
+    def group_id(self) -> str:
+        """The group of rollouts that it belongs to."""
+
     @property
-    def member(self) -> int: ...
+    def member(self) -> int:
+        """Which rollout of the group it is, from 0."""
+
     @property
-    def task_id(self) -> str: ...
+    def task_id(self) -> str:
+        """What was asked."""
+
     @property
-    def env(self) -> str: ...
+    def env(self) -> str:
+        """Of which environment."""
+
     @property
-    def split(self) -> str: ...
+    def split(self) -> str:
+        """Of which split its task is."""
+
     @property
-    def end(self) -> str: ...
+    def end(self) -> str:
+        """How it ended: `terminated`, `truncated`, `error` or `aborted`."""
+
     @property
-    def outcome(self) -> float: ...
+    def outcome(self) -> float:
+        """Whether the task was solved: in [0, 1]."""
+
     @property
-    def turns(self) -> int: ...
+    def turns(self) -> int:
+        """Steps taken."""
+
     @property
-    def tokens(self) -> int: ...
+    def tokens(self) -> int:
+        """Tokens sampled."""
 
 
 class Evaluation(NamedTuple):
@@ -129,9 +148,7 @@ def evaluation_of(run: Run, *, at: int | None = None) -> Evaluation | None:
     return Evaluation(f"eval-{_MODE}-{step:06d}-", f"the evaluation after step {step}")
 
 
-def result_in(
-    run: Run, heads: Iterable[Listed], which: str, *, keep_heads: bool = False
-) -> Result:
+def result_in(run: Run, heads: Iterable[Listed], which: str, *, keep_heads: bool = False) -> Result:
     """Take the first whole attempt of each place; what was tried in vain is a fault.
 
     Raises:
