@@ -19,6 +19,7 @@ from agentgym.errors import ConfigError
 from agentgym.viewer.answers import encode
 from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS, segment_lengths
 from agentgym.viewer.lookup import find_episode, find_run
+from agentgym.viewer.panels import MOST_STATES, read_panels
 from agentgym.viewer.pieces import MOST
 from agentgym.viewer.routes import Asked, Route, split_path
 from agentgym.viewer.runs import OpenRun, OpenRuns
@@ -142,8 +143,11 @@ def _targets(run: OpenRun, members: Json, credits: Sequence[str]) -> Iterator[st
 def _episode_targets(run: OpenRun, name: str) -> Iterator[str]:
     address = f"/api/runs/{run.name}/episodes/{_part(name)}"
     yield address
+    head = find_episode(run, name)
+    for offset in range(0, read_panels(head, limit=0)["total"], MOST_STATES):
+        yield f"{address}/panels?offset={offset}&limit={MOST_STATES}"
     names = ",".join([*OF_SEGMENT, *OF_TOKENS])
-    for segment, length in enumerate(segment_lengths(find_episode(run, name))):
+    for segment, length in enumerate(segment_lengths(head)):
         yield f"{address}/columns?names={names}&segment={segment}"
         for first in range(0, length, MOST):
             yield f"{address}/pieces?segment={segment}&first={first}&stop={first + MOST}"
