@@ -152,9 +152,10 @@ def test_the_address_is_told_before_any_run_is_looked_into() -> None:
             done.append("looked")
             raise KeyboardInterrupt
 
-    with listen("127.0.0.1", 0) as taken, pytest.raises(KeyboardInterrupt):
+    with listen("127.0.0.1", 0) as taken:
         door = Door("127.0.0.1", taken.getsockname()[1])
-        serve(Runs([]), taken, door, on_start=lambda: done.append("told"))
+        with pytest.raises(KeyboardInterrupt):
+            serve(Runs([]), taken, door, on_start=lambda: done.append("told"))
     assert done == ["told", "looked"]
 
 
