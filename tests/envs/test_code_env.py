@@ -371,7 +371,7 @@ async def test_it_draws_the_examples_the_change_and_the_output(env, task):
     (terminal,) = env.panels()
     assert terminal.text == "\x1b[31mred\x1b[0m\n"
     await env.step(call("run_tests", code="def f(x):\n return 0"))
-    await env.step(call("run_tests", code="print('here')\ndef f(x):\n return sum(x)"))
+    await env.step(call("run_tests", code="print('here', flush=True)\ndef f(x):\n return sum(x)"))
     table, diff, terminal = env.panels()
     assert table.columns == ("input", "want", "answer", "passed")
     assert [row[3] for row in table.rows] == [True] * len(task.payload["public"])
