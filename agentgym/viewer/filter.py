@@ -55,6 +55,8 @@ KEYS = {
     "version_min": Key("version_min", True),
     "version_max": Key("version_max", True),
     "step": Key("step", True),
+    "parent": Key("parent"),
+    "fork_step": Key("fork_step", True),
     "label": Key("label"),
     "tag": Key("tag"),
 }

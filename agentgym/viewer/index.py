@@ -27,7 +27,7 @@ from agentgym.viewer.entries import clean, take
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2  # of the tables below; part of the file's name
+_VERSION = 3  # of the tables below; part of the file's name
 _MARK_BYTES = 256  # a header and the beginning of the first record, with its checksum
 _TABLE_GONE = re.compile(r"no such (table|column): (?!words)")  # words are made when asked for
 _TABLES = """
@@ -38,8 +38,9 @@ CREATE TABLE IF NOT EXISTS episode
     (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, grp TEXT, member INTEGER,
      attempt INTEGER, task TEXT, env TEXT, split TEXT, "end" TEXT, reason TEXT, outcome REAL,
      turns INTEGER, tokens INTEGER, version_min INTEGER, version_max INTEGER,
-     shard TEXT, offset INTEGER, tagged INTEGER);
+     parent TEXT, fork_step INTEGER, shard TEXT, offset INTEGER, tagged INTEGER);
 CREATE INDEX IF NOT EXISTS episode_grp ON episode (grp, member);
+CREATE INDEX IF NOT EXISTS episode_fork ON episode (parent) WHERE parent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS episode_fault ON episode (row) WHERE "end" = 'error';
 CREATE INDEX IF NOT EXISTS episode_untagged ON episode (row) WHERE tagged IS NULL;
 CREATE TABLE IF NOT EXISTS team (number INTEGER PRIMARY KEY, grp TEXT UNIQUE);
