@@ -217,3 +217,9 @@ def make_app(runs: OpenRuns, door: Door, *, tail: Tail | None = None) -> ASGIApp
     routes = [*Viewer(runs, tail or Tail(runs)).routes, *Analysis(runs).routes]
     routes += Sharing(runs, routes, static_files()).routes
     return Guard(Application(routes), door)
+
+
+def make_sharing(runs: OpenRuns) -> Sharing:
+    """Return what makes files of these runs without a server."""
+    routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes]
+    return Sharing(runs, routes, static_files())

@@ -14,6 +14,7 @@ import { useLoaded } from "./load";
 import { Messages } from "./messages";
 import { Choice, Quiet, Text, Wrong } from "./parts";
 import { Ribbon } from "./ribbon";
+import { Share, shareKeys } from "./share";
 import { MODES } from "./spans";
 import { go, look, query, told, whole } from "./state";
 import { Tokens } from "./tokens";
@@ -52,6 +53,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               value={view}
               choose={(next) => look({ view: next })}
             />
+            <Share run={run} episode={episode.id} />
           </div>
           {view === "tokens" ? (
             <Tokens run={run} episode={episode} turn={turn} picked={picked} />
@@ -263,6 +265,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
     },
+    ...shareKeys(),
   ];
 }
 
