@@ -69,7 +69,8 @@ def spread(steps: Sequence[int], most: int) -> list[int]:
 
 def _columns(run: OpenRun, most: int) -> Iterator[Column]:
     opened = Run.open(run.root)
-    for step in spread(evaluations(opened), most) or [None]:
+    steps: Sequence[int | None] = spread(evaluations(opened), most) or [None]
+    for step in steps:
         yield Column(run, step, result_at(run, opened, step))
 
 

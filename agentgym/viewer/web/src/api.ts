@@ -3,11 +3,13 @@
 import { encodePart } from "./address";
 import { answerFrom, canonical, file, type Query } from "./shared";
 import type {
+  AlignedShown,
   Curves,
   Episode,
   EpisodeLine,
   GridGroup,
   GroupShown,
+  Matrix,
   Page,
   Pieces,
   RunDetail,
@@ -48,6 +50,10 @@ export const showStates = (run: string, group: string, query: Query) =>
 export const tally = (run: string) => json<Tally>(of(run, "tokens"));
 export const compareRuns = (a: string, b: string, at: string | undefined) =>
   json<Versus>("/api/compare", { a, b, at });
+export const showMatrix = (runs: readonly string[]) =>
+  json<Matrix>("/api/matrix", { runs: runs.join(",") });
+export const showBeside = (a: string, first: string, b: string, second: string) =>
+  json<AlignedShown>("/api/beside", { a, first, b, second });
 export const why = (run: string, episode: string, segment: number, token: number) =>
   json<Why>(of(run, "why"), { episode, segment, token });
 
