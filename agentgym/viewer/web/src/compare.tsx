@@ -253,7 +253,7 @@ function Pair({ versus, task }: Omit<TaskRowProps, "scale">): JSX.Element | null
       aria-label={`lay episodes of ${task.task} side by side`}
       onClick={() => look({ ...chosen, row: undefined })}
     >
-      ⫴
+      align
     </button>
   );
 }

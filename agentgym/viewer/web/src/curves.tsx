@@ -32,12 +32,11 @@ export const MOST_RUNS = 6;
 
 interface Props {
   run: string;
-  names: string[];
   /** What has grown since the curves were asked for. */
   seen: string;
 }
 
-export function CurvesPanel({ run, names, seen }: Props): JSX.Element {
+export function CurvesPanel({ run, seen }: Props): JSX.Element {
   const runs = [run, ...overlaid(run)];
   const key = `${runs.join(",")} ${seen}`;
   const loaded = useLoaded(key, () => Promise.all(runs.map((each) => curves(each))), true).value;
@@ -46,7 +45,8 @@ export function CurvesPanel({ run, names, seen }: Props): JSX.Element {
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
   const found = loaded.value;
-  const shown = chosen([...new Set(found.flatMap((each) => Object.keys(each.series)))], wanted);
+  const all = [...new Set(found.flatMap((each) => Object.keys(each.series)))];
+  const shown = chosen(all, wanted);
   return (
     <div class="page scroll" tabIndex={0} role="region" aria-label="curves">
       <div class="bar">
@@ -58,13 +58,13 @@ export function CurvesPanel({ run, names, seen }: Props): JSX.Element {
           onInput={(event) => look({ curve: event.currentTarget.value })}
         />
         <span class="quiet">
-          {count(shown.length)} of {count(names.length)}
+          {count(shown.length)} of {count(all.length)}
         </span>
         <How />
         {runs.length > 1 && <Runs runs={runs} />}
       </div>
       {shown.length === 0 && (
-        <Quiet>{names.length ? "No curve is called this." : "No curve was recorded."}</Quiet>
+        <Quiet>{all.length ? "No curve is called this." : "No curve was recorded."}</Quiet>
       )}
       <div class="curves">
         {shown.map((name) => (
@@ -177,9 +177,9 @@ function Curve({ name, runs, found, step }: CurveProps): JSX.Element {
         label={`${name}: ${told.join(", ")}`}
       />
       <div class="range quiet num">
-        <span>{number(plot.low)}</span>
+        <span>{plot.isEmpty ? "–" : number(plot.low)}</span>
         {left > 0 && <span>{left} not above 0</span>}
-        <span>{number(plot.high)}</span>
+        <span>{plot.isEmpty ? "–" : number(plot.high)}</span>
       </div>
     </figure>
   );
@@ -205,9 +205,9 @@ function Picture({ plot, raw, drawn, at, step, label }: PictureProps): JSX.Eleme
       preserveAspectRatio="none"
       role="slider"
       aria-label={label}
-      aria-valuemin={Number.isFinite(plot.first) ? plot.first : 0}
-      aria-valuemax={Number.isFinite(plot.last) ? plot.last : 0}
-      aria-valuenow={at ?? (Number.isFinite(plot.last) ? plot.last : 0)}
+      aria-valuemin={plot.isEmpty ? 0 : plot.first}
+      aria-valuemax={plot.isEmpty ? 0 : plot.last}
+      aria-valuenow={at ?? (plot.isEmpty ? 0 : plot.last)}
       tabIndex={0}
       onPointerMove={move}
       onPointerLeave={() => (step.value = null)}

@@ -34,14 +34,14 @@ export function Turns(props: Props): JSX.Element | null {
       <Chosen {...props} count={turns.length} />
       {loaded.error && <Wrong error={loaded.error} />}
       {!loaded.error && !loaded.value && <Quiet>Loading.</Quiet>}
-      {loaded.value && (
+      {loaded.value && turns.length > 0 && (
         <ol class="turn-columns" tabIndex={0} aria-label="turns side by side">
           {turns.slice(0, MOST).map(([member, step, advantage]) => (
             <Turn
               {...{ run, step, advantage }}
               scale={props.scale}
               member={shown.members[member]!}
-              episode={loaded.value!.get(shown.members[member]!.id)!}
+              episode={loaded.value!.get(shown.members[member]!.id)}
             />
           ))}
         </ol>
@@ -103,7 +103,8 @@ function Chosen({
 interface TurnProps {
   run: string;
   member: StatesShown["members"][number];
-  episode: Episode;
+  /** Undefined while it is asked for. */
+  episode: Episode | undefined;
   step: number;
   advantage: number | null;
   scale: Scale;
@@ -112,7 +113,7 @@ interface TurnProps {
 function Turn({ run, member, episode, step, advantage, scale }: TurnProps): JSX.Element {
   const to = { screen: "episode", run, episode: member.id } as const;
   const turn = String(step);
-  const said = episode.steps[step];
+  const said = episode?.steps[step];
   const rows = said ? episodeRows({ prompt: [], steps: [{ ...said, replies: [] }] }) : [];
   return (
     <li>

@@ -13,7 +13,7 @@ import { look, query, told } from "./state";
 import type { Matrix, MatrixCell, MatrixTask } from "./types";
 
 const COLUMN = 92;
-const NAME = 150;
+const NAME = 112;
 const SCALE: Scale = { kind: "sequential", low: 0, high: 1 };
 const SHOWN = ["all tasks", "only what changed"] as const;
 
@@ -37,7 +37,7 @@ function Shown({ matrix }: { matrix: Matrix }): JSX.Element {
     if (matrix.columns.length === 0) told.value = "no run was evaluated";
   }, [matrix]);
   const columns = {
-    gridTemplateColumns: `${NAME}px repeat(${matrix.columns.length}, minmax(${COLUMN}px, 132px))`,
+    gridTemplateColumns: `minmax(${NAME}px, 220px) repeat(${matrix.columns.length}, minmax(${COLUMN}px, 132px))`,
     minWidth: `${NAME + matrix.columns.length * COLUMN}px`,
   };
   const chosen = picks();

@@ -67,6 +67,10 @@ export class Plot {
     return HEIGHT - 4 - ((this.along(value) - low) / (high - low)) * (HEIGHT - 8);
   }
 
+  get isEmpty(): boolean {
+    return this.low > this.high;
+  }
+
   /** The step at a share of the width. */
   step(share: number): number {
     return this.first + ((share * WIDTH - 3) / (WIDTH - 6)) * (this.last - this.first);

@@ -48,7 +48,7 @@ export function RunScreen({ run }: { run: string }): JSX.Element {
 function panel(view: View, detail: RunDetail): JSX.Element {
   switch (view) {
     case "curves":
-      return <CurvesPanel run={detail.run} names={detail.metrics} seen={seen(detail)} />;
+      return <CurvesPanel run={detail.run} seen={seen(detail)} />;
     case "groups":
       return <GridPanel run={detail.run} steps={detail.steps} seen={seen(detail)} />;
     case "episodes":
