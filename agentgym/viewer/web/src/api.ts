@@ -8,6 +8,7 @@ import type {
   EpisodeLine,
   GridGroup,
   GroupShown,
+  Ledger,
   Page,
   Panel,
   Pieces,
@@ -55,6 +56,16 @@ export const why = (run: string, episode: string, segment: number, token: number
 export async function grid(run: string, query: Query): Promise<Page<GridGroup>> {
   const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);
   return { total: found.total, rows: found.groups };
+}
+
+/** How its rewards came about, by the shaper of the run or another one; null: it has none. */
+export async function showLedger(
+  run: string,
+  episode: string,
+  shaping: string | undefined,
+): Promise<Ledger | null> {
+  const path = of(run, "episodes", episode, "ledger");
+  return (await json<{ ledger: Ledger | null }>(path, { shaping })).ledger;
 }
 
 /** What was drawn of the states of an episode: after reset, after each turn. */

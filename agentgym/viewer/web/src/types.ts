@@ -139,6 +139,28 @@ export interface Episode {
   panels: boolean;
 }
 
+/** How the rewards of an episode came about; lists are by turn. */
+export interface Ledger {
+  terms: LedgerTerm[];
+  gates: { term: string; condition: string; share: number[] }[];
+  rewards: number[];
+  total: number;
+  /** What was trained on, where it differs from that. */
+  recorded: number[] | null;
+}
+
+export interface LedgerTerm {
+  term: string;
+  weight: Num;
+  scope: string | null;
+  form: string | null;
+  raw: number[];
+  paid: number[];
+  states: string[];
+  blocked_by: string[];
+  total: number;
+}
+
 export interface GridPanel {
   kind: "grid";
   title: string;
