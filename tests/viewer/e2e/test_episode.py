@@ -1,7 +1,5 @@
 """One episode in a browser: its timeline, its ledger, what was drawn of it, other estimators."""
 
-import json
-
 import pytest
 
 pytestmark = [pytest.mark.slow]
@@ -37,7 +35,7 @@ def test_the_ledger_is_that_of_the_server_and_leads_to_the_turn(page, address):
     shown = {row.split("\n")[0]: row.split("\n")[-1] for row in rows.all_inner_texts()}
     for term in told["terms"]:
         if term["total"]:
-            value = float(shown[term["term"]].replace("−", "-"))
+            value = float(shown[term["term"]].replace("\u2212", "-"))
             assert value == pytest.approx(term["total"], abs=6e-4)
     assert float(shown["reward"]) == pytest.approx(told["total"], abs=6e-3)
     ledger.get_by_label("turn 3, outcome: counted; given 1, paid 1").click()
