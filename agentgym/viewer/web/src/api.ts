@@ -9,8 +9,10 @@ import type {
   EpisodeLine,
   GridGroup,
   GroupShown,
+  Ledger,
   Matrix,
   Page,
+  Panel,
   Pieces,
   RunDetail,
   RunLine,
@@ -61,6 +63,20 @@ export async function grid(run: string, query: Query): Promise<Page<GridGroup>> 
   const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);
   return { total: found.total, rows: found.groups };
 }
+
+/** How its rewards came about, by the shaper of the run or another one; null: it has none. */
+export async function showLedger(
+  run: string,
+  episode: string,
+  shaping: string | undefined,
+): Promise<Ledger | null> {
+  const path = of(run, "episodes", episode, "ledger");
+  return (await json<{ ledger: Ledger | null }>(path, { shaping })).ledger;
+}
+
+/** What was drawn of the states of an episode: after reset, after each turn. */
+export const panels = (run: string, episode: string, offset: number, limit: number) =>
+  json<Page<Panel[]>>(of(run, "episodes", episode, "panels"), { offset, limit });
 
 /** The episodes of a group, member by member. */
 export async function members(run: string, group: string): Promise<EpisodeLine[]> {
