@@ -51,6 +51,18 @@ def test_a_group_stands_side_by_side_with_what_it_was_trained_by(browse, trained
     assert found["trouble"] == []
 
 
+def test_a_fault_counts_for_no_state(browse, trained, updates) -> None:
+    group = FAULT.rpartition(".")[0].rpartition(".")[0]
+    client = browse(trained)
+    found = client.get(f"/api/runs/trained/groups/{group}/states").json()
+    returns = client.get(f"/api/runs/trained/lens?group={group}").json()["returns"]
+    (start,) = [each for each in found["nodes"] if each["key"] == "start"]
+    assert FAULT not in returns
+    assert [each["id"] for each in found["members"]].index(FAULT) in start["members"]
+    assert start["value"] == pytest.approx(np.mean(list(returns.values())))
+    assert client.get(f"/api/runs/trained/groups/{group}").json()["rows"][0]["cells"][1] is not None
+
+
 def test_another_estimator_is_the_trainers(browse, trained, updates) -> None:
     client, update = browse(trained), updates[1]
     expected = RLOO()(update.table, update.rewards)
