@@ -4,6 +4,7 @@ All is computed by the trainer's own functions: on the whole optimiser step that
 where none did (an evaluation), on the episodes of the group alone.
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self, TypeVar
@@ -36,6 +37,7 @@ AT_THE_END = {"progress": 1.0, "competence": 0.0}
 """Where schedules stand for episodes that no optimiser step used."""
 
 _MOST_KEPT = 32
+_MOST_VALUES = 2_000_000  # numbers in what is kept: an estimator may give each token its own
 
 
 class Credited(NamedTuple):
@@ -63,6 +65,7 @@ class Scene:
     where: str = "the run"
     """What messages call the run."""
     _known: dict[tuple[str, str], Credited] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def trained(cls, update: Update, methods: Methods, *, where: str = "the run") -> Self:
@@ -120,12 +123,20 @@ class Scene:
                 it needs a column that is not there.
         """
         key = (credit.strip() or TRAINED, shaping.strip() or TRAINED)
-        if key not in self._known:
-            found = self._compute(_estimator(key[0]), parse_shaper(key[1]))
-            while len(self._known) >= _MOST_KEPT:
-                self._known.pop(next(iter(self._known)), None)
+        with self._lock:
+            if key in self._known:
+                return self._known[key]
+        found = self._compute(_estimator(key[0]), parse_shaper(key[1]))
+        with self._lock:
             self._known[key] = found
-        return self._known[key]
+            while len(self._known) > 1 and self._is_full:
+                del self._known[next(iter(self._known))]
+        return found
+
+    @property
+    def _is_full(self) -> bool:
+        values = sum(len(each.advantages) for each in self._known.values())
+        return len(self._known) > _MOST_KEPT or values > _MOST_VALUES
 
     def _compute(self, credit: CreditConfig | None, shaper: ShaperConfig | None) -> Credited:
         label = _label(credit, shaper)
