@@ -9,6 +9,7 @@ import type {
   GridGroup,
   GroupShown,
   Ledger,
+  Lens,
   Page,
   Panel,
   Pieces,
@@ -56,6 +57,16 @@ export const why = (run: string, episode: string, segment: number, token: number
 export async function grid(run: string, query: Query): Promise<Page<GridGroup>> {
   const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);
   return { total: found.total, rows: found.groups };
+}
+
+/** What an estimator makes of a group; `asking` is credit, minus and shaping. */
+export const askLens = (run: string, group: string, asking: Query) =>
+  json<Lens>(of(run, "lens"), { group, ...asking });
+
+/** What an estimator gives each sampled token of an episode. */
+export async function advantages(run: string, episode: string, asking: Query): Promise<Columns> {
+  const response = await ask(of(run, "episodes", episode, "advantages"), asking);
+  return decodeColumns(await response.arrayBuffer());
 }
 
 /** How its rewards came about, by the shaper of the run or another one; null: it has none. */

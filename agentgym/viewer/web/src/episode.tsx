@@ -4,6 +4,8 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
+import { useCredited } from "./credited";
+import { Asking } from "./lens";
 import { members, showEpisode, showLedger } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
@@ -48,6 +50,9 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
   ).value;
   const given = useMemo(() => givenLedger(episode.steps), [episode]);
   const ledger = asked.value ?? given;
+  const credited = useCredited(run, episode);
+  const { lens } = credited;
+  const noted = episode.credits.map((label) => `noted:${label}`);
   return (
     <div class="screen">
       <Facts run={run} episode={episode} group={group} />
@@ -65,16 +70,21 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               value={view}
               choose={(next) => look({ view: next })}
             />
+            <Asking
+              label={credited.isAsked ? credited.label : null}
+              known={[...noted, ...(lens.value?.known ?? [])]}
+            />
             <Share run={run} episode={episode.id} />
           </div>
+          {credited.isAsked && lens.error && <Wrong error={lens.error} />}
           {view === "tokens" ? (
-            <Tokens run={run} episode={episode} turn={turn} picked={picked} />
+            <Tokens {...{ run, episode, turn, picked, credited }} />
           ) : (
-            <Messages episode={episode} turn={turn} />
+            <Messages episode={episode} turn={turn} credited={credited} />
           )}
         </div>
         <aside class="side" aria-label="steps">
-          <Ribbon episode={episode} turn={turn} />
+          <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           <TurnRewards episode={episode} ledger={ledger} turn={turn} />
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}

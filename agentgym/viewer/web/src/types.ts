@@ -139,6 +139,20 @@ export interface Episode {
   panels: boolean;
 }
 
+/** What an estimator, less another one, made of a group. */
+export interface Lens {
+  label: string;
+  returns: Record<string, Num>;
+  /** By episode, the advantage of each step. */
+  steps: Record<string, Num[]>;
+  /** Whether tokens of a step differ. */
+  tokens: boolean;
+  /** How far from 0 an advantage is at most, of any token of the group. */
+  most: number;
+  /** Estimators that can be asked. */
+  known: string[];
+}
+
 /** How the rewards of an episode came about; lists are by turn. */
 export interface Ledger {
   terms: LedgerTerm[];
