@@ -141,6 +141,7 @@ class Sharing:
         path = f"/api/runs/{run.name}/episodes/{_part(name)}"
         yield path, self._ask(path)
         yield self._asked(f"{path}/ledger", {})
+        yield f"{path}/panels", self._panels(path)
         names = [*OF_SEGMENT, *OF_TOKENS]
         for segment, length in enumerate(segment_lengths(find_episode(run, name))):
             of = {"segment": str(segment)}
@@ -151,6 +152,15 @@ class Sharing:
             if left >= 0:
                 address = canonical(f"/api/runs/{run.name}/why", {"episode": name, **of})
                 yield address, _or_told(partial(_whys, run, name, segment, length))
+
+    def _panels(self, path: str) -> Json:
+        """Return what was drawn of all states of an episode."""
+        rows: list[Json] = []
+        while True:
+            found = self._ask(canonical(f"{path}/panels", {"offset": str(len(rows))}))
+            rows += found["rows"]
+            if len(rows) >= found["total"]:
+                return {"total": len(rows), "rows": rows}
 
     def _asked(self, path: str, words: Mapping[str, str]) -> tuple[str, Any]:
         """Return an address and its answer; where there is none, why not."""

@@ -9,6 +9,7 @@ import type {
   GridGroup,
   GroupShown,
   Page,
+  Panel,
   Pieces,
   RunDetail,
   RunLine,
@@ -55,6 +56,10 @@ export async function grid(run: string, query: Query): Promise<Page<GridGroup>> 
   const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);
   return { total: found.total, rows: found.groups };
 }
+
+/** What was drawn of the states of an episode: after reset, after each turn. */
+export const panels = (run: string, episode: string, offset: number, limit: number) =>
+  json<Page<Panel[]>>(of(run, "episodes", episode, "panels"), { offset, limit });
 
 /** The episodes of a group, member by member. */
 export async function members(run: string, group: string): Promise<EpisodeLine[]> {

@@ -14,6 +14,7 @@ import { useLoaded } from "./load";
 import { Messages } from "./messages";
 import { Choice, Quiet, Text, Wrong } from "./parts";
 import { Ribbon } from "./ribbon";
+import { Panels } from "./panels";
 import { Share, shareKeys } from "./share";
 import { MODES } from "./spans";
 import { go, look, query, told, whole } from "./state";
@@ -63,6 +64,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
         </div>
         <aside class="side" aria-label="steps">
           <Ribbon episode={episode} turn={turn} />
+          <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           <Ledger episode={episode} turn={turn} />
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>

@@ -67,6 +67,14 @@ const CUTS: Record<string, Cut> = {
       return Response.json({ ...all, pieces });
     },
   },
+  panels: {
+    words: ["offset", "limit"],
+    cut: (whole, { offset = 0, limit }) => {
+      const all = whole as { total: number; rows: unknown[] };
+      const rows = all.rows.slice(Number(offset), Number(offset) + Number(limit));
+      return Response.json({ ...all, rows });
+    },
+  },
   why: {
     words: ["token"],
     cut: (whole, { token = 0 }) => {
