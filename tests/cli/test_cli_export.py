@@ -354,7 +354,9 @@ def test_good_and_bad_episodes_of_a_task_become_pairs(agentgym, labelled) -> Non
     done = agentgym("export", labelled, "--preference", "--metadata")
     assert done.code == 0, done.err
     lines = [json.loads(line) for line in done.out.splitlines()]
-    pairs = [[each["metadata"][side]["episode"] for side in ("chosen", "rejected")] for each in lines]
+    pairs = [
+        [each["metadata"][side]["episode"] for side in ("chosen", "rejected")] for each in lines
+    ]
     assert pairs == [
         ["a.1.0", "a.0.0"],
         ["a.2.0", "a.0.0"],

@@ -6,11 +6,14 @@ import type {
   Curves,
   Episode,
   EpisodeLine,
+  Filters,
+  Found,
   GridGroup,
   GroupShown,
   Page,
   Panel,
   Pieces,
+  Progress,
   RunDetail,
   RunLine,
   StatesShown,
@@ -64,6 +67,29 @@ export const panels = (run: string, episode: string, offset: number, limit: numb
 /** The episodes of a group, member by member. */
 export async function members(run: string, group: string): Promise<EpisodeLine[]> {
   return (await json<Page<EpisodeLine>>(of(run, "groups", group, "members"))).rows;
+}
+
+export const showFilters = (run: string, all: boolean) =>
+  json<Filters>(of(run, "filters"), { all: all ? 1 : undefined });
+
+/** Episodes in which something was said; `behind` is told how many were not searched yet. */
+export async function searchRun(
+  run: string,
+  query: Query,
+  behind: (episodes: number) => void,
+): Promise<Page<Found>> {
+  const found = await json<Page<Found> & { worded: Progress }>(of(run, "search"), query);
+  behind(found.worded.of_episodes - found.worded.episodes);
+  return found;
+}
+
+export async function putLabel(
+  run: string,
+  given: { episode: string; label: string; text: string },
+): Promise<{ label: string | null; text: string }> {
+  const sent = await fetch(of(run, "labels"), { method: "POST", body: JSON.stringify(given) });
+  if (!sent.ok) throw await wrong(sent);
+  return (await sent.json()) as { label: string | null; text: string };
 }
 
 /** The file that needs no server, with a group or an episode in it. */

@@ -10,6 +10,7 @@ import { type Scale, symmetric } from "./colours";
 import { folds, type Line } from "./folds";
 import { cell, count } from "./format";
 import { type Key, screenKeys } from "./keys";
+import { labelOf } from "./labels";
 import { Asking } from "./lens";
 import { Windowed } from "./list";
 import { useLoaded } from "./load";
@@ -142,7 +143,8 @@ function Head({ run, member }: { run: string; member: Member }): JSX.Element {
         {count(member.member)}
       </a>{" "}
       <span class="num">{cell(member.reward ?? member.outcome)}</span>{" "}
-      <span class={member.end === "error" ? "bad" : "quiet"}>{member.end}</span>
+      <span class={member.end === "error" ? "bad" : "quiet"}>{member.end}</span>{" "}
+      {labelOf(run, member.id, member.label) ?? ""}
     </span>
   );
 }

@@ -1,7 +1,7 @@
 // The conversation of an episode, with a search of its own: the browser sees only a part of it.
 
 import { useSignal } from "@preact/signals";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { useJump } from "./jump";
 import { cutMatches, find, firstFrom, type Match } from "./find";
@@ -9,14 +9,14 @@ import { counted, number, signed } from "./format";
 import { Windowed } from "./list";
 import { Text } from "./parts";
 import { asMarkdown, episodeRows, plain, type Row, turnStarts } from "./rows";
-import { copy, look } from "./state";
+import { copy, look, query } from "./state";
 import type { Episode, Step } from "./types";
 
 export function Messages({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
   const rows = useMemo(() => episodeRows(episode), [episode]);
   const starts = useMemo(() => turnStarts(rows), [rows]);
   const jump = useJump(turn, (to) => starts[to] ?? 0);
-  const wanted = useSignal("");
+  const wanted = useSignal(query.value["find"] ?? "");
   const at = useSignal(0);
   const texts = useMemo(() => rows.map(plain), [rows]);
   const matches = useMemo(() => find(texts, wanted.value), [texts, wanted.value]);
@@ -32,11 +32,15 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
     at.value = firstFrom(found, starts[turn] ?? 0);
     if (found.length) jump.value = { index: found[at.value]!.item };
   };
+  useEffect(() => {
+    if (matches.length > 0) at.value = firstFrom(matches, starts[turn] ?? 0);
+  }, [episode]);
   return (
     <>
       <div class="bar">
         <input
           type="search"
+          defaultValue={wanted.peek()}
           aria-label="find in the episode"
           placeholder="find"
           onInput={(event) => search(event.currentTarget.value)}

@@ -65,6 +65,33 @@ export interface EpisodeLine {
   label: string | null;
 }
 
+/** How many episodes were looked at, of how many. */
+export interface Progress {
+  episodes: number;
+  of_episodes: number;
+}
+
+export interface Filters {
+  tags: { name: string; note: string; tripwire: boolean; episodes: number }[];
+  labels: { label: string; episodes: number }[];
+  tagged: Progress;
+}
+
+/** A place where something was said; turn null: in the prompt. */
+export interface Hit {
+  turn: Num;
+  role: string;
+  before: string;
+  match: string;
+  after: string;
+}
+
+export interface Found extends EpisodeLine {
+  hits: Hit[];
+  /** Turns that are not among the hits. */
+  more: number;
+}
+
 export interface Page<T> {
   total: number;
   rows: T[];
@@ -199,7 +226,7 @@ export interface GroupShown {
   of: number;
   credit: { label: string; steps: Record<string, Num[]> } | null;
   trouble: string[];
-  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward" | "label"> & {
     actions: string[];
   })[];
   rows: AlignedRow[];
