@@ -47,13 +47,16 @@ test-fast: install
 
 test: check
 	@sh .ci/engine
+	@sh .ci/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
 
 viewer:
-	cd agentgym/viewer/web && npm ci --no-audit --no-fund && npm run build && npm test
+	@sh .ci/browser
+	cd agentgym/viewer/web && npm run build && npm test
 
 soak: install
 	@sh .ci/engine
+	@sh .ci/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
 
 clean:

@@ -1,8 +1,9 @@
 """What a check found."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 
 class Status(StrEnum):
@@ -29,12 +30,17 @@ class Result:
     """How to mend it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All checks of one environment."""
+class _Checked(Protocol):
+    @property
+    def status(self) -> Status: ...
 
-    env: str
-    results: tuple[Result, ...]
+
+class Counted:
+    """What checks found, counted by how they came out."""
+
+    __slots__ = ()
+
+    results: Sequence[_Checked]
 
     @property
     def ok(self) -> bool:
@@ -49,6 +55,14 @@ class Report:
     def count(self, status: Status) -> int:
         """Return how many checks came out like this."""
         return sum(result.status is status for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Counted):
+    """All checks of one environment."""
+
+    env: str
+    results: tuple[Result, ...]
 
     def __str__(self) -> str:
         """Tell what did not pass, one line and its hint each."""

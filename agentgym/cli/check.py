@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agentgym.cli.options import Json, Overrides
-from agentgym.cli.output import echo, echo_json, note, one_line, paint, run_aside
+from agentgym.cli.output import echo, echo_json, one_line, paint, run_aside
 from agentgym.cli.progress import Screen
+from agentgym.cli.strict import leave_unless_ok
 
 if TYPE_CHECKING:
     from agentgym.check import Report, Result
@@ -81,10 +82,7 @@ def check(
         echo_json(report.to_json())
     else:
         _print(report)
-    if strict and report.ok and not report.is_complete:
-        note("error: something was not checked, and --strict asks for everything")
-    if not report.ok or (strict and not report.is_complete):
-        raise typer.Exit(1)
+    leave_unless_ok(report, strict=strict)
     if missing is not None:
         raise missing
 

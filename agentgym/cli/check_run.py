@@ -4,10 +4,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
 from agentgym.cli.output import echo, echo_json, note, one_line, paint
 from agentgym.cli.progress import Screen
+from agentgym.cli.strict import leave_unless_ok
 
 if TYPE_CHECKING:
     from agentgym.check.run.report import RunReport, RunResult
@@ -39,10 +38,7 @@ def check_run(words: Sequence[str], *, strict: bool, json: bool) -> None:
         echo_json(report.to_json())
     else:
         _print(report)
-    if strict and report.ok and not report.is_complete:
-        note("error: something was not checked, and --strict asks for everything")
-    if not report.ok or (strict and not report.is_complete):
-        raise typer.Exit(1)
+    leave_unless_ok(report, strict=strict)
 
 
 def _print(report: "RunReport") -> None:

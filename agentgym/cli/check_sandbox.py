@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
 from agentgym.cli.output import counted, echo, echo_json, note, one_line, paint, run_aside
 from agentgym.cli.progress import Screen
+from agentgym.cli.strict import leave_unless_ok
 
 if TYPE_CHECKING:
     from agentgym.check.sandbox import SandboxReport
@@ -39,10 +38,7 @@ def check_sandbox(
         echo_json(report.to_json())
     else:
         _print(report)
-    if strict and report.ok and not report.is_complete:
-        note("error: something did not apply here, and --strict asks for everything")
-    if not report.ok or (strict and not report.is_complete):
-        raise typer.Exit(1)
+    leave_unless_ok(report, strict=strict, left_out="did not apply here")
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.output import counted, note
+from agentgym.cli.outfile import output_file
+from agentgym.cli.output import counted, echo, echo_table, note, one_line, sparkline
+from agentgym.cli.plot import draw_lines
 from agentgym.cli.progress import Screen
 
 if TYPE_CHECKING:
@@ -83,6 +86,43 @@ def watched(total: int) -> Iterator[Callable[[int], None]]:
             screen.draw(f"{done}/{total}  optimiser step {step}")
 
         yield tell
+
+
+def draw_by_step(
+    report: dict[str, Any],
+    methods: dict[str, Any],
+    panels: dict[str, str],
+    plot: str,
+    *,
+    force: bool,
+) -> None:
+    """Draw numbers of methods over the optimiser steps into a file.
+
+    Args:
+        report: what `--json` prints.
+        methods: of it, those by their labels.
+        panels: names in `by_step`, by what is written over them.
+        plot: the file.
+        force: whether one that is there is replaced.
+    """
+    curves = {
+        title: {label: each["by_step"][name] for label, each in methods.items()}
+        for title, name in panels.items()
+    }
+    with output_file(plot, force=force) as file:
+        draw_lines(report["run"], report["steps"], curves, file, kind=Path(plot).suffix[1:])
+
+
+def show_by_step(methods: dict[str, Any], name: str, *, title: str) -> None:
+    """Print a number of methods, by their labels, over the optimiser steps; of one step nothing."""
+    curves = {label: each["by_step"][name] for label, each in methods.items()}
+    if all(len(values) > 1 for values in curves.values()):
+        echo()
+        echo_table((f"{title}, by optimiser step", ""), [_curve(*each) for each in curves.items()])
+
+
+def _curve(label: str, values: list[float]) -> tuple[str, str]:
+    return one_line(label, 41), f"{sparkline(values)}  {values[0]:.3g} to {values[-1]:.3g}"
 
 
 def interval(found: dict[str, Any]) -> str:

@@ -1,21 +1,22 @@
 """`agentgym recredit`: other estimators of credit on the steps that a run was trained on."""
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.outfile import Force, output_file
-from agentgym.cli.output import counted, echo, echo_json, echo_table, one_line, paint, sparkline
-from agentgym.cli.plot import Plot, check_plot, draw_lines
+from agentgym.cli.outfile import Force
+from agentgym.cli.output import counted, echo, echo_json, echo_table, one_line, paint
+from agentgym.cli.plot import Plot, check_plot
 from agentgym.cli.recomputed import (
     Last,
     NoNotes,
+    draw_by_step,
     interval,
     number,
     open_training,
+    show_by_step,
     show_different,
     watched,
 )
@@ -23,6 +24,12 @@ from agentgym.cli.recomputed import (
 if TYPE_CHECKING:
     from agentgym.store.run import Run
     from agentgym.trainers.recredit import Recredit
+
+
+_PANELS = {
+    "share of steps with an advantage": "coverage",
+    "rank correlation with the trained": "rank",
+}
 
 
 def recredit(
@@ -72,7 +79,7 @@ def recredit(
         )
     report = _report(found, result)
     if plot is not None:
-        _draw(report, plot, force=force)
+        draw_by_step(report, report["credits"], _PANELS, plot, force=force)
     show_different(report["same"], len(result.steps), found)
     if json:
         echo_json(report)
@@ -80,19 +87,6 @@ def recredit(
         _print(report)
         if plot is not None:
             echo(f"drawn in {plot}")
-
-
-def _draw(report: dict[str, Any], plot: str, *, force: bool) -> None:
-    panels = {
-        "share of steps with an advantage": _curves(report, "coverage"),
-        "rank correlation with the trained": _curves(report, "rank"),
-    }
-    with output_file(plot, force=force) as file:
-        draw_lines(report["run"], report["steps"], panels, file, kind=Path(plot).suffix[1:])
-
-
-def _curves(report: dict[str, Any], name: str) -> dict[str, list[float]]:
-    return {label: each["by_step"][name] for label, each in report["credits"].items()}
 
 
 def _report(run: "Run", result: "Recredit") -> dict[str, Any]:
@@ -149,9 +143,7 @@ def _print(report: dict[str, Any]) -> None:
     ]
     echo()
     echo_table(("less trained, same steps", "", "difference", "95 % interval"), rows)
-    if len(report["steps"]) > 1:
-        echo()
-        echo_table(("not 0, by optimiser step", ""), [_curve(*pair) for pair in credits.items()])
+    show_by_step({_marked(*each): each[1] for each in credits.items()}, "coverage", title="not 0")
     if any(each["reconstructed"] for each in credits.values()):
         echo(paint("\n* reconstructed, in part at least: docs/credit.md", "dim"))
     noted = sum(each["noted"] for each in credits.values())
@@ -175,8 +167,3 @@ def _row(label: str, found: dict[str, Any]) -> tuple[str, ...]:
 def _named(differences: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     words = {"coverage": "not 0", "mean_abs": "mean size"}
     return [(words[name], each) for name, each in differences.items()]
-
-
-def _curve(label: str, found: dict[str, Any]) -> tuple[str, str]:
-    values = found["by_step"]["coverage"]
-    return _marked(label, found), f"{sparkline(values)}  {values[0]:.3g} to {values[-1]:.3g}"

@@ -1,13 +1,12 @@
 """`agentgym rescore`: other rewards for the steps that a run was trained on."""
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentgym.cli.options import Json, RunDir
-from agentgym.cli.outfile import Force, output_file
+from agentgym.cli.outfile import Force
 from agentgym.cli.output import (
     counted,
     echo,
@@ -16,15 +15,16 @@ from agentgym.cli.output import (
     note,
     one_line,
     paint,
-    sparkline,
 )
-from agentgym.cli.plot import Plot, check_plot, draw_lines
+from agentgym.cli.plot import Plot, check_plot
 from agentgym.cli.recomputed import (
     Last,
     NoNotes,
+    draw_by_step,
     interval,
     number,
     open_training,
+    show_by_step,
     show_different,
     watched,
 )
@@ -32,6 +32,12 @@ from agentgym.cli.recomputed import (
 if TYPE_CHECKING:
     from agentgym.store.run import Run
     from agentgym.trainers.rescore import Rescore, Rescored
+
+
+_PANELS = {
+    "mean return": "reward",
+    "share of groups with equal returns": "equal",
+}
 
 
 def rescore(
@@ -84,7 +90,7 @@ def rescore(
         )
     report = _report(found, result)
     if plot is not None:
-        _draw(report, plot, force=force)
+        draw_by_step(report, report["shapers"], _PANELS, plot, force=force)
     for label, each in report["shapers"].items():
         for name in each["missing"]:
             terms = ", ".join(sorted(result.terms)) or "none"
@@ -98,19 +104,6 @@ def rescore(
         _print(report)
         if plot is not None:
             echo(f"drawn in {plot}")
-
-
-def _draw(report: dict[str, Any], plot: str, *, force: bool) -> None:
-    panels = {
-        "mean return": _curves(report, "reward"),
-        "share of groups with equal returns": _curves(report, "equal"),
-    }
-    with output_file(plot, force=force) as file:
-        draw_lines(report["run"], report["steps"], panels, file, kind=Path(plot).suffix[1:])
-
-
-def _curves(report: dict[str, Any], name: str) -> dict[str, list[float]]:
-    return {label: each["by_step"][name] for label, each in report["shapers"].items()}
 
 
 def _report(run: "Run", result: "Rescore") -> dict[str, Any]:
@@ -171,9 +164,7 @@ def _print(report: dict[str, Any]) -> None:
     if gates:
         echo()
         echo_table(("gated", "term", "counted"), gates)
-    if len(report["steps"]) > 1:
-        echo()
-        echo_table(("equal, by optimiser step", ""), [_curve(*pair) for pair in shapers.items()])
+    show_by_step(shapers, "equal", title="equal")
     noted = sum(each["noted"] for each in shapers.values())
     echo(
         paint(
@@ -198,8 +189,3 @@ def _row(label: str, found: dict[str, Any]) -> tuple[str, ...]:
         *(number(found[name]) for name in names),
         *(number(advantages.get(name, nothing)) for name in ("rank", "opposite")),
     )
-
-
-def _curve(label: str, found: dict[str, Any]) -> tuple[str, str]:
-    values = found["by_step"]["equal"]
-    return one_line(label, 40), f"{sparkline(values)}  {values[0]:.3g} to {values[-1]:.3g}"

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agentgym.check.report import Status
+from agentgym.check.report import Counted, Status
 
 
 class Rounded(str):
@@ -33,25 +33,11 @@ class RunResult:
 
 
 @dataclass(kw_only=True)
-class RunReport:
+class RunReport(Counted):
     """All checks of one run."""
 
     run: str
     results: list[RunResult] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing failed."""
-        return self.count(Status.FAILED) == 0
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything was checked, and passed."""
-        return self.count(Status.PASSED) == len(self.results)
-
-    def count(self, status: Status) -> int:
-        """Return how many checks came out like this."""
-        return sum(result.status is status for result in self.results)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""

@@ -18,7 +18,7 @@ from agentgym.store import episodes, notes
 from agentgym.store.episodes import EpisodeHead, read_episode, read_heads
 from agentgym.store.notes import Note
 from agentgym.store.run import Run
-from agentgym.table import Floats
+from agentgym.table import Bools, Floats, Ints
 from agentgym.trainers.recompute import (
     Update,
     count_missing,
@@ -179,6 +179,41 @@ class UpdateSubject:
         if "advantages" in self.unsound:
             raise NotChecked(f"{self.where}: {self.unsound['advantages']} (see finite)")
         return self.update.advantages
+
+    @cached_property
+    def row(self) -> Ints:
+        """The number of each token's row in a batch, [N]; -1: no segment of its trajectory has it."""
+        table = self.update.table
+        row = np.full(self.num_tokens, -1, dtype=np.int64)
+        number = 0
+        for trajectory, first_step in zip(
+            self.update.trajectories, table.step_start[:-1], strict=True
+        ):
+            for segment in trajectory.segments:
+                for step, first, stop in segment.steps:
+                    start = table.token_start[first_step + step]
+                    row[start : start + stop - first] = number
+                number += 1
+        return row
+
+    @cached_property
+    def in_batch(self) -> Floats:
+        """The recorded advantages as a batch has them, [N]: the smallest become 0.
+
+        Raises:
+            NotChecked: they are not sound.
+        """
+        return self.per_token(self.advantages).astype(np.float32)
+
+    @cached_property
+    def in_trained_row(self) -> Bools:
+        """Whether any token of a token's row has an advantage, [N].
+
+        Raises:
+            NotChecked: advantages are not sound.
+        """
+        has = np.bincount(self.row + 1, weights=self.in_batch != 0) > 0
+        return np.asarray(has[self.row + 1] & (self.row >= 0))
 
     def per_token(self, values: Floats) -> Floats:
         """Spread values of steps [S] over their tokens, giving [N]."""

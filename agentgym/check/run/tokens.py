@@ -60,9 +60,9 @@ def check_weights(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
 
 def _wrong_causes(found: UpdateSubject, loss: Loss) -> dict[str, Bools]:
     """Return which tokens have a cause that they should not have, by what is wrong with it."""
-    cause, row = found.update.columns["cause"], _rows(found)
-    left_out = (row >= 0) & ~_in_trained_rows(found, row)
-    may_be_idle = left_out if loss.reaches_all else (row >= 0) & (_as_in_rows(found) == 0)
+    cause, row = found.update.columns["cause"], found.row
+    left_out = (row >= 0) & ~found.in_trained_row
+    may_be_idle = left_out if loss.reaches_all else (row >= 0) & (found.in_batch == 0)
     must_be_idle = left_out if found.update.schema < 2 else may_be_idle
     cut, dropped = cause == Cause.CLIPPED, cause == Cause.DROPPED
     return {
@@ -97,8 +97,8 @@ def _wrong_sizes(found: UpdateSubject, run: RunSubject) -> dict[str, Bools]:
 
 def _shares(found: UpdateSubject, loss: Loss) -> Floats:
     """Return what each token counts in a minibatch of all rows, [N]."""
-    row = _rows(found)
-    here = (row >= 0) & _in_trained_rows(found, row)
+    row = found.row
+    here = (row >= 0) & found.in_trained_row
     lengths: Ints = np.bincount(row[here])
     num_rows = max(1, int((lengths > 0).sum()))
     if loss.aggregate == "seq-mean-token-mean":
@@ -113,37 +113,10 @@ def _shares(found: UpdateSubject, loss: Loss) -> Floats:
     return np.full(len(row), 1 / sizes[loss.aggregate])
 
 
-def _rows(found: UpdateSubject) -> Ints:
-    """Return the number of each token's row, [N]; -1: no segment of its trajectory has it."""
-    table = found.update.table
-    row = np.full(found.num_tokens, -1, dtype=np.int64)
-    number = 0
-    for trajectory, first_step in zip(
-        found.update.trajectories, table.step_start[:-1], strict=True
-    ):
-        for segment in trajectory.segments:
-            for step, first, stop in segment.steps:
-                start = table.token_start[first_step + step]
-                row[start : start + stop - first] = number
-            number += 1
-    return row
-
-
-def _in_trained_rows(found: UpdateSubject, row: Ints) -> Bools:
-    """Return whether any token of a token's row has an advantage, [N]."""
-    has = np.bincount(row + 1, weights=_as_in_rows(found) != 0) > 0
-    return np.asarray(has[row + 1] & (row >= 0))
-
-
-def _as_in_rows(found: UpdateSubject) -> Floats:
-    """Return the recorded advantages as a batch has them, [N]: the smallest become 0."""
-    return found.per_token(found.advantages).astype(np.float32)
-
-
 def before_any_update(found: UpdateSubject, run: RunSubject) -> Bools:
     """Return which tokens were in the first minibatch of the only pass, [N]; none: not known."""
-    train, row = run.training.train, _rows(found)
-    here = (row >= 0) & _in_trained_rows(found, row)
+    train, row = run.training.train, found.row
+    here = (row >= 0) & found.in_trained_row
     if train.minibatches == train.epochs == 1:
         return here
     if train.epochs > 1 or run.training.loss.correction.name != "none":

@@ -26,6 +26,8 @@ interface Props {
   jump?: Signal<Jump | null>;
   onSeen?: (first: number, stop: number) => void;
   roles?: "list" | "rows";
+  /** Stands above the items and is scrolled sideways with them. */
+  head?: ComponentChildren;
 }
 
 export function Windowed({
@@ -38,6 +40,7 @@ export function Windowed({
   jump,
   onSeen,
   roles = "list",
+  head,
 }: Props): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const scroll = useSignal(0);
@@ -113,6 +116,7 @@ export function Windowed({
       role={roles === "rows" ? "rowgroup" : "list"}
       aria-label={label}
     >
+      {head}
       <div
         class="whole"
         role="presentation"
