@@ -40,6 +40,7 @@ def to_head(trajectory: Trajectory) -> dict[str, Any]:
     """Return what a list of episodes shows."""
     completions = [step.completion for step in trajectory.steps if step.completion]
     versions = [version for each in completions for _, version in each.versions]
+    forked = {"parent_id": trajectory.parent_id, "fork_step": trajectory.fork_step}
     return {
         "id": trajectory.id,
         "group_id": trajectory.group_id,
@@ -55,6 +56,7 @@ def to_head(trajectory: Trajectory) -> dict[str, Any]:
         "tokens": trajectory.num_sampled,
         "version_min": min(versions, default=None),
         "version_max": max(versions, default=None),
+        **{name: value for name, value in forked.items() if value is not None},
     }
 
 

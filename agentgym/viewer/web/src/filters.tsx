@@ -1,5 +1,6 @@
 // Filters of one click: tags with their counts, labels, and those that this browser keeps by name.
 
+import "./triage.css";
 import { signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { showFilters } from "./api";
