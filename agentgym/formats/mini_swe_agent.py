@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import FiniteFloat
 
 from agentgym.formats.conversation import Chat, asked, cut
-from agentgym.formats.reader import NO_END, Part, Reader, check, has_keys, short_name
+from agentgym.formats.reader import NO_END, Part, Reader, Told, check, has_keys, short_name
 from agentgym.formats.source import Source, Value
-from agentgym.types import End, Step, Task, Timings, Trajectory
+from agentgym.types import End, Message, Step, Task, Timings, Trajectory
 
 _LIMITS = ("LimitsExceeded", "TimeExceeded", "RepeatedFormatError")
 
@@ -45,9 +45,15 @@ class _Said(Chat):
 
 
 class _Exit(Part):
-    """The last message, which nobody said: it tells how it ended."""
+    """The last message, which no model was shown: what was submitted, or what went wrong."""
 
     role: Literal["exit"]
+    content: str = ""
+    extra: _Extra = _Extra()
+
+    def to_ours(self, _: Told) -> Message:
+        """Return it as the last answer."""
+        return Message("user", self.content)
 
 
 class _Model(Part):
@@ -85,7 +91,7 @@ class MiniSweAgentReader(Reader):
     def read(self, value: Value) -> Iterator[Trajectory]:
         """Make the episode."""
         file = check(_File, value)
-        said = [each for each in file.messages if isinstance(each, _Said)]
+        said = [each for each in file.messages if each.role != "exit" or each.content]
         prompt, steps = cut(each.to_ours(self.told) for each in said)
         _measure(steps, said[len(prompt) :])
         if any(each.extra.interrupt_type == "FormatError" for each in said):
@@ -108,18 +114,18 @@ class MiniSweAgentReader(Reader):
         )
 
 
-def _measure(steps: Sequence[Step], said: Sequence[_Said]) -> None:
+def _measure(steps: Sequence[Step], said: Sequence[_Said | _Exit]) -> None:
     """Give the steps their usage, and the seconds between the times at which messages came."""
     times = [each.extra.timestamp for each in said]
     passed = [0.0, *(max(0.0, b - a) if a and b else 0.0 for a, b in pairwise(times))]
     owner = -1
     spent: dict[int, dict[str, float]] = {}
     for each, seconds in zip(said, passed, strict=True):
-        own = each.role == "assistant"
+        own = isinstance(each, _Said) and each.role == "assistant"
         owner += own
         found = spent.setdefault(owner, {"generate_s": 0.0, "env_s": 0.0})
         found["generate_s" if own else "env_s"] += seconds
-        if own:
+        if isinstance(each, _Said) and own:
             steps[owner].usage = each.usage()
     for number, found in spent.items():
         steps[number].timings = Timings(**found)
