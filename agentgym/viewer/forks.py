@@ -147,6 +147,8 @@ class ForkProcess:
 
     def leave(self) -> None:
         """End it: what a person played is kept, samples that are not done are not."""
+        with self._lock:
+            self._asked = None
         with suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
