@@ -103,10 +103,10 @@ class ForkProcess:
         except (OSError, ValueError) as error:
             raise ConfigError(f"no process can be started: {error}") from error
         self._write({"token": self._token})
-        threads = [threading.Thread(target=each, daemon=True) for each in (self._err, self._out)]
-        for thread in threads:
-            thread.start()
-        self._reading = threads[1]
+        self._complaining = threading.Thread(target=self._err, daemon=True)
+        self._reading = threading.Thread(target=self._out, daemon=True)
+        self._complaining.start()
+        self._reading.start()
 
     @property
     def is_running(self) -> bool:
@@ -179,6 +179,7 @@ class ForkProcess:
                     if isinstance(told, dict) and told.get("token") == self._token:
                         self._hear(told)
         code = self._process.wait()
+        self._complaining.join(timeout=1)
         self.leave()
         with self._lock:
             self._asked = None
