@@ -61,7 +61,7 @@ function mapKeys(shown: StatesShown): Key[] {
       what: "where winners and the rest part: next, before",
       act: (key) => move(key === "n" ? 1 : -1),
     },
-    { keys: "x", what: "close what is chosen on the map", act: () => choose({}) },
+    { keys: "q", what: "close what is chosen on the map", act: () => choose({}) },
   ];
 }
 
