@@ -1,14 +1,18 @@
 """`agentgym view`: runs in a browser."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentgym.cli.opened import as_run
 from agentgym.cli.output import counted, echo, note
 from agentgym.errors import ConfigError, MissingError
+
+if TYPE_CHECKING:
+    from agentgym.viewer.guard import Door
 
 PORT = 7777
 
@@ -24,22 +28,21 @@ def view(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = PORT,
+    fork: Annotated[
+        bool | None,
+        typer.Option(
+            "--fork/--no-fork", help="Let pages fork; yes, if only this machine connects."
+        ),
+    ] = None,
 ) -> None:
     """Show runs in a browser, also such as are still going on.
 
     Of files that `agentgym import` reads, runs are made for the time being.
     """
-    try:
+    with needs_viewer():
         from agentgym.viewer.guard import Door
         from agentgym.viewer.runs import OpenRuns, find_runs
         from agentgym.viewer.serve import listen, serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
-            raise
-        raise MissingError(
-            f"the viewer needs the package {error.name}",
-            hint="pip install 'agentgym-framework[view]'",
-        ) from error
     with ExitStack() as held:
         given = runs or _here()
         opened = [held.enter_context(as_run(each)) for each in given]
@@ -49,7 +52,35 @@ def view(
         door = Door(host, taken.getsockname()[1])
         note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
         _keep_quiet()
-        serve(OpenRuns(roots, temporary=temporary), taken, door, on_start=lambda: echo(door.url))
+        found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
+        serve(found, taken, door, on_start=lambda: echo(door.url), why_no_fork=why)
+
+
+@contextmanager
+def needs_viewer() -> Iterator[None]:
+    """Say what to install where the packages of the viewer are missing.
+
+    Raises:
+        MissingError: one of them is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise MissingError(
+            f"the viewer needs the package {error.name}",
+            hint="pip install 'agentgym-framework[view]'",
+        ) from error
+
+
+def _why_no_fork(wanted: bool | None, door: "Door") -> str | None:
+    """Say why pages may fork nothing; a fork runs the code of environments on this machine."""
+    if wanted is False:
+        return "this viewer was started with --no-fork"
+    if wanted is None and not door.is_loopback:
+        return "this viewer is open to other machines, and forks with --fork only"
+    return None
 
 
 def _here() -> list[str]:

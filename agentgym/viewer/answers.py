@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from agentgym.errors import AgentGymError, ConfigError
 from agentgym.viewer.filter import FilterError
-from agentgym.viewer.routes import Asked, NotFoundError
+from agentgym.viewer.routes import Asked, NotFoundError, RefusedError
 
 logger = logging.getLogger(__name__)
 
 _BYTES = "application/octet-stream"
+_STATUS = {NotFoundError: 404, RefusedError: 403, ConfigError: 400}
 
 
 def json_answer(value: Any, *, status: int = 200) -> Response:
@@ -38,13 +39,14 @@ def error_answer(error: Exception) -> Response:
         return json_answer(
             {"error": f"unexpected {type(error).__name__}", "hint": None}, status=500
         )
+    found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
+    return json_answer(told(error), status=next(found, 500))
+
+
+def told(error: AgentGymError) -> dict[str, Any]:
+    """Return an error as JSON values; of a filter with the place."""
     value: dict[str, Any] = {"error": str(error), "hint": error.hint}
-    if isinstance(error, FilterError):
-        value["at"] = error.at
-    status = (
-        404 if isinstance(error, NotFoundError) else 400 if isinstance(error, ConfigError) else 500
-    )
-    return json_answer(value, status=status)
+    return value | {"at": error.at} if isinstance(error, FilterError) else value
 
 
 def encode(value: Any) -> bytes:

@@ -9,6 +9,7 @@ import uvicorn
 
 from agentgym.errors import AgentGymError, ConfigError
 from agentgym.viewer.app import make_app
+from agentgym.viewer.forks import Forks
 from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.tail import Tail
@@ -45,16 +46,23 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    runs: OpenRuns, taken: socket.socket, door: Door, *, on_start: Callable[[], None]
+    runs: OpenRuns,
+    taken: socket.socket,
+    door: Door,
+    *,
+    on_start: Callable[[], None],
+    why_no_fork: str | None = None,
 ) -> None:
     """Answer requests until a signal comes; `on_start` is called when that begins.
+
+    `why_no_fork` says why nothing is forked here; None: forks are processes that end with this one.
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended it.
     """
-    tail = Tail(runs)
+    tail, forks = Tail(runs), Forks()
     config = uvicorn.Config(
-        make_app(runs, door, tail=tail),
+        make_app(runs, door, tail=tail, forks=forks, why_no_fork=why_no_fork),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -64,12 +72,17 @@ def serve(
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config, on_start)
+
+    def begin() -> None:
+        on_start()
+        runs.start()  # not before: it may import an environment, and stdout is elsewhere meanwhile
+
+    server = _Server(config, begin)
     tail.is_stopping = lambda: server.should_exit
-    runs.start()
     try:
         server.run(sockets=[taken])
     finally:
+        forks.close()
         runs.close()
 
 

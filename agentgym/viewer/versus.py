@@ -50,6 +50,7 @@ class Row(NamedTuple):
     outcome: float
     turns: int
     tokens: int
+    fork_step: int | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +102,7 @@ def compare_runs(a: OpenRun, b: OpenRun, *, at: int | None = None) -> Versus:
         StoreError: one has no whole episode.
     """
     runs = Run.open(a.root), Run.open(b.root)
-    first, second = (_result(*each, at) for each in zip((a, b), runs, strict=True))
+    first, second = (result_at(*each, at) for each in zip((a, b), runs, strict=True))
     if first.envs != second.envs:
         raise ConfigError(
             f"{a.name} is of {', '.join(first.envs)}, {b.name} of {', '.join(second.envs)}",
@@ -122,11 +123,17 @@ def compare_runs(a: OpenRun, b: OpenRun, *, at: int | None = None) -> Versus:
     )
 
 
-def _result(opened: OpenRun, run: Run, at: int | None) -> Result:
+def result_at(opened: OpenRun, run: Run, at: int | None) -> Result:
+    """Return what a run is judged by, of a training the evaluation after step `at` or the last one.
+
+    Raises:
+        ConfigError: it was not evaluated (there).
+        StoreError: it has no whole episode.
+    """
     found = evaluation_of(run, at=at)
     if found is None:
         raise ConfigError(f"the training {opened.name} was never evaluated")
-    names = 'id, grp, member, task, env, split, "end", outcome, turns, tokens'
+    names = 'id, grp, member, task, env, split, "end", outcome, turns, tokens, fork_step'
     rows = opened.index.query(
         f"SELECT {names} FROM episode WHERE substr(grp, 1, ?) = ? ORDER BY row",
         (len(found.prefix), found.prefix),

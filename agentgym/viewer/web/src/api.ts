@@ -1,13 +1,18 @@
 // Questions to the server, with the types of their answers.
 
 import { encodePart } from "./address";
+import { answerFrom, canonical, file, type Query } from "./shared";
 import type {
+  AlignedShown,
   Curves,
   Episode,
   EpisodeLine,
   GridGroup,
   GroupShown,
+  Ledger,
+  Matrix,
   Page,
+  Panel,
   Pieces,
   RunDetail,
   RunLine,
@@ -31,7 +36,6 @@ export class ApiError extends Error {
 
 export type Column = Uint8Array | Int8Array | Int32Array | Float32Array | Float64Array;
 export type Columns = Record<string, Column>;
-type Query = Record<string, string | number | undefined>;
 
 export const listRuns = () => json<RunLine[]>("/api/runs");
 export const showRun = (run: string) => json<RunDetail>(of(run));
@@ -48,6 +52,10 @@ export const showStates = (run: string, group: string, query: Query) =>
 export const tally = (run: string) => json<Tally>(of(run, "tokens"));
 export const compareRuns = (a: string, b: string, at: string | undefined) =>
   json<Versus>("/api/compare", { a, b, at });
+export const showMatrix = (runs: readonly string[]) =>
+  json<Matrix>("/api/matrix", { runs: runs.join(",") });
+export const showBeside = (a: string, first: string, b: string, second: string) =>
+  json<AlignedShown>("/api/beside", { a, first, b, second });
 export const why = (run: string, episode: string, segment: number, token: number) =>
   json<Why>(of(run, "why"), { episode, segment, token });
 
@@ -56,10 +64,28 @@ export async function grid(run: string, query: Query): Promise<Page<GridGroup>> 
   return { total: found.total, rows: found.groups };
 }
 
+/** How its rewards came about, by the shaper of the run or another one; null: it has none. */
+export async function showLedger(
+  run: string,
+  episode: string,
+  shaping: string | undefined,
+): Promise<Ledger | null> {
+  const path = of(run, "episodes", episode, "ledger");
+  return (await json<{ ledger: Ledger | null }>(path, { shaping })).ledger;
+}
+
+/** What was drawn of the states of an episode: after reset, after each turn. */
+export const panels = (run: string, episode: string, offset: number, limit: number) =>
+  json<Page<Panel[]>>(of(run, "episodes", episode, "panels"), { offset, limit });
+
 /** The episodes of a group, member by member. */
 export async function members(run: string, group: string): Promise<EpisodeLine[]> {
-  const where = `group="${group.replace(/[\\"]/g, "\\$&")}"`;
-  return (await listEpisodes(run, { where, sort: "member", limit: 1000 })).rows;
+  return (await json<Page<EpisodeLine>>(of(run, "groups", group, "members"))).rows;
+}
+
+/** The file that needs no server, with a group or an episode in it. */
+export async function shareFile(query: Query): Promise<Blob> {
+  return (await ask("/share", query)).blob();
 }
 
 export function pieces(
@@ -127,11 +153,9 @@ async function json<T>(path: string, query: Query = {}): Promise<T> {
 }
 
 async function ask(path: string, query: Query): Promise<Response> {
-  const words = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
-  const search = new URLSearchParams(words.map(([key, value]) => [key, String(value)])).toString();
   let response: Response;
   try {
-    response = await fetch(search ? `${path}?${search}` : path);
+    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query));
   } catch {
     throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
   }

@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { type Address, type Place, parseAddress, printAddress } from "./address";
+import { file } from "./shared";
 import type { State } from "./types";
 
 export const THEMES = ["auto", "light", "dark"] as const;
@@ -32,6 +33,19 @@ export function look(how: Record<string, string | undefined>, keep = false): voi
   show(printAddress(place.value, { ...query.value, ...how }), keep);
 }
 
+const REST = 250; // milliseconds: browsers refuse to write addresses much more often
+let writing: ReturnType<typeof setTimeout> | null = null;
+
+/** Looks in another way many times a second; the address follows a few times a second. */
+export function pass(how: Record<string, string | undefined>): void {
+  const url = printAddress(place.value, { ...query.value, ...how });
+  address.value = parseAddress(...pathAndSearch(url));
+  writing ??= setTimeout(() => {
+    writing = null;
+    show(printAddress(place.value, query.value), false);
+  }, REST);
+}
+
 /** A word of the query as a whole number from 0 on; null where it is none. */
 export function whole(name: string): number | null {
   const text = query.value[name] ?? "";
@@ -60,13 +74,13 @@ export async function copy(text: string, what: string): Promise<void> {
 
 /** Reads the address and the theme, and follows links and the buttons of the browser. */
 export function begin(): void {
-  const follow = () => (address.value = parseAddress(location.pathname, location.search));
   follow();
   addEventListener("popstate", follow);
   addEventListener("click", followLink);
   addEventListener("beforeprint", () => (printing.value = true));
   addEventListener("afterprint", () => (printing.value = false));
   setTheme(THEMES.find((each) => each === kept()) ?? "auto");
+  if (file) return;
   document.addEventListener("visibilitychange", listenWhileSeen);
   listenWhileSeen();
 }
@@ -90,9 +104,23 @@ function listenWhileSeen(): void {
 }
 
 function show(url: string, keep: boolean): void {
-  if (url === location.pathname + location.search) return;
+  if (url === here()) return;
   history[keep ? "pushState" : "replaceState"](null, "", url);
-  address.value = parseAddress(location.pathname, location.search);
+  follow();
+}
+
+/** The address of this page; of a file its fragment. */
+function here(): string {
+  return file ? location.hash || `#${file.page}` : location.pathname + location.search;
+}
+
+function follow(): void {
+  address.value = parseAddress(...pathAndSearch(here()));
+}
+
+function pathAndSearch(url: string): [string, string] {
+  const [path, ...search] = url.replace(/^#/, "").split("?");
+  return [path!, search.join("?")];
 }
 
 function followLink(event: MouseEvent): void {
@@ -103,7 +131,7 @@ function followLink(event: MouseEvent): void {
     return;
   if (link.pathname.startsWith("/api/") || link.pathname.startsWith("/share")) return;
   event.preventDefault();
-  show(link.pathname + link.search, true);
+  show(file ? link.hash : link.pathname + link.search, true);
 }
 
 function kept(): string | null {
