@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from agentgym.envs.mcp.server import MCPServer
     from agentgym.envs.rewards import Transcript, reward
     from agentgym.envs.tool_env import ToolEnv
+    from agentgym.panels import Diff, Grid, Table, Terminal
     from agentgym.tools import Final, ToolError, tool
     from agentgym.types import Message, Task, ToolCall, ToolSpec
 
 _WHERE = {
+    "Diff": "agentgym.panels",
     "Env": "agentgym.env",
     "EnvConfig": "agentgym.env",
     "EnvStep": "agentgym.env",
     "Final": "agentgym.tools",
+    "Grid": "agentgym.panels",
     "MCPServer": "agentgym.envs.mcp",
     "Message": "agentgym.types",
     "Reset": "agentgym.env",
     "Script": "agentgym.env",
+    "Table": "agentgym.panels",
     "Task": "agentgym.types",
+    "Terminal": "agentgym.panels",
     "ToolCall": "agentgym.types",
     "ToolEnv": "agentgym.envs.tool_env",
     "ToolError": "agentgym.tools",
@@ -40,15 +45,19 @@ _WHERE = {
 }
 
 __all__ = [
+    "Diff",
     "Env",
     "EnvConfig",
     "EnvStep",
     "Final",
+    "Grid",
     "MCPServer",
     "Message",
     "Reset",
     "Script",
+    "Table",
     "Task",
+    "Terminal",
     "ToolCall",
     "ToolEnv",
     "ToolError",

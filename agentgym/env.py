@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from agentgym.errors import EnvError, boundary
+from agentgym.panels import Panel
 from agentgym.types import Message, Task, ToolSpec
 
 if TYPE_CHECKING:
@@ -88,6 +89,14 @@ class Env(ABC):
 
     def actions(self) -> Sequence[str]:
         """Return the texts that are admissible now, where they are few; the random policy draws."""
+        return ()
+
+    def panels(self) -> Sequence[Panel]:
+        """Draw the present state for people, as data; cheap, and called after reset and each step.
+
+        Panels are recorded and shown beside the messages. Nothing else looks at them, and a replay
+        may draw otherwise.
+        """
         return ()
 
     def expert(self, task: Task, *, seed: int = 0, level: str = "expert") -> Script:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from agentgym.panels import Panel
+
 Role = Literal["system", "user", "assistant", "tool"]
 End = Literal["terminated", "truncated", "error"]
 
@@ -174,6 +176,8 @@ class Step:
     usage: dict[str, float] = field(default_factory=dict)
     """What a foreign model reported: prompt_tokens, completion_tokens, cost, retries."""
     timings: Timings = field(default_factory=Timings)
+    panels: tuple[Panel, ...] = ()
+    """What the environment draws of the state after it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -195,6 +199,8 @@ class Trajectory:
     steps: list[Step] = field(default_factory=list)
     """[T_i]"""
     segments: list[Segment] = field(default_factory=list)
+    panels: tuple[Panel, ...] = ()
+    """What the environment draws of the state after reset."""
     drift: int = 0
     """Sampled tokens whose stored id differs from the one sampled; 0 by construction."""
     end: End = "truncated"

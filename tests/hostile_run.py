@@ -10,6 +10,7 @@ from trained_run import ENV, make_episode, record_step
 
 from agentgym.config.overlay import render_toml
 from agentgym.config.run import resolve_words
+from agentgym.panels import Diff, Grid, Table, Terminal
 from agentgym.store.episodes import EpisodeWriter
 from agentgym.store.run import Run
 from agentgym.trainers.record import Recorder
@@ -52,6 +53,12 @@ def _hostile(number: int, name: str) -> Trajectory:
     step.replies = (Message("tool", SCRIPT, tool_call_id=SCRIPT),)
     step.state_key = step.next_state_key = step.action_key = SCRIPT
     step.reward_terms = {SCRIPT: 1.0}
+    step.panels = (
+        Grid(rows=[[SCRIPT, name[:3]]], legend={SCRIPT: SCRIPT}, title=SCRIPT),
+        Diff(before=SCRIPT, after=name, title=SCRIPT),
+        Table(columns=[SCRIPT, "__proto__"], rows=[[SCRIPT, name[:3]]], title=SCRIPT),
+        Terminal(text=f"\x1b]0;{SCRIPT}\x07\x1b[2J{SCRIPT}", title=SCRIPT),
+    )
     return replace(
         made,
         id=name,

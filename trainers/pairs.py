@@ -58,6 +58,10 @@ class Listed(Protocol):
     def tokens(self) -> int:
         """Tokens sampled."""
 
+    @property
+    def fork_step(self) -> int | None:
+        """From which step of another episode it goes on; None: it began at the beginning."""
+
 
 class Evaluation(NamedTuple):
     """Which episodes of a run are its result."""
@@ -151,6 +155,8 @@ def evaluation_of(run: Run, *, at: int | None = None) -> Evaluation | None:
 def result_in(run: Run, heads: Iterable[Listed], which: str, *, keep_heads: bool = False) -> Result:
     """Take the first whole attempt of each place; what was tried in vain is a fault.
 
+    Episodes that go on from the middle of others are no result: somebody chose their beginning.
+
     Raises:
         StoreError: there is no whole episode.
     """
@@ -158,6 +164,8 @@ def result_in(run: Run, heads: Iterable[Listed], which: str, *, keep_heads: bool
     tried: set[tuple[str, int]] = set()
     envs, splits = set(), set()
     for head in heads:
+        if head.fork_step is not None:
+            continue
         place = (head.group_id, head.member)
         tried.add(place)
         envs.add(head.env)

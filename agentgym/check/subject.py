@@ -14,7 +14,8 @@ from agentgym.check.played import Episode, Turn
 from agentgym.check.report import Failed, NotChecked
 from agentgym.check.shapes import checked_reset, checked_step
 from agentgym.env import Env, EnvConfig, Reset, tasks_of
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, EnvError
+from agentgym.rollout.answers import panels_of
 from agentgym.rollout.collect import make_jobs
 from agentgym.rollout.episode import call_env, run_episode
 from agentgym.rollout.policy import MakePolicy
@@ -123,6 +124,7 @@ class Subject:
             raise Failed(f"build returned {type(env).__name__}, expected an Env")
         try:
             reset = await limited(call_env(env, env.reset, task, seed=seed), "reset")
+            _check_panels(env)
             yield env, checked_reset(reset)
         except Failed as finding:
             finding.where = finding.where or self.place(env)
@@ -145,6 +147,7 @@ class Subject:
                 raise Failed(f"state_key() returned {getattr(turn, name)!r}, expected a str")
         if not isinstance(action_key, str):
             raise Failed(f"action_key() returned {action_key!r}, expected a str")
+        _check_panels(env)
         return turn
 
     async def play(
@@ -254,6 +257,18 @@ class Subject:
             except ConfigError:
                 return others
         return ("scripted", *others)
+
+
+def _check_panels(env: Env) -> None:
+    """Look at what the environment draws.
+
+    Raises:
+        Failed: it raised, or gave what is no panel.
+    """
+    try:
+        panels_of(env, type(env).__name__)
+    except EnvError as error:
+        raise Failed(str(error), hint=error.hint) from error
 
 
 def _choose(

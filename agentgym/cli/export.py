@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentgym.cli.onefile import export_html
 from agentgym.cli.options import RunDir
 from agentgym.cli.outfile import Force, output_file, output_folder
 from agentgym.cli.output import counted, note
@@ -36,6 +37,9 @@ def export(
         bool, typer.Option("--minari", help="A folder for Minari: offline RL on texts.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Text for people.")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="One page of a group or episode that needs no server.")
+    ] = False,
     out: Annotated[str, typer.Option("-o", "--out", help="A file; - is stdout.")] = "-",
     episode: Annotated[
         list[str] | None,
@@ -74,6 +78,11 @@ def export(
             "--metadata", help="messages: write where each line is from, and its outcome."
         ),
     ] = False,
+    group: Annotated[str | None, typer.Option(help="html: the group that is shown.")] = None,
+    credit: Annotated[
+        list[str] | None,
+        typer.Option(help="html: estimators that can be asked in it. May be given again."),
+    ] = None,
     prompt_tokens: Annotated[
         bool,
         typer.Option("--prompt-tokens", help="ATIF: write at each turn all tokens it was shown."),
@@ -98,6 +107,7 @@ def export(
         "parquet": parquet,
         "minari": minari,
         "markdown": markdown,
+        "html": html,
     }
     chosen = [name for name, is_asked in asked.items() if is_asked]
     if not chosen:
@@ -105,6 +115,10 @@ def export(
     if len(chosen) > 1:
         both = " and ".join(f"--{name}" for name in chosen)
         raise ConfigError(f"{both} exclude each other", hint="export once for each")
+    if html:
+        named, credits = episode or [], credit or []
+        export_html(run, group=group, episodes=named, credits=credits, out=out, force=force)
+        return
     if successes and min_outcome is not None:
         raise ConfigError("--successes and --min-outcome exclude each other", hint="give one")
     found = Run.open(run)

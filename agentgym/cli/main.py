@@ -20,6 +20,7 @@ from agentgym.cli import (
     envs,
     evaluate,
     export,
+    fork,
     importing,
     lab,
     new,
@@ -70,6 +71,9 @@ app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
 app.command("show")(show.show)
 app.command("replay")(replay.replay)
+app.command(
+    "fork", epilog="Example: agentgym fork runs/keydoor eval-sampled-000040-003.0.0 --turn 5 -k 8"
+)(fork.fork)
 app.command("view", hidden=True)(view.view)
 app.command("compare", epilog="Example: agentgym compare runs/short runs/long --by valid")(
     compare.compare

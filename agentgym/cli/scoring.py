@@ -222,8 +222,10 @@ class _Policies(NamedTuple):
 
 
 @asynccontextmanager
-async def open_policies(config: "RunConfig", model: str) -> AsyncIterator[_Policies]:
-    """Hold what answers in the episodes of a run."""
+async def open_policies(
+    config: "RunConfig", model: str, *, version: int = 0
+) -> AsyncIterator[_Policies]:
+    """Hold what answers in the episodes of a run; `version` is what a local model is counted as."""
     match kind_of(model):
         case "scripted":
             from agentgym.rollout.scripted import scripted_policies
@@ -236,12 +238,12 @@ async def open_policies(config: "RunConfig", model: str) -> AsyncIterator[_Polic
             async with Client(config.openai) as client:
                 yield _Policies(openai_policies(client), client.spending)
         case "local":
-            async with _local_policies(config) as make:
+            async with _local_policies(config, version) as make:
                 yield _Policies(make)
 
 
 @asynccontextmanager
-async def _local_policies(config: "RunConfig") -> AsyncIterator["MakePolicy"]:
+async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["MakePolicy"]:
     from agentgym.engines.model import load_model
     from agentgym.renderers.chat import ChatRenderer
     from agentgym.rollout.collect import token_policies
@@ -253,6 +255,8 @@ async def _local_policies(config: "RunConfig") -> AsyncIterator["MakePolicy"]:
         deterministic=config.rollout.deterministic,
     )
     try:
+        if version:
+            await engine.load_weights(None, version=version)
         yield token_policies(engine, ChatRenderer(loaded.tokenizer), config.rollout.sampling)
     finally:
         await engine.close()

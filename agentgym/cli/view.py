@@ -1,6 +1,7 @@
 """`agentgym view`: runs in a browser."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,17 +30,10 @@ def view(
 
     Of files that `agentgym import` reads, runs are made for the time being.
     """
-    try:
+    with needs_viewer():
         from agentgym.viewer.guard import Door
         from agentgym.viewer.runs import OpenRuns, find_runs
         from agentgym.viewer.serve import listen, serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
-            raise
-        raise MissingError(
-            f"the viewer needs the package {error.name}",
-            hint="pip install 'agentgym-framework[view]'",
-        ) from error
     with ExitStack() as held:
         given = runs or _here()
         opened = [held.enter_context(as_run(each)) for each in given]
@@ -50,6 +44,24 @@ def view(
         note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
         _keep_quiet()
         serve(OpenRuns(roots, temporary=temporary), taken, door, on_start=lambda: echo(door.url))
+
+
+@contextmanager
+def needs_viewer() -> Iterator[None]:
+    """Say what to install where the packages of the viewer are missing.
+
+    Raises:
+        MissingError: one of them is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise MissingError(
+            f"the viewer needs the package {error.name}",
+            hint="pip install 'agentgym-framework[view]'",
+        ) from error
 
 
 def _here() -> list[str]:

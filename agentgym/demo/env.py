@@ -8,6 +8,7 @@ from agentgym.demo import pages, repair, words
 from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.envs.calculator import Calculator, CalculatorConfig
 from agentgym.envs.keydoor import KeyDoor, KeyDoorConfig
+from agentgym.panels import Panel
 from agentgym.types import Message, Task
 
 KINDS = ("grid", "calc", "grid", "repair", "words", "pages")
@@ -68,6 +69,10 @@ class Demo(Env):
     def action_key(self, message: Message) -> str:
         """Identify an action as the kind does."""
         return self._env.action_key(message)
+
+    def panels(self) -> Sequence[Panel]:
+        """Draw the state as the kind does."""
+        return self._env.panels()
 
     def actions(self) -> Sequence[str]:
         """Return the moves of a grid."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from agentgym.env import EnvStep, Script
 from agentgym.envs.tool_env import ToolEnv
+from agentgym.panels import Panel, Terminal
 from agentgym.tools import ToolError, tool
 from agentgym.types import OUTCOME, Message, Task, ToolCall
 
@@ -66,6 +67,7 @@ class Pages(ToolEnv):
     def start(self, task: Task, *, seed: int) -> None:
         """Begin with nothing opened."""
         self._is_late = False
+        self._opened = ""
 
     @tool(inline=True, max_output_chars=2 * HUGE)
     def open(self, name: str) -> str:
@@ -77,7 +79,13 @@ class Pages(ToolEnv):
         self._is_late = name == "long"
         if name not in _PAGES:
             raise ToolError(f"no page {name!r}: 404 <h1>not found</h1>")
+        self._opened = name
         return _PAGES[name][0]
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Draw the page as a terminal would."""
+        name = self._opened
+        return (Terminal(text=_PAGES[name][0], title=name),) if name else ()
 
     async def step(self, message: Message) -> EnvStep:
         """Say of the long page that it was late."""

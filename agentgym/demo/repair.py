@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from agentgym.env import Script
 from agentgym.envs.tool_env import ToolEnv
+from agentgym.panels import Diff, Panel, Table, Terminal
 from agentgym.renderers.calls import dump
 from agentgym.tools import Final, ToolError, tool
 from agentgym.types import OUTCOME, Message, Task, ToolCall, digest
@@ -46,6 +47,7 @@ class Repair(ToolEnv):
         """Begin with the wrong file."""
         self._lines = list(task.payload["lines"])
         self._best = self._passed()
+        self._output = ""
 
     @tool(inline=True)
     def read(self, path: str) -> str:
@@ -78,7 +80,21 @@ class Repair(ToolEnv):
         marks = {True: "\x1b[32mPASSED\x1b[0m", False: "\x1b[1;31mFAILED\x1b[0m"}
         heads = [line for line in self._lines if line.startswith("def ")]
         rows = [f"test {head[4:-4]:<8} {marks[ok]}" for head, ok in zip(heads, self._verdicts())]  # noqa: B905
-        return "\n".join([*rows, f"\x1b[2m{self._passed()} of 3 passed\x1b[0m"])
+        self._output = "\n".join([*rows, f"\x1b[2m{self._passed()} of 3 passed\x1b[0m"])
+        return self._output
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Draw how the file changed, which tests would pass, and what they said last."""
+        heads = [line[4:-4] for line in self._lines if line.startswith("def ")]
+        rows = tuple(zip(heads, self._verdicts(), strict=False))
+        before, after = "\n".join(self.task.payload["lines"]), "\n".join(self._lines)
+        drawn: list[Panel] = [
+            Diff(before=before, after=after, title=_PATH),
+            Table(columns=("test", "passes"), rows=rows, title="tests"),
+        ]
+        return (
+            (*drawn, Terminal(text=self._output, title="tests")) if self._output else tuple(drawn)
+        )
 
     @tool(inline=True)
     def submit(self) -> Final:

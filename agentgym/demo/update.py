@@ -13,7 +13,7 @@ from agentgym.table import Bools
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import PPO
 from agentgym.trainers.losses.corrections import Rejection
-from agentgym.trainers.rows import Row, Rows
+from agentgym.trainers.rows import Row, Rows, split_rows
 from agentgym.trainers.settings import TrainConfig
 from agentgym.trainers.updated import Updated
 from agentgym.types import derive_seed
@@ -47,7 +47,8 @@ def pretend_update(rows: Rows, *, loss: PPO, train: TrainConfig, seed: int, lr: 
         cause=rows.cause.copy(),
     )
     chance = np.random.default_rng(derive_seed("update", seed))
-    corrected = [_corrected(row, chance) for row in rows.rows]
+    parts = split_rows(rows.rows, max_tokens=train.max_tokens_per_micro_batch)
+    corrected = [_corrected(row, chance) for part in parts for row in part]  # the longest first
     sums: list[dict[str, float]] = []
     for number, part in enumerate(train.cut(len(corrected), seed=seed)):
         minibatch = [corrected[index] for index in part]

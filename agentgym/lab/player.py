@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.errors import ConfigError, EnvError
-from agentgym.lab.continuing import go_on
-from agentgym.lab.forks import Fork, take_fork
 from agentgym.lab.settings import LabSettings
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs, to_groups
+from agentgym.rollout.continuing import go_on
+from agentgym.rollout.forks import Fork, take_fork
 from agentgym.rollout.policy import MakePolicy
 from agentgym.types import Task, Trajectory, derive_seed
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentgym.env import Env, EnvStep, Reset
-from agentgym.errors import EnvError
+from agentgym.errors import EnvError, boundary
+from agentgym.panels import Panel, checked_panels
 from agentgym.types import Message, digest
 
 
@@ -59,6 +60,21 @@ def state_key_of(env: Env, observation: Sequence[Message]) -> str:
     """Return the key of the present state; the last observation where it has none of its own."""
     key = env.state_key()
     return digest([message.content for message in observation]) if key is None else key
+
+
+def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
+    """Return what the environment called `name` draws of the present state.
+
+    Raises:
+        EnvError: it raised, or gave what is no panel.
+    """
+    what = f"panels of {name}"
+    try:
+        with boundary(EnvError, what):
+            given = env.panels()
+    except EnvError as error:
+        raise EnvError(f"{what}: {error}", hint=error.hint) from error
+    return checked_panels(given, what)
 
 
 def _check_messages(given: Any, what: str) -> None:

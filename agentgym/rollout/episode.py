@@ -23,7 +23,13 @@ from agentgym.errors import (
     PolicyError,
     boundary,
 )
-from agentgym.rollout.answers import checked_reset, checked_step, checked_terms, state_key_of
+from agentgym.rollout.answers import (
+    checked_reset,
+    checked_step,
+    checked_terms,
+    panels_of,
+    state_key_of,
+)
 from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
 from agentgym.tools import on_thread
 from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
@@ -141,6 +147,7 @@ async def _open_and_play(
         reset = await _reset(env, trajectory, deadlines)
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
+        trajectory.panels = panels_of(env, config.id)
         await _play(env, policy, trajectory, deadlines, clock, max_turns=config.max_turns)
     finally:
         if policy is not None:
@@ -188,6 +195,7 @@ async def _play(
             env_s=time.perf_counter() - generated,
             started_s=began - started,
         )
+        step.panels = panels_of(env, trajectory.task.env or type(env).__name__)
         messages += [reply.message, *answer.messages]
         if answer.terminated or answer.truncated:
             trajectory.end = "terminated" if answer.terminated else "truncated"

@@ -3,13 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env
 from agentgym.errors import EngineError
 from agentgym.renderer import Renderer
-from agentgym.types import Completion, Message, Segment, Task, ToolSpec, derive_seed
+from agentgym.rollout.recall import append_given, recall
+from agentgym.types import (
+    Completion,
+    Message,
+    Segment,
+    Task,
+    ToolSpec,
+    Trajectory,
+    derive_seed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +40,16 @@ class ContextFull(Exception):  # noqa: N818  control flow, not an error
 class Policy(ABC):
     """Acts in one episode."""
 
-    keeps_time: ClassVar[bool] = False
-    """Whether it limits its answers itself: waiting for others is then not the episode's time."""
+    @property
+    def keeps_time(self) -> bool:
+        """Whether it limits its answers itself: waiting for others is then not the episode's time."""
+        return False
+
+    def take_over(self, trajectory: Trajectory, step: int) -> None:
+        """Learn, before it acts, that others played the first `step` steps.
+
+        What was said it hears when it acts; there is more to know for those who keep tokens.
+        """
 
     @abstractmethod
     async def act(
@@ -80,7 +96,7 @@ class TokenPolicy(Policy):
         self._sampling = sampling
         self._session = session
         self._segments: list[Segment] = []
-        self._completions: list[Completion] = []
+        self._completions: list[Completion | None] = []
         self._rendered: list[Message] = []
 
     async def act(
@@ -116,9 +132,14 @@ class TokenPolicy(Policy):
         for segment in self._segments:
             for step, first, stop in segment.steps:
                 stored = segment.token_ids[first:stop]
-                sampled = self._completions[step].token_ids
+                completion = self._completions[step]
+                sampled = completion.token_ids if completion else ()
                 drift += sum(a != b for a, b in zip(stored, sampled, strict=True))
         return drift
+
+    def take_over(self, trajectory: Trajectory, step: int) -> None:
+        """Go on in the recorded tokens, where they are of this tokenizer."""
+        self._segments, self._completions, self._rendered = recall(trajectory, step, self._renderer)
 
     async def close(self) -> None:
         """Let the engine forget this episode's cache."""
@@ -128,14 +149,15 @@ class TokenPolicy(Policy):
         known = len(self._rendered)
         if self._segments and list(messages[:known]) == self._rendered:
             segment = self._segments[-1]
-            stopped = self._completions[-1].finish_reason == "stop"
-            _append(segment, self._renderer.extend(messages[known:], stopped=stopped))
+            last = self._completions[-1]
+            stopped = last is None or last.finish_reason == "stop"
+            append_given(segment, self._renderer.extend(messages[known:], stopped=stopped))
             return segment
         segment = Segment(
             reason="edit" if self._segments else "start",
             parent=len(self._segments) - 1 if self._segments else None,
         )
-        _append(segment, self._renderer.prompt(messages, tools))
+        append_given(segment, self._renderer.prompt(messages, tools))
         self._segments.append(segment)
         return segment
 
@@ -146,9 +168,3 @@ class TokenPolicy(Policy):
         segment.logprobs += completion.logprobs
         segment.steps.append((len(self._completions), first, len(segment.token_ids)))
         self._completions.append(completion)
-
-
-def _append(segment: Segment, token_ids: Sequence[int]) -> None:
-    segment.token_ids += token_ids
-    segment.sampled += [False] * len(token_ids)
-    segment.logprobs += [0.0] * len(token_ids)

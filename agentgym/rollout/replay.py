@@ -46,7 +46,8 @@ async def replay(
 ) -> Replay:
     """Play the messages of a recorded episode again and compare what the environment made of them.
 
-    Compared are the prompt, the tools, every observation, reward term and key, and the end.
+    Compared are the prompt, the tools, every observation, reward term and key, and the end; not the
+    panels, which may be drawn better by a later version of an environment.
 
     Raises:
         ConfigError: the environment cannot be used as configured.

@@ -44,6 +44,10 @@ class EpisodeHead:
     version_min: int | None
     """The oldest policy version that sampled a token; None when no token was sampled."""
     version_max: int | None
+    parent_id: str | None = None
+    """The episode from whose middle it goes on."""
+    fork_step: int | None = None
+    """From which of its steps; None: it began at the beginning."""
     frame: Head
     """Where it is: `frame.shard` and `frame.offset`."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentgym.errors import StoreError
+from agentgym.panels import Panel, panel_to_json, panels_from_json
 from agentgym.store.columns import Columns
 from agentgym.types import (
     Completion,
@@ -28,7 +29,7 @@ from agentgym.types import (
 
 Place = tuple[int | None, int, int]
 
-_COMPOUND = ("task", "prompt", "tools", "steps", "segments")
+_COMPOUND = ("task", "prompt", "tools", "steps", "segments", "panels")
 _FLAT = tuple(each.name for each in fields(Trajectory) if each.name not in _COMPOUND)
 _TIMINGS = tuple(each.name for each in fields(Timings))
 _TASK = tuple(each.name for each in fields(Task))
@@ -39,6 +40,7 @@ def to_head(trajectory: Trajectory) -> dict[str, Any]:
     """Return what a list of episodes shows."""
     completions = [step.completion for step in trajectory.steps if step.completion]
     versions = [version for each in completions for _, version in each.versions]
+    forked = {"parent_id": trajectory.parent_id, "fork_step": trajectory.fork_step}
     return {
         "id": trajectory.id,
         "group_id": trajectory.group_id,
@@ -54,6 +56,7 @@ def to_head(trajectory: Trajectory) -> dict[str, Any]:
         "tokens": trajectory.num_sampled,
         "version_min": min(versions, default=None),
         "version_max": max(versions, default=None),
+        **{name: value for name, value in forked.items() if value is not None},
     }
 
 
@@ -75,6 +78,7 @@ def to_body(trajectory: Trajectory) -> tuple[dict[str, Any], Columns]:
         ],
         "segments": [_segment_to_json(segment) for segment in trajectory.segments],
         "outcome": trajectory.outcome,
+        **_drawn(trajectory.panels),
     }
     return body, _columns(trajectory.segments, apart)
 
@@ -93,6 +97,7 @@ def from_body(body: Mapping[str, Any], columns: Columns) -> Trajectory:
             "tools": tuple(ToolSpec(**_known(ToolSpec, tool)) for tool in body["tools"]),
             "steps": [_step_from_json(step, segments, apart) for step in body["steps"]],
             "segments": segments,
+            "panels": panels_from_json(body.get("panels", ())),
         }
     )
 
@@ -201,6 +206,7 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
             "versions": completion.versions,
             "tokens": place,
         },
+        **_drawn(step.panels),
     }
 
 
@@ -223,6 +229,7 @@ def _step_from_json(step: Mapping[str, Any], segments: list[Segment], apart: Seg
             "replies": _messages(step["replies"]),
             "timings": Timings(**_known(Timings, step["timings"])),
             "completion": completion,
+            "panels": panels_from_json(step.get("panels", ())),
         }
     )
 
@@ -249,6 +256,12 @@ def _segments(metas: Sequence[Mapping[str, Any]], columns: Columns) -> list[Segm
         )
         token, row = tokens, rows
     return segments
+
+
+def _drawn(panels: Iterable[Panel]) -> dict[str, Any]:
+    """Return the key for panels, which most environments have none of."""
+    found = [panel_to_json(each) for each in panels]
+    return {"panels": found} if found else {}
 
 
 def _messages(messages: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:

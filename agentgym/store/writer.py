@@ -47,6 +47,19 @@ class ShardWriter:
         self._descriptor: int | None = None
         self._path = folder
 
+    def claim(self) -> int:
+        """Make the shard of the next record now; return its number, which no other process gets.
+
+        Raises:
+            StoreError: the folder cannot be written, or the disk is full.
+        """
+        with self._lock:
+            if self._descriptor is None:
+                self._open()
+            named = split_name(self._path)
+            assert named is not None
+            return named[1]
+
     def write(self, head: Mapping[str, Any], body: Mapping[str, Any], columns: Columns) -> None:
         """Append a record whole, or not at all.
 

@@ -1,6 +1,7 @@
 """The addresses that compute something: groups, estimators, tokens, ledgers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from starlette.responses import Response
 
@@ -8,15 +9,16 @@ from agentgym.store.episodes import episode_head, read_episode
 from agentgym.trainers.recompute import label_of
 from agentgym.viewer.answers import json_answer
 from agentgym.viewer.entries import clean
+from agentgym.viewer.filter import Where
 from agentgym.viewer.groups import Asking, GroupShown, lens_json, show_group
 from agentgym.viewer.learnt import read_ledger
 from agentgym.viewer.lens import TRAINED, look
-from agentgym.viewer.listing import members_of
+from agentgym.viewer.listing import MOST_ROWS, list_episodes, members_of
 from agentgym.viewer.lookup import find_episode, find_run, missing, run_of
 from agentgym.viewer.routes import Asked, Route
-from agentgym.viewer.runs import OpenRuns
+from agentgym.viewer.runs import OpenRun, OpenRuns
 from agentgym.viewer.versus import compare_runs
-from agentgym.viewer.why import why
+from agentgym.viewer.why import Why, why
 
 
 class Analysis:
@@ -26,6 +28,7 @@ class Analysis:
         self._runs = runs
         self.routes: Sequence[Route] = [
             Route("/api/runs/{run}/groups/{group}", self.group),
+            Route("/api/runs/{run}/groups/{group}/members", self.members),
             Route("/api/runs/{run}/groups/{group}/states", self.states),
             Route("/api/runs/{run}/lens", self.lens),
             Route("/api/runs/{run}/why", self.why),
@@ -37,6 +40,14 @@ class Analysis:
     def group(self, asked: Asked) -> Response:
         """The rollouts of a group side by side."""
         return json_answer(self._shown(asked).to_json())
+
+    def members(self, asked: Asked) -> Response:
+        """The episodes of a group as lists show them, member by member."""
+        run = run_of(self._runs, asked)
+        where = Where("grp = ?", (clean(asked.names["group"]),))
+        page = list_episodes(run.index, where, sort="member", offset=0, limit=MOST_ROWS)
+        run.tags.want(row["id"] for row in page.rows)
+        return json_answer(page.to_json())
 
     def states(self, asked: Asked) -> Response:
         """The map of the states that a group came through."""
@@ -55,17 +66,9 @@ class Analysis:
 
     def why(self, asked: Asked) -> Response:
         """Why a token weighed what it weighed."""
-        run, name = run_of(self._runs, asked), asked.text("episode")
-        trajectory = read_episode(episode_head(find_episode(run, name)))
-        weights = run.scenes.weights(name)
-        estimator = label_of(run.scenes.methods().credit) if weights else "the estimator"
-        found = why(
-            trajectory,
-            asked.number("token", 0),
-            segment=asked.number("segment", 0),
-            weights=weights,
-            estimator=estimator,
-        )
+        run = run_of(self._runs, asked)
+        explain = explainer(run, asked.text("episode"))
+        found = explain(asked.number("token", 0), segment=asked.number("segment", 0))
         return json_answer(found.to_json())
 
     def tokens(self, asked: Asked) -> Response:
@@ -91,6 +94,19 @@ class Analysis:
         if found is None:
             raise missing(run, f"no group {group[:80]!r}")
         return found
+
+
+def explainer(run: OpenRun, episode: str) -> Callable[..., Why]:
+    """Return what explains the tokens of an episode: `why`, given a token and its segment.
+
+    Raises:
+        NotFoundError: there is no such episode.
+        ConfigError, StoreError: as `Scenes.weights`.
+    """
+    trajectory = read_episode(episode_head(find_episode(run, episode)))
+    weights = run.scenes.weights(episode)
+    estimator = label_of(run.scenes.methods().credit) if weights else "the estimator"
+    return partial(why, trajectory, weights=weights, estimator=estimator)
 
 
 def _asking(asked: Asked) -> Asking:

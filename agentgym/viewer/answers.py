@@ -38,13 +38,16 @@ def error_answer(error: Exception) -> Response:
         return json_answer(
             {"error": f"unexpected {type(error).__name__}", "hint": None}, status=500
         )
-    value: dict[str, Any] = {"error": str(error), "hint": error.hint}
-    if isinstance(error, FilterError):
-        value["at"] = error.at
     status = (
         404 if isinstance(error, NotFoundError) else 400 if isinstance(error, ConfigError) else 500
     )
-    return json_answer(value, status=status)
+    return json_answer(told(error), status=status)
+
+
+def told(error: AgentGymError) -> dict[str, Any]:
+    """Return an error as JSON values; of a filter with the place."""
+    value: dict[str, Any] = {"error": str(error), "hint": error.hint}
+    return value | {"at": error.at} if isinstance(error, FilterError) else value
 
 
 def encode(value: Any) -> bytes:

@@ -20,6 +20,7 @@ from agentgym.viewer.filter import Where, parse_where
 from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.listing import grid, list_episodes
 from agentgym.viewer.lookup import find_episode, run_of
+from agentgym.viewer.panels import MOST_STATES, read_panels
 from agentgym.viewer.pieces import MOST, TokenizerError
 from agentgym.viewer.routes import Asked, Handler, NotFoundError, Route, read_asked, split_path
 from agentgym.viewer.runs import OpenRun, OpenRuns
@@ -50,6 +51,7 @@ class Viewer:
             Route("/api/runs/{run}/episodes/{episode}", self.episode),
             Route("/api/runs/{run}/episodes/{episode}/columns", self.columns),
             Route("/api/runs/{run}/episodes/{episode}/pieces", self.pieces),
+            Route("/api/runs/{run}/episodes/{episode}/panels", self.panels),
             Route("/api/runs/{run}/labels", self.label, "POST"),
             Route("/api/tail", self.tail),
         ]
@@ -111,6 +113,12 @@ class Viewer:
             asked,
             read_columns(run.index, find_episode(run, name), name, asked.words("names"), segment),
         )
+
+    def panels(self, asked: Asked) -> Response:
+        """What the environment drew of some states."""
+        head = find_episode(run_of(self._runs, asked), asked.names["episode"])
+        offset, limit = asked.number("offset", 0), asked.number("limit", MOST_STATES)
+        return json_answer(read_panels(head, offset=offset, limit=limit))
 
     def pieces(self, asked: Asked) -> Response:
         """The texts of recorded tokens."""
@@ -217,3 +225,9 @@ def make_app(runs: OpenRuns, door: Door, *, tail: Tail | None = None) -> ASGIApp
     routes = [*Viewer(runs, tail or Tail(runs)).routes, *Analysis(runs).routes]
     routes += Sharing(runs, routes, static_files()).routes
     return Guard(Application(routes), door)
+
+
+def make_sharing(runs: OpenRuns) -> Sharing:
+    """Return what makes files of these runs without a server."""
+    routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes]
+    return Sharing(runs, routes, static_files())

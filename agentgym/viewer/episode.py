@@ -12,6 +12,7 @@ from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.learnt import Learnt, read_learnt
 from agentgym.viewer.noted import Noted, credit_labels, read_noted
+from agentgym.viewer.panels import has_panels
 from agentgym.viewer.scenes import Scenes, read_plain
 from agentgym.viewer.tagging import see
 from agentgym.viewer.tags import tags_of
@@ -57,7 +58,7 @@ class Shown:
             "notes": list(self.notes),
             "label": self.notes[-1]["label"] or None if self.notes else None,
             "tags": list(self.tags),
-            "panels": [],
+            "panels": has_panels(body),
             "trouble": self.trouble or self.learnt.trouble,
         }
 

@@ -18,6 +18,9 @@ from agentgym.viewer.entries import clean
 LONGEST = 4000
 """Characters of a filter."""
 
+MOST_TERMS = 100
+"""Terms of a filter: SQLite understands no condition that goes very deep."""
+
 _TERM = re.compile(
     r"""(?P<key>[A-Za-z_]+)\s*(?P<op>!=|<=|>=|[=<>~:])\s*"""
     r"""(?P<value>"(?:[^"\\]|\\.)*"|[^\s"]+)?""",
@@ -52,6 +55,8 @@ KEYS = {
     "version_min": Key("version_min", True),
     "version_max": Key("version_max", True),
     "step": Key("step", True),
+    "parent": Key("parent"),
+    "fork_step": Key("fork_step", True),
     "label": Key("label"),
     "tag": Key("tag"),
 }
@@ -96,6 +101,8 @@ def parse_where(text: str) -> Where:
             raise _no_term(text, at, term)
         if term.end() < len(text) and not text[term.end()].isspace():
             raise FilterError("expected a space between terms", at=term.end(), hint=_QUOTES)
+        if len(parts) == MOST_TERMS:
+            raise FilterError(f"a filter has at most {MOST_TERMS} terms", at=at)
         sql, given = _condition(term)
         wants_text |= term["key"] == "text"
         wants_tags |= term["key"] == "tag"

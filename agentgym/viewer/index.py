@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import sqlite3
 import tempfile
 import threading
@@ -26,8 +27,9 @@ from agentgym.viewer.entries import clean, take
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2  # of the tables below; part of the file's name
+_VERSION = 3  # of the tables below; part of the file's name
 _MARK_BYTES = 256  # a header and the beginning of the first record, with its checksum
+_TABLE_GONE = re.compile(r"no such (table|column): (?!words)")  # words are made when asked for
 _TABLES = """
 CREATE TABLE IF NOT EXISTS shard
     (name TEXT PRIMARY KEY, mark BLOB, size INTEGER, stop INTEGER);
@@ -36,8 +38,9 @@ CREATE TABLE IF NOT EXISTS episode
     (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, grp TEXT, member INTEGER,
      attempt INTEGER, task TEXT, env TEXT, split TEXT, "end" TEXT, reason TEXT, outcome REAL,
      turns INTEGER, tokens INTEGER, version_min INTEGER, version_max INTEGER,
-     shard TEXT, offset INTEGER, tagged INTEGER);
+     parent TEXT, fork_step INTEGER, shard TEXT, offset INTEGER, tagged INTEGER);
 CREATE INDEX IF NOT EXISTS episode_grp ON episode (grp, member);
+CREATE INDEX IF NOT EXISTS episode_fork ON episode (parent) WHERE parent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS episode_fault ON episode (row) WHERE "end" = 'error';
 CREATE INDEX IF NOT EXISTS episode_untagged ON episode (row) WHERE tagged IS NULL;
 CREATE TABLE IF NOT EXISTS team (number INTEGER PRIMARY KEY, grp TEXT UNIQUE);
@@ -97,7 +100,7 @@ class Index:
         """Return rows; of a file that turns out to be broken, those of an empty index.
 
         Raises:
-            StoreError: the index is busy, or cannot be kept.
+            StoreError: the index is busy, cannot be kept, or does not understand the question.
         """
         for is_last in (False, True):
             try:
@@ -105,7 +108,7 @@ class Index:
                     self._reader = self._reader or self._open()
                     return self._reader.execute(sql, values).fetchall()
             except sqlite3.Error as error:
-                if is_last or _is_busy(error):
+                if is_last or not _is_harm(error):
                     raise StoreError(f"the index {self.path} cannot be read: {error}") from error
                 self._start_anew()
         raise AssertionError
@@ -192,17 +195,17 @@ class Index:
 
     def _read_shard(self, name: str, path: Path, limit: int) -> int:
         """Take the new records of a shard; return how many there were."""
-        status = path.stat()
-        state = status.st_ino, status.st_size
-        if self._seen.get(name) == state:
+        if self._seen.get(name) == _state_of(path):
             return 0
-        mark, taken = _mark(path), None
+        taken = None
         with self.changing() as db:
+            # Not before: another server may have read further by the time that it is our turn.
+            mark, status = _mark(path), path.stat()
             row = db.execute(
                 "SELECT mark, size, stop FROM shard WHERE name = ?", (name,)
             ).fetchone()
             known, size, stop = row or (b"", -1, 0)
-            is_another = stop > status.st_size or known not in (b"", mark)
+            is_another = stop > status.st_size or not mark.startswith(known)
             if not is_another and size != status.st_size:
                 taken = take(db, name, path, start=stop, limit=limit)
                 size = -1 if taken.is_more else status.st_size
@@ -212,7 +215,7 @@ class Index:
             self._start_anew()
             return limit  # begin with the first shard again
         if size == status.st_size:
-            self._seen[name] = state
+            self._seen[name] = status.st_ino, status.st_size
         return taken.records if taken else 0
 
     def _place(self, cache: Path) -> Path:
@@ -276,10 +279,17 @@ def cache_folder() -> Path:
 
 
 def _mark(path: Path) -> bytes:
-    """Return what tells a shard from another one that takes its name."""
+    """Return what tells a shard from another one that takes its name: how it begins.
+
+    A shard that grew still begins with the mark that it had.
+    """
     with path.open("rb") as file:
-        start = file.read(_MARK_BYTES)
-    return hashlib.blake2b(start, digest_size=16).digest() if len(start) == _MARK_BYTES else b""
+        return file.read(_MARK_BYTES)
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size
 
 
 def _inode_of(path: Path) -> int:
@@ -297,9 +307,20 @@ def _size_of(path: Path) -> int:
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _is_full(error: sqlite3.Error) -> bool:
-    codes = sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN
-    return error.sqlite_errorcode & 0xFF in codes
+    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+
+def _is_harm(error: sqlite3.Error) -> bool:
+    """Return whether it is the file that is broken, and not what was asked."""
+    if _code(error) == sqlite3.SQLITE_ERROR:
+        return _TABLE_GONE.match(str(error)) is not None
+    return _code(error) != sqlite3.SQLITE_TOOBIG and not _is_busy(error)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Return SQLite's number of an error; 1 (of any kind) where Python made it."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

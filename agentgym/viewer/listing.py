@@ -24,6 +24,7 @@ SEEN = """(
 _SHOWN = (
     "id", "group", "member", "task", "env", "split", "end", "reason", "outcome", "reward", "turns",
     "tokens", "version_min", "version_max", "step", "label",
+    "parent", "fork_step",
 )  # fmt: skip
 
 

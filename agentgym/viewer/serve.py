@@ -64,9 +64,13 @@ def serve(
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config, on_start)
+
+    def begin() -> None:
+        on_start()
+        runs.start()  # not before: it may import an environment, and stdout is elsewhere meanwhile
+
+    server = _Server(config, begin)
     tail.is_stopping = lambda: server.should_exit
-    runs.start()
     try:
         server.run(sockets=[taken])
     finally:

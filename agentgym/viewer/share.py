@@ -1,30 +1,40 @@
 """A group or an episode as one HTML file: the pages, and all answers that they would ask for.
 
-The file needs no server and no network. What models wrote is in it as compressed base64 in a block
-that is no program, and its policy lets nothing run but the pages' own script.
+Answers are kept by the one form of their address that the pages write, too (`canonical`). Of what
+pages ask in parts, the texts of tokens, their columns and why each weighs what it weighs, the file
+has the whole.
 """
 
 import base64
-import gzip
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote
 
 from starlette.responses import Response
 
 from agentgym.config.methods import parse_credits
-from agentgym.errors import ConfigError
-from agentgym.viewer.answers import encode
+from agentgym.errors import AgentGymError, ConfigError
+from agentgym.viewer.analysis import explainer
+from agentgym.viewer.answers import encode, told
 from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS, segment_lengths
+from agentgym.viewer.lens import TRAINED
 from agentgym.viewer.lookup import find_episode, find_run
+from agentgym.viewer.onefile import make_page
 from agentgym.viewer.pieces import MOST
-from agentgym.viewer.routes import Asked, Route, split_path
+from agentgym.viewer.routes import Asked, NotFoundError, Route, split_path
 from agentgym.viewer.runs import OpenRun, OpenRuns
 
 LARGEST = 64 << 20
 """Bytes of answers in one file."""
+
+MOST_CREDITS = 6
+"""Estimators of one file: it has the difference of every two."""
+
+MOST_EXPLAINED = 20_000
+"""Tokens of one file of which it tells why they weigh what they weigh; the first ones."""
 
 _PRIVATE: dict[str, Any] = {
     "path": "",
@@ -33,20 +43,18 @@ _PRIVATE: dict[str, Any] = {
     "events": [],
     "alarms": [],
 }  # of a run
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>agentgym</title>
-<style>{style}</style>
-<div id="app"></div>
-<script type="application/json" id="shared">{data}</script>
-<script type="module">{script}</script>
-</html>
-"""
 
 Json = dict[str, Any]
+
+
+class Shared(NamedTuple):
+    """What a file is made of."""
+
+    group: str
+    episodes: Sequence[str]
+    """Those that can be opened; the others of the group stand beside them in rows."""
+    credits: Sequence[str]
+    page: str
 
 
 class Sharing:
@@ -63,44 +71,117 @@ class Sharing:
     def share(self, asked: Asked) -> Response:
         """One HTML file, to be kept."""
         run = find_run(self._runs, asked.text("run"))
-        credits = list(parse_credits([asked.text("credit")])) if asked.text("credit") else []
-        episode, group = asked.text("episode"), asked.text("group")
-        if bool(episode) == bool(group):
-            raise ConfigError("say what to share", hint="either group=... or episode=...")
-        page = f"/run/{run.name}/{'episode' if episode else 'group'}/{_part(episode or group)}"
-        targets = _targets(run, self._members(run, episode, group), credits)
-        found = self._gather(run, targets)
-        body = make_page({"page": page, "answers": found}, self._static)
+        body = self.make(
+            run,
+            group=asked.text("group"),
+            episode=asked.text("episode"),
+            credit=asked.text("credit"),
+        )
         headers = {"content-disposition": f'attachment; filename="{run.name}.html"'}
         return Response(body, media_type="text/html; charset=utf-8", headers=headers)
 
-    def _members(self, run: OpenRun, episode: str, group: str) -> Json:
-        """Return the group that is shared; of an episode, the others stand beside it in rows."""
-        name = group or str(find_episode(run, episode).fields["group_id"])
-        found = json.loads(self._ask(f"/api/runs/{run.name}/groups/{_part(name)}"))
-        names = [episode] if episode else [each["id"] for each in found["members"]]
-        return {"group": name, "episodes": names}
+    def make(self, run: OpenRun, *, group: str, episode: str, credit: str) -> bytes:
+        """Return the file of a group or of an episode; the other one is empty.
 
-    def _gather(self, run: OpenRun, targets: Iterator[str]) -> Json:
-        """Return the answers to some addresses: JSON as it is, bytes as base64."""
-        summary = {**run.summary(), "path": "", "live": False}
-        found: Json = {
-            "/api/runs": [summary],
-            f"/api/runs/{run.name}": {**run.detail(), **_PRIVATE, "live": False},
-        }
+        Args:
+            run: what it is of.
+            group: its name.
+            episode: its id.
+            credit: estimators that can be asked in it, as `--credit` of `agentgym recredit`.
+
+        Raises:
+            ConfigError: there is no such estimator, or one cannot be asked here; the file would be
+                too large; both or none are named.
+            NotFoundError: there is no such group or episode.
+        """
+        if bool(episode) == bool(group):
+            raise ConfigError("say what to share", hint="either a group or an episode")
+        shared = self._what(run, group, episode, _credits(credit))
+        answers: Json = {}
         size = 0
-        for target in targets:
-            body = self._ask(target)
-            size += len(body)
+        for address, answer in self._answers(run, shared):
+            size += len(encode(answer))
             if size > LARGEST:
                 raise ConfigError(
-                    f"this is more than {LARGEST >> 20} MiB", hint="share a single episode of it"
+                    f"the answers are more than {LARGEST >> 20} MiB",
+                    hint="share a single episode of it" if group else "name fewer estimators",
                 )
-            is_json = "/columns?" not in target
-            found[target] = json.loads(body) if is_json else base64.b64encode(body).decode()
-        return found
+            answers[address] = answer
+        content = {"page": shared.page, "credits": list(shared.credits), "answers": answers}
+        return make_page(content, self._static)
 
-    def _ask(self, target: str) -> bytes:
+    def _what(self, run: OpenRun, group: str, episode: str, credits: Sequence[str]) -> Shared:
+        name = group or str(find_episode(run, episode).fields["group_id"])
+        rows = self._ask(canonical(_members(run, name)))["rows"]
+        if not rows:
+            raise NotFoundError(f"no group {name[:80]!r} in {run.name}")
+        page = f"/run/{run.name}/{'episode' if episode else 'group'}/{_part(episode or group)}"
+        return Shared(name, [episode] if episode else [each["id"] for each in rows], credits, page)
+
+    def _answers(self, run: OpenRun, shared: Shared) -> Iterator[tuple[str, Any]]:
+        """Yield what the pages ask for, by canonical address."""
+        yield canonical(f"/api/runs/{run.name}"), {**run.detail(), **_PRIVATE, "live": False}
+        yield _members(run, shared.group), self._ask(_members(run, shared.group))
+        group = f"/api/runs/{run.name}/groups/{_part(shared.group)}"
+        lenses = product(["", *shared.credits], ["", TRAINED, *shared.credits])
+        for credit, minus in lenses:
+            words = {"credit": credit, "minus": minus}
+            if credit and not minus:
+                self._ask(canonical(group, words))  # fails where it cannot be asked here
+            yield self._asked(group, words)
+            yield self._asked(f"{group}/states", words)
+            yield self._asked(f"/api/runs/{run.name}/lens", {**words, "group": shared.group})
+        left = MOST_EXPLAINED
+        for name in shared.episodes:
+            for address, answer in self._of_episode(run, name, left):
+                left -= len(answer.get("tokens", ())) if "/why?" in address else 0
+                yield address, answer
+
+    def _of_episode(self, run: OpenRun, name: str, left: int) -> Iterator[tuple[str, Any]]:
+        path = f"/api/runs/{run.name}/episodes/{_part(name)}"
+        yield path, self._ask(path)
+        yield self._asked(f"{path}/ledger", {})
+        yield f"{path}/panels", self._panels(path)
+        names = [*OF_SEGMENT, *OF_TOKENS]
+        for segment, length in enumerate(segment_lengths(find_episode(run, name))):
+            of = {"segment": str(segment)}
+            columns = self._bytes(canonical(f"{path}/columns", {**of, "names": ",".join(names)}))
+            yield canonical(f"{path}/columns", of), base64.b64encode(columns).decode()
+            yield canonical(f"{path}/pieces", of), self._pieces(path, segment, length)
+            left -= length
+            if left >= 0:
+                address = canonical(f"/api/runs/{run.name}/why", {"episode": name, **of})
+                yield address, _or_told(partial(_whys, run, name, segment, length))
+
+    def _panels(self, path: str) -> Json:
+        """Return what was drawn of all states of an episode."""
+        rows: list[Json] = []
+        while True:
+            found = self._ask(canonical(f"{path}/panels", {"offset": str(len(rows))}))
+            rows += found["rows"]
+            if len(rows) >= found["total"]:
+                return {"total": len(rows), "rows": rows}
+
+    def _asked(self, path: str, words: Mapping[str, str]) -> tuple[str, Any]:
+        """Return an address and its answer; where there is none, why not."""
+        address = canonical(path, words)
+        return address, _or_told(partial(self._ask, address))
+
+    def _pieces(self, path: str, segment: int, length: int) -> Json:
+        """Return the texts of all tokens of a segment."""
+        pieces: list[str | None] = []
+        for first in range(0, length, MOST):
+            words = {"segment": str(segment), "first": str(first), "stop": str(first + MOST)}
+            found: Json = self._ask(canonical(f"{path}/pieces", words))
+            if found["pieces"] is None:
+                return found
+            pieces += found["pieces"]
+        return {"pieces": pieces, "first": 0, "of": length}
+
+    def _ask(self, target: str) -> Any:
+        return json.loads(self._bytes(target))
+
+    def _bytes(self, target: str) -> bytes:
         path, _, query = target.partition("?")
         for route in self._answering:
             names = route.match(split_path(path))
@@ -111,49 +192,45 @@ class Sharing:
         raise AssertionError(target)
 
 
-def make_page(shared: Mapping[str, Any], static: Mapping[str, bytes]) -> bytes:
-    """Return the file; `static` are the files of the pages.
+def canonical(path: str, words: Mapping[str, str] | None = None) -> str:
+    """Return the one form of an address; `canonical` of the pages writes the same.
 
-    Raises:
-        ConfigError: this build has no pages.
+    >>> canonical("/api/runs/a/lens", {"group": "g*1", "credit": "gigpo,gamma=0.5", "minus": ""})
+    '/api/runs/a/lens?credit=gigpo%2Cgamma%3D0.5&group=g%2A1'
     """
-    if "app.js" not in static:
-        raise ConfigError("this build has no pages to share", hint="build them: make viewer")
-    script = static["app.js"].decode().replace("</script", "<\\/script")
-    style = static.get("app.css", b"").decode().replace("</style", "<\\/style")
-    policy = (
-        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    data = base64.b64encode(gzip.compress(encode(shared), mtime=0)).decode()
-    return _PAGE.format(policy=policy, style=style, data=data, script=script).encode()
+    given = sorted(f"{_part(key)}={_part(value)}" for key, value in (words or {}).items() if value)
+    return f"{path}?{'&'.join(given)}" if given else path
 
 
-def _targets(run: OpenRun, members: Json, credits: Sequence[str]) -> Iterator[str]:
-    """Yield the addresses that the pages ask for."""
-    group = f"/api/runs/{run.name}/groups/{_part(members['group'])}"
-    for query in ["", *(f"?{urlencode({'credit': label})}" for label in credits)]:
-        yield f"{group}{query}"
-        yield f"{group}/states{query}"
-    for name in members["episodes"]:
-        yield from _episode_targets(run, name)
+def _or_told(make: Callable[[], Json]) -> Json:
+    try:
+        return make()
+    except AgentGymError as error:
+        return told(error)
 
 
-def _episode_targets(run: OpenRun, name: str) -> Iterator[str]:
-    address = f"/api/runs/{run.name}/episodes/{_part(name)}"
-    yield address
-    names = ",".join([*OF_SEGMENT, *OF_TOKENS])
-    for segment, length in enumerate(segment_lengths(find_episode(run, name))):
-        yield f"{address}/columns?names={names}&segment={segment}"
-        for first in range(0, length, MOST):
-            yield f"{address}/pieces?segment={segment}&first={first}&stop={first + MOST}"
+def _credits(text: str) -> list[str]:
+    found = list(parse_credits([text])) if text else []
+    if len(found) > MOST_CREDITS:
+        raise ConfigError(f"at most {MOST_CREDITS} estimators, got {len(found)}")
+    return found
+
+
+def _members(run: OpenRun, group: str) -> str:
+    return f"/api/runs/{run.name}/groups/{_part(group)}/members"
+
+
+def _whys(run: OpenRun, name: str, segment: int, length: int) -> Json:
+    """Return why each token of a segment weighs what it weighs; what is said of many stands once."""
+    answers: dict[str, int] = {}
+    tokens = []
+    why = explainer(run, name)
+    for token in range(length):
+        text = json.dumps(why(token, segment=segment).to_json())
+        tokens.append(answers.setdefault(text, len(answers)))
+    return {"answers": [json.loads(each) for each in answers], "tokens": tokens}
 
 
 def _part(name: str) -> str:
     """Return a name as a part of an address."""
     return quote(name.encode("utf-8", "backslashreplace"), safe="")
-
-
-def _digest(text: str) -> str:
-    found = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(found).decode()}'"

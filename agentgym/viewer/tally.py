@@ -111,9 +111,9 @@ class RunTally:
 
 
 def count_unused(index: Index) -> dict[str, int]:
-    """Count the tokens of episodes that no optimiser step used: `fault`, `evaluation`, `unused`."""
+    """Count the tokens of episodes that no optimiser step used: `fault`, `evaluation`, `fork`, `unused`."""
     kind = """CASE WHEN e."end" = 'error' THEN 'fault' WHEN e.grp LIKE 'eval-%' THEN 'evaluation'
-              ELSE 'unused' END"""
+              WHEN e.fork_step IS NOT NULL THEN 'fork' ELSE 'unused' END"""
     return dict(
         index.query(
             f"SELECT {kind}, sum(e.tokens) FROM episode e LEFT JOIN used u ON u.id = e.id"

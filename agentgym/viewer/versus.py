@@ -50,6 +50,7 @@ class Row(NamedTuple):
     outcome: float
     turns: int
     tokens: int
+    fork_step: int | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,7 +127,7 @@ def _result(opened: OpenRun, run: Run, at: int | None) -> Result:
     found = evaluation_of(run, at=at)
     if found is None:
         raise ConfigError(f"the training {opened.name} was never evaluated")
-    names = 'id, grp, member, task, env, split, "end", outcome, turns, tokens'
+    names = 'id, grp, member, task, env, split, "end", outcome, turns, tokens, fork_step'
     rows = opened.index.query(
         f"SELECT {names} FROM episode WHERE substr(grp, 1, ?) = ? ORDER BY row",
         (len(found.prefix), found.prefix),

@@ -252,6 +252,8 @@ def _unused(trajectory: Trajectory) -> Link:
         note = "the episode ended by a fault, which nothing is learnt from"
     elif trajectory.group_id.startswith("eval-"):
         note = "the episode is of an evaluation, which nothing is learnt from"
+    elif trajectory.fork_step is not None:
+        note = "the episode goes on from the middle of another, which nothing is learnt from"
     else:
         note = (
             "no optimiser step used the episode: the step it was played for is not done, "

@@ -11,6 +11,7 @@ from agentgym.envs.code import experts, grading
 from agentgym.envs.code.tasks import Tier, tasks
 from agentgym.envs.tool_env import ToolEnv
 from agentgym.errors import ConfigError
+from agentgym.panels import Diff, Panel, Table, Terminal
 from agentgym.sandbox import ExecResult, Limits, Sandbox, Sandboxes
 from agentgym.tools import Final, ToolError, tool
 from agentgym.types import OUTCOME, Message, Task
@@ -55,6 +56,8 @@ class CodeEnv(ToolEnv):
     def start(self, task: Task, *, seed: int) -> None:
         """Begin with nothing tested."""
         self._code: str | None = None
+        self._before = ""
+        self._printed: str | None = None
         self._feedback = grading.Feedback("", 0.0)
         self._best = 0.0
         self._timed_out = False
@@ -69,6 +72,7 @@ class CodeEnv(ToolEnv):
         _check_length(code)
         result = await (await self._leased()).python(code, limits=self._limits)
         await self._ran(result)
+        self._printed = grading.terminal_output(result)
         return grading.describe_output(result)
 
     @tool(timeout_s=_TOOL_TIMEOUT_S)
@@ -79,11 +83,12 @@ class CodeEnv(ToolEnv):
             code: A program that defines f.
         """
         _check_length(code)
-        self._code = code
+        self._before, self._code = self._code or "", code
         self._feedback, result = await grading.run_public(
             await self._leased(), code, examples=self.task.payload["public"], limits=self._limits
         )
         await self._ran(result)
+        self._printed = self._feedback.printed
         return self._feedback.text
 
     @tool(timeout_s=_TOOL_TIMEOUT_S)
@@ -109,6 +114,19 @@ class CodeEnv(ToolEnv):
         self._best += gain
         info = {**step.info, "timed_out": True} if self._timed_out else step.info
         return step._replace(reward={**step.reward, "public": gain}, info=info)
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Draw the examples with what came of them, the last change and the last output."""
+        drawn: list[Panel] = []
+        if self._code is not None:
+            pairs = zip(self.task.payload["public"], self._feedback.answers, strict=False)
+            rows = tuple((str(x), str(want), got, got == f"got {want}") for (x, want), got in pairs)
+            columns = ("input", "want", "answer", "passed")
+            drawn.append(Table(columns=columns, rows=rows, title="examples"))
+            drawn.append(Diff(before=self._before, after=self._code, title="program"))
+        if self._printed:
+            drawn.append(Terminal(text=self._printed, title="output"))
+        return tuple(drawn)
 
     async def close(self) -> None:
         """Give the sandbox back."""

@@ -82,6 +82,10 @@ class Feedback(NamedTuple):
     passed: float
     """Fraction of the examples."""
     timed_out: bool = False
+    answers: tuple[str, ...] = ()
+    """In words, one for each example."""
+    printed: str = ""
+    """What the program wrote besides."""
 
 
 class Verdict(NamedTuple):
@@ -106,7 +110,14 @@ async def run_public(
         if answer != repr(want)
     ]
     passed = 1 - len(failures) / len(examples)
-    return Feedback(failures[0] if failures else "pass", passed, result.timed_out), result
+    feedback = Feedback(
+        failures[0] if failures else "pass",
+        passed,
+        result.timed_out,
+        answers=tuple(map(_describe, answers[: len(examples)])),
+        printed=_besides(result, mark),
+    )
+    return feedback, result
 
 
 async def grade(sandbox: Sandbox, program: str, *, examples: Examples, limits: Limits) -> Verdict:
@@ -133,6 +144,16 @@ def describe_output(result: ExecResult) -> str:
         last_line = result.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         parts.append(f"error {_clean(last_line) or f'exit code {result.exit_code}'}")
     return "\n".join(parts) or "no output"
+
+
+def terminal_output(result: ExecResult) -> str:
+    """Return all that a snippet wrote, for people."""
+    return (result.stdout + result.stderr).decode("utf-8", "replace")
+
+
+def _besides(result: ExecResult, mark: str) -> str:
+    lines = terminal_output(result).split("\n")
+    return "\n".join(line for line in lines if mark not in line).strip("\n")
 
 
 def _source(program: str, inputs: Sequence[list[int]], mark: str) -> str:

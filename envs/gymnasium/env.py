@@ -12,6 +12,7 @@ from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.envs.gymnasium.game import Game, Games, View, games_of, said
 from agentgym.envs.gymnasium.views import is_minigrid, minigrid_key
 from agentgym.errors import TaskError
+from agentgym.panels import Panel
 from agentgym.types import OUTCOME, Message, Task
 
 _NUM_TEST = 256
@@ -131,6 +132,10 @@ class GymnasiumEnv(Env):
         if is_minigrid(env.observation_space):
             return minigrid_key(env)
         return None
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Draw MiniGrid's whole grid, or what the environment draws for a terminal."""
+        return self._played.draw()
 
     def actions(self) -> Sequence[str]:
         """Return the actions, where they are few."""

@@ -16,6 +16,7 @@ from agentgym.envs.gymnasium.planning import best_actions
 from agentgym.envs.gymnasium.spaces import Actions, actions_of, names_of, reader_of
 from agentgym.errors import ConfigError, MissingError
 from agentgym.loading import require_installed
+from agentgym.panels import Panel, Terminal
 from agentgym.types import Message
 
 View = Literal["auto", "ansi", "values", "grid"]
@@ -34,6 +35,8 @@ class Game(NamedTuple):
     invalid_reward: float
     has_mission: bool
     """Observations hold a `mission` that the view does not tell."""
+    draw: Callable[[], tuple[Panel, ...]]
+    """The picture of the present state, for people."""
 
 
 class Games:
@@ -97,6 +100,7 @@ def _new(games: Games) -> Game:
     rules, can_draw = known.rules, _can_draw(env)
     has_mission = views.is_minigrid(env.observation_space)
     view = games.view
+    draw: Callable[[], tuple[Panel, ...]] = tuple
     if view == "auto":
         is_text = isinstance(env.observation_space, gymnasium.spaces.Text)
         view = "grid" if has_mission else "ansi" if can_draw and not is_text else "values"
@@ -105,14 +109,16 @@ def _new(games: Games) -> Game:
             raise _no_view(games, env, "observations of MiniGrid")
         tell, rules = views.minigrid_view(), views.MINIGRID_RULES
         show = lambda observation: said(tell(observation))  # noqa: E731
+        draw = lambda: (views.minigrid_panel(env.unwrapped),)  # noqa: E731
     elif view == "ansi":
         env = _drawing(games, env)
-        show = _picture_of(_drawer(env).render)
+        render = _drawer(env).render
+        show, draw = _picture_of(render), lambda: (Terminal(text=render()),)
     else:
         show = _values_of(env.observation_space)
         rules = "" if can_draw else rules  # they speak of the picture
     system = Message("system", f"{rules}\nAnswer with {actions.told}.".strip())
-    return Game(env, actions, show, system, known.invalid_reward, view == "grid")
+    return Game(env, actions, show, system, known.invalid_reward, view == "grid", draw)
 
 
 def _picture_of(render: Callable[[], str]) -> Callable[[Any], tuple[Message, ...]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from agentgym.panels import Grid
+
 _ESCAPE = re.compile(r"\x1b\[([0-9;]*)m")
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
@@ -23,6 +25,7 @@ _MARKS = {
 }
 _PLAIN = ("unseen", "empty", "floor", "wall", "agent")  # told by their mark alone
 _DOOR_STATES = ("open", "closed", "locked")
+_ARROWS = (">", "v", "<", "^")
 _DIRECTIONS = ("east", "south", "west", "north")
 
 MINIGRID_RULES = """\
@@ -84,6 +87,27 @@ def minigrid_key(env: Any) -> str:
     cells = b"".join(b"---" if each is None else bytes(each.encode()) for each in objects)
     x, y = env.agent_pos
     return f"{hashlib.blake2b(cells, digest_size=8).hexdigest()} {x} {y} {env.agent_dir}"
+
+
+def minigrid_panel(env: Any) -> Grid:
+    """Draw all of a MiniGrid, with the agent as an arrow."""
+    width, height = env.grid.width, env.grid.height
+    marks = [[_mark(env.grid.get(x, y)) for x in range(width)] for y in range(height)]
+    x, y = env.agent_pos
+    marks[y][x] = _ARROWS[env.agent_dir]
+    words = {mark: word for word, mark in _MARKS.items() if word not in _PLAIN}
+    words |= {_ARROWS[env.agent_dir]: "agent", "/": "open door"}
+    drawn = {mark for row in marks for mark in row}
+    carried = f"carries the {env.carrying.color} {env.carrying.type}" if env.carrying else ""
+    legend = {mark: word for mark, word in words.items() if mark in drawn}
+    return Grid(rows=marks, legend=legend, title=carried)
+
+
+def _mark(thing: Any) -> str:
+    if thing is None:
+        return "."
+    is_open = thing.type == "door" and thing.is_open
+    return "/" if is_open else _MARKS.get(thing.type, "?")
 
 
 def _told(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from agentgym.env import Env, EnvConfig, EnvStep, Reset, Script
 from agentgym.envs.keydoor.layout import (
+    LEGEND,
     MOVES,
     Cell,
     Layout,
@@ -14,6 +15,7 @@ from agentgym.envs.keydoor.layout import (
     random_layouts,
 )
 from agentgym.errors import TaskError
+from agentgym.panels import Grid, Panel
 from agentgym.types import OUTCOME, Message, Task
 
 _NUM_TEST = 256
@@ -99,6 +101,15 @@ class KeyDoor(Env):
         """Identify the layout, the place and whether the key is held."""
         row, column = self._at
         return f"{self._layout_id} {row} {column} {'key' if self._has_key else 'none'}"
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Draw the grid."""
+        held = "the key is held" if self._has_key else ""
+        return (
+            Grid(
+                rows=self._layout.drawn(self._at, has_key=self._has_key), legend=LEGEND, title=held
+            ),
+        )
 
     def actions(self) -> Sequence[str]:
         """Return the four moves."""

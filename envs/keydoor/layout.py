@@ -13,6 +13,8 @@ Cell = tuple[int, int]
 MOVES: dict[str, Cell] = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
 _WORDS = {".": "floor", "S": "you", "K": "key", "D": "door", "L": "lava"}
+LEGEND = {"@": "you", "K": "key", "D": "door", "L": "lava"}
+"""What the marks of `Layout.drawn` mean; `.` is floor."""
 _TEST_SHARE = 8  # one layout in so many belongs to the test split
 
 
@@ -54,6 +56,14 @@ class Layout:
     def drawing(self) -> str:
         """Draw the grid, one word per cell."""
         return "\n".join(" ".join(_WORDS[mark] for mark in row) for row in self.rows)
+
+    def drawn(self, at: Cell, *, has_key: bool) -> tuple[str, ...]:
+        """Return the rows with the player at a cell, without the key once it was taken."""
+        marks = {cell: "L" for cell in self.lava} | {self.door: "D"}
+        marks |= {} if has_key else {self.key: "K"}
+        marks[at] = "@"
+        size = range(self.size)
+        return tuple("".join(marks.get((r, c), ".") for c in size) for r in size)
 
     def neighbour(self, cell: Cell, move: str) -> Cell | None:
         """Return the cell one move away; None beyond the wall."""

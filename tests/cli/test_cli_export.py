@@ -302,3 +302,34 @@ def test_a_label_chooses(recorded, agentgym, tmp_path: Path) -> None:
     done = agentgym("export", run, "--messages", "--label", "od", "-o", out + "2")
     assert done.code == 2
     assert "hint: did you mean 'odd'?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "takes one group or one episode"),
+        (["--group", "a", "--episode", "a.0.0"], "takes one group or one episode"),
+        (["--group", "b"], "no group 'b'"),
+        (["--episode", "b"], "no episode"),
+        (["--group", "a", "--credit", "grpoo"], "grpoo"),
+        (["--group", "a", "--messages"], "exclude each other"),
+    ],
+)
+def test_a_page_of_what_cannot_be_shown_is_refused(cli, recorded, words, told) -> None:
+    run = recorded(episode("a", 0, 1.0), episode("a", 1, 0.0))
+    result = cli("export", run, "--html", "-o", "it.html", *words)
+    assert result.code != 0
+    assert told in result.err
+    assert not Path("it.html").exists()
+
+
+def test_a_group_becomes_one_page(cli, recorded) -> None:
+    run = recorded(episode("a", 0, 1.0), episode("a", 1, 0.0), episode("b", 0, 1.0))
+    result = cli("export", run, "--html", "--group", "a", "--credit", "grpo", "-o", "it.html")
+    assert result.code == 0, result.err
+    page = Path("it.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.count("<script") == 2
+    again = cli("export", run, "--html", "--episode", "a.1", "-o", "it.html")
+    assert "exists already" in again.err
+    assert cli("export", run, "--html", "--episode", "a.1", "-o", "it.html", "--force").code == 0

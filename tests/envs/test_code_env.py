@@ -363,3 +363,18 @@ async def test_the_hidden_examples_meet_a_sandbox_without_files_of_the_agent(env
 def test_without_a_sandbox_nothing_is_built():
     with pytest.raises(ConfigError):
         CodeConfig().build()
+
+
+async def test_it_draws_the_examples_the_change_and_the_output(env, task):
+    await env.reset(task, seed=0)
+    await env.step(call("run_code", code="print('\\x1b[31mred\\x1b[0m')"))
+    (terminal,) = env.panels()
+    assert terminal.text == "\x1b[31mred\x1b[0m\n"
+    await env.step(call("run_tests", code="def f(x):\n return 0"))
+    await env.step(call("run_tests", code="print('here', flush=True)\ndef f(x):\n return sum(x)"))
+    table, diff, terminal = env.panels()
+    assert table.columns == ("input", "want", "answer", "passed")
+    assert [row[3] for row in table.rows] == [True] * len(task.payload["public"])
+    assert [row[1] for row in table.rows] == [str(want) for _, want in task.payload["public"]]
+    assert (diff.before, diff.after.count("\n")) == ("def f(x):\n return 0", 2)
+    assert terminal.text == "here"

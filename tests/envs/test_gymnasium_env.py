@@ -437,3 +437,36 @@ def test_gymnasiums_face_of_it_works_too() -> None:
     env.reset()
     with pytest.raises(EnvError, match="out of order"):
         env.step("0")
+
+
+def _open(env: str) -> Any:
+    config = GymnasiumConfig(env=env)
+    opened = config.build()
+    opened.reset(first_tasks(config, "test", number=1)[0], seed=0)
+    return opened
+
+
+def test_what_is_drawn_for_a_terminal_is_a_panel() -> None:
+    lake = _open("FrozenLake-v1")
+    (before,) = lake.panels()
+    lake.step(Message("assistant", "right"))
+    (after,) = lake.panels()
+    assert "\x1b[41mS\x1b[0m" in before.text
+    assert "\x1b[41mS\x1b[0m" not in after.text
+    assert picture(after.text) in lake._shown[0].content
+    lake.close()
+
+
+def test_minigrid_is_drawn_as_a_whole() -> None:
+    pytest.importorskip("minigrid")
+    env = _open(MINIGRID)
+    (grid,) = env.panels()
+    game = env._played.env.unwrapped
+    assert (len(grid.rows), len(grid.rows[0])) == (game.grid.height, game.grid.width)
+    assert set(grid.rows[0]) == {"#"}
+    x, y = game.agent_pos
+    assert grid.legend[grid.rows[y][x]] == "agent"
+    assert {"key", "door", "goal"} <= set(grid.legend.values())
+    game.carrying = next(each for each in game.grid.grid if each and each.type == "key")
+    assert env.panels()[0].title == f"carries the {game.carrying.color} key"
+    env.close()

@@ -12,13 +12,13 @@ from agentgym.envs.keydoor.env import KeyDoorConfig
 from agentgym.envs.search.env import SearchConfig
 from agentgym.errors import AgentGymError, ConfigError, EnvError
 from agentgym.lab import Experiment, LabSettings, Report
-from agentgym.lab.continuing import go_on
 from agentgym.lab.estimators import VARIANTS, compared
 from agentgym.lab.exact import ExactKeyDoor
-from agentgym.lab.forks import take_fork
 from agentgym.lab.policies import mixed_policies
 from agentgym.lab.probes import choose_probes
+from agentgym.rollout.continuing import go_on
 from agentgym.rollout.episode import Job, run_episode
+from agentgym.rollout.forks import take_fork
 from agentgym.types import Message, Trajectory
 
 CONFIG = KeyDoorConfig(max_turns=10)

@@ -173,6 +173,8 @@ def test_the_head_tells_what_a_list_shows(tmp_path, make_trajectory):
         "tokens": 12,
         "version_min": 3,
         "version_max": 4,
+        "parent_id": None,
+        "fork_step": None,
         "frame": None,
     }
 

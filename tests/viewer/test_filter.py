@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 from hypothesis import given, strategies as st
 
-from agentgym.viewer.filter import KEYS, FilterError, parse_where
+from agentgym.viewer.filter import KEYS, MOST_TERMS, FilterError, parse_where
+from agentgym.viewer.listing import grid, list_episodes
 
 NUMBERS = [name for name, key in KEYS.items() if key.is_number]
 TEXTS = [name for name, key in KEYS.items() if not key.is_number and name not in ("tag", "end")]
@@ -131,3 +132,17 @@ def test_a_filter_says_what_it_needs() -> None:
     assert parse_where("tag=none").wants_tags
     assert parse_where('turns>1 tag~edit text:"x"').wants_tags
     assert not parse_where("turns>1 label=tag").wants_tags
+
+
+@pytest.mark.parametrize(
+    "term", ["id=a", "task~a", "tag=a", "tag!=none", "text:a", "step>0", "label!=x"]
+)
+def test_as_many_terms_as_are_allowed_can_be_asked(trained, open_runs, term) -> None:
+    (run,) = open_runs(trained)
+    run.text.want()
+    where = parse_where(" ".join([term] * MOST_TERMS))
+    list_episodes(run.index, where, sort="-label", offset=0, limit=5)
+    grid(run.index, where, first=0, last=5)
+    with pytest.raises(FilterError, match="terms") as caught:
+        parse_where(" ".join([term] * (MOST_TERMS + 1)))
+    assert caught.value.at == MOST_TERMS * (len(term) + 1)

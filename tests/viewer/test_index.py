@@ -5,15 +5,18 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from trained_run import make_episode, make_trained_run
 
+from agentgym.errors import StoreError
 from agentgym.store.episodes import EpisodeWriter, read_heads
-from agentgym.store.frames import encode_record, shards
+from agentgym.store.frames import encode_header, encode_record, shards
 from agentgym.store.notes import NoteWriter, read_notes
+from agentgym.viewer.entries import take
 from agentgym.viewer.index import Index
 
 
@@ -174,6 +177,60 @@ def test_two_servers_fill_one_index_at_once(trained, tmp_path) -> None:
         index.refresh()
         assert sorted(rows(index)) == sorted(expected(trained))
         assert index.query("SELECT count(*) FROM used") == [(36,)]
+
+
+def test_a_server_that_waited_for_another_one_takes_its_work_over(tmp_path) -> None:
+    root, cache, chance = tmp_path / "run", tmp_path / "cache", np.random.default_rng(0)
+    with EpisodeWriter(root) as writer:
+        writer.append(make_episode(chance, 0, 0, 0))
+        first, second = (filled(root, cache) for _ in range(2))
+        waiting = threading.Thread(target=second.refresh)
+        (shard,) = shards(root / "episodes")
+        start = shard.stat().st_size
+        writer.append(make_episode(chance, 0, 0, 1))
+        with first.changing() as db:
+            waiting.start()
+            time.sleep(0.2)
+            writer.append(make_episode(chance, 0, 0, 2))
+            name = f"episodes/{shard.name}"
+            stop = take(db, name, shard, start=start, limit=9).stop
+            db.execute("UPDATE shard SET stop = ? WHERE name = ?", (stop, name))
+            db.execute("INSERT INTO tag VALUES ('x', 'still here')")
+        waiting.join()
+    assert second.query("SELECT tag FROM tag") == [("still here",)]
+    assert rows(second) == rows(first) == expected(root)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "SELECT",
+        "SELECT nothing FROM nowhere",
+        "SELECT * FROM words",
+        f"SELECT {'+'.join('1' * 5000)}",
+    ],
+    ids=["broken", "nowhere", "words", "deep"],
+)
+def test_a_question_that_cannot_be_understood_harms_nothing(trained, tmp_path, question) -> None:
+    index = filled(trained, tmp_path)
+    with index.changing() as db:
+        db.execute("INSERT INTO tag VALUES ('x', 'still here')")
+    with pytest.raises(StoreError, match="cannot be read"):
+        index.query(question)
+    assert index.query("SELECT tag FROM tag") == [("still here",)]
+
+
+def test_a_shard_that_had_only_begun_is_known_by_its_beginning(trained, tmp_path) -> None:
+    (shard,) = shards(trained / "episodes")
+    copy = tmp_path / "run" / "episodes" / shard.name
+    copy.parent.mkdir(parents=True)
+    header = {"schema": "agentgym.episodes/1", "writer": "rollout", "host": "a name that is long"}
+    copy.write_bytes(encode_header(header))
+    index = filled(tmp_path / "run", tmp_path / "cache")
+    copy.write_bytes(shard.read_bytes())
+    settle(index)
+    assert rows(index) == expected(trained)
+    assert index.broken == []
 
 
 def test_another_run_in_the_same_place_is_another_run(trained, tmp_path) -> None:

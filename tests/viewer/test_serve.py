@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import selectors
 import shutil
 import signal
 import socket
@@ -18,7 +19,9 @@ from typing import NamedTuple
 import pytest
 
 from agentgym.errors import ConfigError
-from agentgym.viewer.serve import PortError, listen
+from agentgym.viewer.guard import Door
+from agentgym.viewer.runs import OpenRuns
+from agentgym.viewer.serve import PortError, listen, serve
 
 
 class Answer(NamedTuple):
@@ -60,11 +63,22 @@ def served(root: Path, cache: Path, *words: str) -> Iterator[Served]:
         env=environment,
     )
     try:
-        url = process.stdout.readline().strip()
+        url = _told(process)
         yield Served(process, int(re.search(r":(\d+)/", url)[1]), url)
     finally:
         process.kill()
         process.communicate()
+
+
+def _told(process: subprocess.Popen[str], within_s: float = 60) -> str:
+    """Return the first line of a server; without one, what it said instead is the failure."""
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ)
+        line = process.stdout.readline() if waiting.select(within_s) else ""
+    if line:
+        return line.strip()
+    process.kill()
+    raise AssertionError(f"no address within {within_s} s: {process.communicate()[1]}")
 
 
 def wait_for(served: Served, episodes: int) -> dict:
@@ -127,6 +141,22 @@ def test_a_file_is_served_as_a_run_that_goes_with_the_server(tmp_path) -> None:
         assert err.startswith("1 episode of OpenAI messages")
     assert not folder.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["talk.v2.jsonl"]
+
+
+def test_the_address_is_told_before_any_run_is_looked_into() -> None:
+    """Looking may import an environment, for which stdout is turned aside, of every thread."""
+    done: list[str] = []
+
+    class Runs(OpenRuns):
+        def start(self) -> None:
+            done.append("looked")
+            raise KeyboardInterrupt
+
+    with listen("127.0.0.1", 0) as taken:
+        door = Door("127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(KeyboardInterrupt):
+            serve(Runs([]), taken, door, on_start=lambda: done.append("told"))
+    assert done == ["told", "looked"]
 
 
 def test_other_machines_need_the_token_that_was_printed(trained, tmp_path) -> None:

@@ -5,17 +5,22 @@ import gzip
 import hashlib
 import json
 import re
+from urllib.parse import parse_qsl
 
 import pytest
 from hostile_run import NAMES, SCRIPT, encoded
+from hypothesis import given, strategies as st
 from starlette.testclient import TestClient
 
 from agentgym.errors import ConfigError
 from agentgym.viewer.analysis import Analysis
 from agentgym.viewer.app import Application, Viewer
+from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS
 from agentgym.viewer.entries import clean
 from agentgym.viewer.guard import Door, Guard
-from agentgym.viewer.share import Sharing, make_page
+from agentgym.viewer.onefile import make_page
+from agentgym.viewer.routes import split_path
+from agentgym.viewer.share import Sharing, canonical
 from agentgym.viewer.tail import Tail
 
 GROUP = "train-000001-001"
@@ -48,18 +53,27 @@ def test_every_answer_is_in_it_as_the_server_gives_it(sharing, trained) -> None:
     assert answer.headers["content-disposition"] == 'attachment; filename="trained.html"'
     found = shared(answer.content)
     assert found["page"] == f"/run/trained/group/{GROUP}"
-    targets = [each for each in found["answers"] if each.count("/") > 3]
-    for target in targets:
-        given, answered = found["answers"][target], client.get(target)
-        if "/columns?" in target:
-            assert base64.b64decode(given) == answered.content
-        else:
-            assert given == answered.json()
-    assert f"/api/runs/trained/groups/{GROUP}?credit=gigpo%2Cgamma%3D0.5" in targets
-    assert sum(each.endswith(".0") for each in targets) == 4
+    assert found["credits"] == ["grpo", "gigpo,gamma=0.5"]
+    kinds = set()
+    for address, kept in found["answers"].items():
+        kinds.add(re.sub(r".*/([a-z]+)(\?.*)?$", r"\1", address))
+        if "/why?" in address:
+            answers = [client.get(f"{address}&token={n}") for n in range(len(kept["tokens"]))]
+            assert [kept["answers"][n] for n in kept["tokens"]] == [a.json() for a in answers]
+            assert client.get(f"{address}&token={len(answers)}").status_code == 400
+        elif "/columns?" in address:
+            names = ",".join([*OF_SEGMENT, *OF_TOKENS])
+            answered = client.get(f"{address}&names={names}").content
+            assert base64.b64decode(kept) == answered
+        elif address != "/api/runs/trained":
+            assert kept == client.get(address).json()
+    assert kinds >= {"members", "states", "lens", "ledger", "columns", "pieces", "why"}
+    group = f"/api/runs/trained/groups/{GROUP}"
+    for credit in ("", "grpo", "gigpo,gamma=0.5"):
+        for minus in ("", "trained", "grpo", "gigpo,gamma=0.5"):
+            assert canonical(group, {"credit": credit, "minus": minus}) in found["answers"]
     run = found["answers"]["/api/runs/trained"]
     assert (run["path"], run["config"], run["info"]) == ("", None, None)
-    assert found["answers"]["/api/runs"][0]["path"] == ""
     assert str(trained) not in json.dumps(found)
 
 
@@ -93,7 +107,7 @@ def test_whatever_is_in_a_record_is_no_part_of_the_page(sharing, hostile, name) 
     assert page.count(b"<script") == 2
     assert b"alert" not in page
     found = shared(page)["answers"]
-    group = next(each for key, each in found.items() if "/groups/" in key)
+    group = found[canonical(f"/api/runs/hostile/groups/{encoded(clean(name))}")]
     assert [each["id"] for each in group["members"]] == [clean(name)]
     episode = next(each for key, each in found.items() if "/episodes/" in key)
     assert episode["steps"][0]["message"]["content"] == SCRIPT
@@ -107,6 +121,7 @@ def test_whatever_is_in_a_record_is_no_part_of_the_page(sharing, hostile, name) 
         ("run=trained&group=x", 404),
         ("run=trained&episode=x", 404),
         (f"run=other&group={GROUP}", 404),
+        (f"run=trained&group={GROUP}&credit=rloo,grpo,drgrpo,salt,gigpo,outcome,turn", 400),
         (f"run=trained&group={GROUP}&credit={encoded(SCRIPT)}", 400),
     ],
 )
@@ -121,6 +136,29 @@ def test_what_is_too_large_is_refused(sharing, trained, monkeypatch) -> None:
     answer = sharing(trained).get(f"/share?run=trained&group={GROUP}")
     assert answer.status_code == 400
     assert answer.json()["hint"] == "share a single episode of it"
+
+
+def test_a_file_has_no_more_reasons_than_it_may(sharing, trained, monkeypatch) -> None:
+    address = f"/share?run=trained&group={GROUP}"
+    reasons = [
+        key for key in shared(sharing(trained).get(address).content)["answers"] if "/why?" in key
+    ]
+    monkeypatch.setattr("agentgym.viewer.share.MOST_EXPLAINED", 40)
+    fewer = shared(sharing(trained).get(address).content)["answers"]
+    kept = [key for key in fewer if "/why?" in key]
+    assert 0 < len(kept) < len(reasons)
+    assert sum(len(fewer[key]["tokens"]) for key in kept) <= 40
+
+
+@given(st.text(), st.text(), st.text())
+def test_an_address_is_read_back_as_it_was_written(name, key, value) -> None:
+    path, _, query = canonical(
+        f"/api/{encoded(clean(name))}", {clean(key): clean(value)}
+    ).partition("?")
+    assert split_path(path) == ["api", clean(name)]
+    assert dict(parse_qsl(query, keep_blank_values=True)) == (
+        {clean(key): clean(value)} if value else {}
+    )
 
 
 def test_without_pages_there_is_nothing_to_share() -> None:

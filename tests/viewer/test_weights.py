@@ -6,7 +6,8 @@ import pytest
 from strategies import make_group, make_step
 from updated import SEED, take_step
 
-from agentgym.config.methods import Training
+from agentgym.config.methods import Training, recorded_training
+from agentgym.demo import write_demo
 from agentgym.errors import StoreError
 from agentgym.rollout.collect import to_groups
 from agentgym.table import build_table
@@ -20,7 +21,7 @@ from agentgym.trainers.losses.gspo import GSPO
 from agentgym.trainers.losses.opmd import OPMD
 from agentgym.trainers.losses.rec import REC
 from agentgym.trainers.losses.topr import TOPR
-from agentgym.trainers.recompute import SCHEMA, Update
+from agentgym.trainers.recompute import SCHEMA, Update, read_updates
 from agentgym.types import Segment
 from agentgym.viewer.weights import TokenWeights
 
@@ -78,6 +79,14 @@ def test_so_do_corrected_ones_as_far_as_the_record_goes(tiny, loss):
     assert_agrees(weights_of(tiny, loss), known=0.95)
     assert_agrees(weights_of(tiny, loss, minibatches=3), known=0.3)
     assert_agrees(weights_of(tiny, loss, minibatches=2, epochs=2), known=0.0)
+
+
+def test_the_demo_agrees_with_itself(tmp_path):
+    """It pretends updates, but cuts them up as the trainer does."""
+    run = write_demo(tmp_path / "demo")
+    training = recorded_training(run.config_path)
+    for update in read_updates(run.root):
+        assert_agrees(TokenWeights(update, training, run.info["seed"]), known=0.3)
 
 
 def test_dropped_tokens_tell_their_number(tiny):

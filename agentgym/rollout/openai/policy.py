@@ -12,10 +12,13 @@ from agentgym.types import Message, Task, ToolSpec
 class OpenAIPolicy(Policy):
     """A model behind a URL. Its steps carry no tokens of ours and are never trained on."""
 
-    keeps_time = True
-
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    @property
+    def keeps_time(self) -> bool:
+        """Its requests have limits of their own."""
+        return True
 
     async def act(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int

@@ -18,16 +18,22 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the demo run is shown; without a slash at its end."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo run; it is not changed but by labels."""
     _needs_browser()
-    folder = tmp_path_factory.mktemp("pages")
-    write_demo(folder / "demo")
+    root = tmp_path_factory.mktemp("pages") / "demo"
+    write_demo(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def address(demo: Path) -> Iterator[str]:
+    """Where the demo run is shown; without a slash at its end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "agentgym", "view", str(folder / "demo"), "--port", "0"],
+        [sys.executable, "-m", "agentgym", "view", str(demo), "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"XDG_CACHE_HOME": str(demo.parent / "cache"), "PYTHONPATH": str(ROOT)},
     )
     try:
         yield re.match(r"http://[^/]+", process.stdout.readline())[0]

@@ -26,15 +26,25 @@ export function printAddress(
 ): string {
   const words = Object.entries(query).filter((word): word is [string, string] => !!word[1]);
   const search = new URLSearchParams(words).toString();
-  return printPlace(place) + (search && `?${search}`);
+  return before + printPlace(place) + (search && `?${search}`);
+}
+
+let before = "";
+
+/** Makes addresses fragments, the only ones that a page without a server can go to. */
+export function inFragments(): void {
+  before = "#";
 }
 
 /**
- * A part of an address; lone surrogates, which no address can hold, become U+FFFD. Names that are
+ * A part of an address, with all but letters, digits and `-._~` as percents; lone surrogates, which no address can hold, become U+FFFD. Names that are
  * `.` or `..` have no address: browsers take those out, however they are written.
  */
 export function encodePart(name: string): string {
-  return encodeURIComponent(name.toWellFormed());
+  return encodeURIComponent(name.toWellFormed()).replace(
+    /[!'()*]/g,
+    (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 function parsePlace(path: string): Place {

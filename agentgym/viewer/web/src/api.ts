@@ -1,6 +1,7 @@
 // Questions to the server, with the types of their answers.
 
 import { encodePart } from "./address";
+import { answerFrom, canonical, file, type Query } from "./shared";
 import type {
   Curves,
   Episode,
@@ -8,6 +9,7 @@ import type {
   GridGroup,
   GroupShown,
   Page,
+  Panel,
   Pieces,
   RunDetail,
   RunLine,
@@ -31,7 +33,6 @@ export class ApiError extends Error {
 
 export type Column = Uint8Array | Int8Array | Int32Array | Float32Array | Float64Array;
 export type Columns = Record<string, Column>;
-type Query = Record<string, string | number | undefined>;
 
 export const listRuns = () => json<RunLine[]>("/api/runs");
 export const showRun = (run: string) => json<RunDetail>(of(run));
@@ -56,10 +57,18 @@ export async function grid(run: string, query: Query): Promise<Page<GridGroup>> 
   return { total: found.total, rows: found.groups };
 }
 
+/** What was drawn of the states of an episode: after reset, after each turn. */
+export const panels = (run: string, episode: string, offset: number, limit: number) =>
+  json<Page<Panel[]>>(of(run, "episodes", episode, "panels"), { offset, limit });
+
 /** The episodes of a group, member by member. */
 export async function members(run: string, group: string): Promise<EpisodeLine[]> {
-  const where = `group="${group.replace(/[\\"]/g, "\\$&")}"`;
-  return (await listEpisodes(run, { where, sort: "member", limit: 1000 })).rows;
+  return (await json<Page<EpisodeLine>>(of(run, "groups", group, "members"))).rows;
+}
+
+/** The file that needs no server, with a group or an episode in it. */
+export async function shareFile(query: Query): Promise<Blob> {
+  return (await ask("/share", query)).blob();
 }
 
 export function pieces(
@@ -127,11 +136,9 @@ async function json<T>(path: string, query: Query = {}): Promise<T> {
 }
 
 async function ask(path: string, query: Query): Promise<Response> {
-  const words = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
-  const search = new URLSearchParams(words.map(([key, value]) => [key, String(value)])).toString();
   let response: Response;
   try {
-    response = await fetch(search ? `${path}?${search}` : path);
+    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query));
   } catch {
     throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
   }

@@ -14,6 +14,8 @@ import { useLoaded } from "./load";
 import { Messages } from "./messages";
 import { Choice, Quiet, Text, Wrong } from "./parts";
 import { Ribbon } from "./ribbon";
+import { Panels } from "./panels";
+import { Share, shareKeys } from "./share";
 import { MODES } from "./spans";
 import { go, look, query, told, whole } from "./state";
 import { Tokens } from "./tokens";
@@ -52,6 +54,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               value={view}
               choose={(next) => look({ view: next })}
             />
+            <Share run={run} episode={episode.id} />
           </div>
           {view === "tokens" ? (
             <Tokens run={run} episode={episode} turn={turn} picked={picked} />
@@ -61,6 +64,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
         </div>
         <aside class="side" aria-label="steps">
           <Ribbon episode={episode} turn={turn} />
+          <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           <Ledger episode={episode} turn={turn} />
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
@@ -263,6 +267,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
     },
+    ...shareKeys(),
   ];
 }
 

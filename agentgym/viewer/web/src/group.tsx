@@ -14,6 +14,7 @@ import { Asking } from "./lens";
 import { Windowed } from "./list";
 import { useLoaded } from "./load";
 import { Choice, Legend, Quiet, Shade, Text, Wrong } from "./parts";
+import { Share, shareKeys } from "./share";
 import { look, query } from "./state";
 import { StateMap } from "./statemap";
 import type { GroupShown } from "./types";
@@ -35,13 +36,14 @@ export function Group({ run, group }: { run: string; group: string }): JSX.Eleme
     true,
   ).value;
   const view = query.value["view"] === "map" ? "map" : "side by side";
-  useEffect(() => void (screenKeys.value = KEYS), []);
+  useEffect(() => void (screenKeys.value = [...KEYS, ...shareKeys()]), []);
   return (
     <div class="screen">
       {loaded.value && <Facts shown={loaded.value} />}
       <div class="bar">
         <Choice label="view" options={VIEWS} value={view} choose={show} />
         <Asking label={loaded.value?.credit?.label ?? null} />
+        <Share run={run} group={group} />
       </div>
       {loaded.error && <Wrong error={loaded.error} />}
       {loaded.value?.trouble.map((each) => (

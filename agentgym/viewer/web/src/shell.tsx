@@ -11,6 +11,7 @@ import { EVERYWHERE, screenKeys } from "./keys";
 import { Choice, Quiet } from "./parts";
 import { RunScreen } from "./run";
 import { Runs } from "./runs";
+import { file } from "./shared";
 import { connected, helping, place, setTheme, theme, THEMES, told } from "./state";
 
 export function Shell(): JSX.Element {
@@ -19,7 +20,7 @@ export function Shell(): JSX.Element {
     document.title = [
       ...names
         .map(([name]) => name)
-        .slice(1)
+        .slice(file ? 0 : 1)
         .reverse(),
       "agentgym",
     ].join(" · ");
@@ -59,6 +60,8 @@ export function Shell(): JSX.Element {
 }
 
 function screen(at: Place): JSX.Element {
+  if (file && at.screen !== "group" && at.screen !== "episode")
+    return <Quiet>This file has no such page.</Quiet>;
   switch (at.screen) {
     case "runs":
       return <Runs />;
@@ -76,10 +79,10 @@ function screen(at: Place): JSX.Element {
 }
 
 function trail(at: Place): [string, Place | null][] {
-  const start: [string, Place | null][] = [["runs", { screen: "runs" }]];
+  const start: [string, Place | null][] = file ? [] : [["runs", { screen: "runs" }]];
   if (at.screen === "compare") return [...start, [`${at.a} and ${at.b}`, null]];
   if (at.screen === "runs" || at.screen === "nowhere") return start;
-  const run: [string, Place | null] = [at.run, { screen: "run", run: at.run }];
+  const run: [string, Place | null] = [at.run, file ? null : { screen: "run", run: at.run }];
   if (at.screen === "run") return [...start, run];
   return [...start, run, [at.screen === "group" ? at.group : at.episode, null]];
 }

@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { type Address, type Place, parseAddress, printAddress } from "./address";
+import { file } from "./shared";
 import type { State } from "./types";
 
 export const THEMES = ["auto", "light", "dark"] as const;
@@ -60,13 +61,13 @@ export async function copy(text: string, what: string): Promise<void> {
 
 /** Reads the address and the theme, and follows links and the buttons of the browser. */
 export function begin(): void {
-  const follow = () => (address.value = parseAddress(location.pathname, location.search));
   follow();
   addEventListener("popstate", follow);
   addEventListener("click", followLink);
   addEventListener("beforeprint", () => (printing.value = true));
   addEventListener("afterprint", () => (printing.value = false));
   setTheme(THEMES.find((each) => each === kept()) ?? "auto");
+  if (file) return;
   document.addEventListener("visibilitychange", listenWhileSeen);
   listenWhileSeen();
 }
@@ -90,9 +91,19 @@ function listenWhileSeen(): void {
 }
 
 function show(url: string, keep: boolean): void {
-  if (url === location.pathname + location.search) return;
+  if (url === here()) return;
   history[keep ? "pushState" : "replaceState"](null, "", url);
-  address.value = parseAddress(location.pathname, location.search);
+  follow();
+}
+
+/** The address of this page; of a file its fragment. */
+function here(): string {
+  return file ? location.hash || `#${file.page}` : location.pathname + location.search;
+}
+
+function follow(): void {
+  const [path, ...search] = here().replace(/^#/, "").split("?");
+  address.value = parseAddress(path!, search.join("?"));
 }
 
 function followLink(event: MouseEvent): void {
@@ -103,7 +114,7 @@ function followLink(event: MouseEvent): void {
     return;
   if (link.pathname.startsWith("/api/") || link.pathname.startsWith("/share")) return;
   event.preventDefault();
-  show(link.pathname + link.search, true);
+  show(file ? link.hash : link.pathname + link.search, true);
 }
 
 function kept(): string | null {

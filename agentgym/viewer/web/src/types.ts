@@ -135,7 +135,39 @@ export interface Episode {
   label: string | null;
   tags: { name: string; note: string; tripwire: boolean }[];
   trouble: string | null;
+  /** Whether the environment drew anything. */
+  panels: boolean;
 }
+
+export interface GridPanel {
+  kind: "grid";
+  title: string;
+  /** A row is a text of one character a cell, or a list of cells. */
+  rows: (string | string[])[];
+  legend: Record<string, string>;
+}
+
+export interface DiffPanel {
+  kind: "diff";
+  title: string;
+  before: string;
+  after: string;
+}
+
+export interface TablePanel {
+  kind: "table";
+  title: string;
+  columns: string[];
+  rows: (string | number | boolean | null)[][];
+}
+
+export interface TerminalPanel {
+  kind: "terminal";
+  title: string;
+  text: string;
+}
+
+export type Panel = GridPanel | DiffPanel | TablePanel | TerminalPanel;
 
 export interface Pieces {
   pieces: (string | null)[] | null;

@@ -1,16 +1,11 @@
-"""Episodes that go on from a snapshot, where an environment has snapshots.
+"""Places in episodes to go on from, by a snapshot where an environment has snapshots."""
 
-What was said before is not played again; it is put before what follows.
-"""
-
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from agentgym.env import Env, EnvConfig, Reset
 from agentgym.errors import EnvError, boundary
 from agentgym.rollout.episode import call_env
-from agentgym.types import Message, Step, Task, Trajectory
+from agentgym.types import Message, Task, Trajectory
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -67,7 +62,7 @@ async def take_fork(
     """Play the messages up to a step and take a snapshot; None where there are no snapshots.
 
     Raises:
-        EnvError: the environment failed.
+        EnvError: the environment failed, or went otherwise.
     """
     with boundary(EnvError, f"a snapshot of {config.id}"):
         env = config.build(sandboxes)
@@ -78,7 +73,8 @@ async def take_fork(
             for number, played in enumerate(trajectory.steps[:step]):
                 answer = await call_env(env, env.step, played.message)
                 if tuple(answer.messages) != played.replies:
-                    raise EnvError(f"step {number} went otherwise when it was played again")
+                    told = played.replies, tuple(answer.messages)
+                    raise went_otherwise(trajectory, number, "observation", *told)
             return Fork(trajectory, step, await env.snapshot())
         finally:
             closing = env.close()
@@ -86,10 +82,26 @@ async def take_fork(
                 await closing
 
 
-def joined(fork: Fork, found: Trajectory) -> Trajectory:
-    """Return an episode from a fork with what went before it."""
-    before: Sequence[Step] = fork.trajectory.steps[: fork.step]
-    after = list(found.steps)
-    if after and before:  # it began with a whole conversation, and not with an observation
-        after[0] = replace(after[0], state_key=before[-1].next_state_key)
-    return replace(found, prompt=fork.trajectory.prompt, steps=[*before, *after])
+def went_otherwise(
+    trajectory: Trajectory, number: int | None, what: str, recorded: Any, played: Any
+) -> EnvError:
+    """Return the error of an environment that the same messages lead elsewhere.
+
+    `number` is the step, from 0; None is the reset.
+    """
+    where = "the reset" if number is None else f"turn {number}"
+    hint = f"agentgym check {trajectory.task.env} says what is not repeated"
+    if number is not None and trajectory.steps[number].timed_out:
+        hint = "a time limit fired in this turn, so that it need not go the same way: fork before"
+    return EnvError(
+        f"{where} of {trajectory.id} went otherwise when it was played again: "
+        f"the {what} was {_told(recorded)}, and is {_told(played)}",
+        hint=hint,
+    )
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, tuple):
+        value = "\n".join(message.content for message in value)
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"

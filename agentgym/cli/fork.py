@@ -1,0 +1,228 @@
+"""`agentgym fork`: another way on from a turn of a recorded episode."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgym.cli.fork_play import PERSON, Chosen, Place, line_of, play_on
+from agentgym.cli.options import Json, Overrides, RunDir
+
+if TYPE_CHECKING:
+    from agentgym.config.run import RunConfig
+    from agentgym.store.run import Run
+    from agentgym.types import Trajectory
+
+_MOST = 1000  # samples
+_LEFT = ("env", "max_turns")  # an episode that was cut off by these cannot go on behind its end
+
+
+def fork(
+    run: RunDir,
+    episode: Annotated[
+        str, typer.Argument(metavar="EPISODE", help="Its id, or the beginning of it.")
+    ],
+    overrides: Overrides = None,
+    turn: Annotated[
+        int, typer.Option(min=0, help="The turn that is played anew, from 0, as the viewer counts.")
+    ] = 0,
+    samples: Annotated[
+        int | None, typer.Option("-k", "--samples", min=1, max=_MOST, help="Episodes; 1.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(metavar="STEP", help="Of this run: a step, or latest, the default."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", help="In place of a checkpoint: as of agentgym run."),
+    ] = None,
+    by_hand: Annotated[bool, typer.Option("--by-hand", help="Act yourself, as in play.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the policy; one that is new, if not said.")
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Speak with a program: JSON lines, see docs/viewer.md.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Play an episode on from one of its turns, in other ways.
+
+    The environment is brought to the turn by a snapshot, or by the recorded messages and the
+    recorded seed. What was said before keeps its tokens. The new episodes are recorded in the run
+    as children of the old one, in a group of their own; training, compare and recredit leave them
+    out.
+
+    JSON: {run, parent: EPISODE, turn, policy, seed, group, children: [EPISODE]}; EPISODE: {id, end,
+    reason, outcome, turns, tokens}
+    """
+    from agentgym.cli.fork_lines import Lines
+    from agentgym.cli.output import echo_json
+    from agentgym.errors import AgentGymError
+
+    spoken = Lines() if lines else None
+    try:
+        place = _place(run, episode, turn)
+        chosen = _choose(place, model, checkpoint, overrides or (), by_hand=by_hand)
+        seed = place.siblings if seed is None else seed
+        children = play_on(place, chosen, samples, seed, spoken, show=not (json or lines))
+    except (AgentGymError, KeyboardInterrupt) as error:
+        if spoken:
+            spoken.tell_failed(error)
+        raise
+    report = _report(place, chosen, seed, children)
+    if spoken:
+        spoken.tell("done", **report)
+    elif json:
+        echo_json(report)
+    else:
+        _print(report)
+    if all(each["end"] == "error" for each in report["children"]):
+        raise typer.Exit(1)
+
+
+def _place(run: str, episode: str, turn: int) -> Place:
+    """Return the turn that is meant.
+
+    Raises:
+        ConfigError: nothing can go on from there.
+        StoreError: there is no such episode.
+    """
+    from agentgym.errors import ConfigError
+    from agentgym.store.episodes import find_episode, read_episode, read_heads
+    from agentgym.store.run import Run
+
+    found = Run.open(run)
+    parent = read_episode(find_episode(found.root, episode))
+    if found.info.get("kind") == "import" or not parent.task.env:
+        raise ConfigError(
+            f"{parent.id} was imported: there is no environment in which it could go on",
+            hint="only episodes that agentgym played can be forked",
+        )
+    last = len(parent.steps) - 1
+    if parent.steps and parent.end == "truncated" and parent.reason not in _LEFT:
+        last += 1
+    if turn > last:
+        told = f"{parent.id} can be forked at the turns 0 to {last}, not {turn}"
+        raise ConfigError(told if last >= 0 else f"{parent.id} has no turn to begin at")
+    siblings = sum(
+        head.parent_id == parent.id and head.fork_step == turn for head in read_heads(found.root)
+    )
+    return Place(found, parent, turn, siblings)
+
+
+def _choose(
+    place: Place,
+    model: str | None,
+    checkpoint: str | None,
+    overrides: Sequence[str],
+    *,
+    by_hand: bool,
+) -> Chosen:
+    """Return who goes on, configured as the run was.
+
+    Raises:
+        ConfigError, MissingError: there is no such policy or environment, or no sandbox.
+    """
+    from agentgym.cli.scoring import kind_of, model_folder, preflight
+    from agentgym.cli.served import keys_of
+    from agentgym.config.run import recorded
+    from agentgym.config.toml import render_value
+    from agentgym.errors import ConfigError
+
+    if sum([by_hand, model is not None, checkpoint is not None]) > 1:
+        raise ConfigError("choose one of --by-hand, --model and --checkpoint")
+    given: dict[str, Any] = {}
+    name, version = model or PERSON, 0
+    if model is None and not by_hand:
+        folder = _checkpoint(place.run, checkpoint or "latest")
+        given["model.path"], version = str(folder), int(folder.name)
+        name = model = f"{place.run.root.resolve().name}@{folder.name}"
+    elif model and kind_of(model) == "openai":
+        given |= keys_of(model)
+    elif model and kind_of(model) == "local":
+        given["model.path"] = str(model_folder(model))
+    words = [f"{key}={render_value(value)}" for key, value in given.items()]
+    config = recorded(place.run.config_path, [*words, *overrides]).config
+    _check_env(place, config)
+    preflight(config, needs_torch=bool(model) and kind_of(name) == "local")
+    return Chosen(config=config, model=model or PERSON, name=name, version=version)
+
+
+def _checkpoint(run: "Run", which: str) -> Path:
+    """Return a checkpoint of a run.
+
+    Raises:
+        ConfigError: it has none, not this one, or not a whole one.
+    """
+    from agentgym.engines.model import check_folder
+    from agentgym.errors import ConfigError
+
+    folders = sorted(path for path in run.checkpoints_dir.glob("[0-9]*") if path.name.isdigit())
+    if not folders:
+        hint = "-m scripted, -m openai:MODEL@URL or a model folder goes on, or you do: --by-hand"
+        raise ConfigError(f"the run {run.root} has no checkpoint", hint=hint)
+    steps = {int(path.name): path for path in folders}
+    if which != "latest" and not (which.isdecimal() and int(which) in steps):
+        listed = ", ".join(map(str, steps))
+        hint = f"there are: {listed}, and latest"
+        raise ConfigError(f"the run {run.root} has no checkpoint {which!r}", hint=hint)
+    folder = folders[-1] if which == "latest" else steps[int(which)]
+    check_folder(folder)
+    return folder.resolve()
+
+
+def _check_env(place: Place, config: "RunConfig") -> None:
+    """Refuse what the environment of the run does not lead on.
+
+    Raises:
+        ConfigError: the episode is of another one, or it has no turns left.
+    """
+    from agentgym.errors import ConfigError
+
+    parent, env = place.parent, config.env.config
+    if parent.task.env != type(env).id:
+        raise ConfigError(
+            f"{parent.id} is of {parent.task.env}, and the run is configured for {type(env).id}"
+        )
+    if place.turn >= env.max_turns:
+        raise ConfigError(
+            f"an episode has {env.max_turns} turns, so that none is left at turn {place.turn}",
+            hint=f"allow more: env.max_turns={place.turn + 10}",
+        )
+
+
+def _report(
+    place: Place, chosen: Chosen, seed: int, children: "Sequence[Trajectory]"
+) -> dict[str, Any]:
+    return {
+        "run": str(place.run.root),
+        "parent": line_of(place.parent),
+        "turn": place.turn,
+        "policy": chosen.name,
+        "seed": seed,
+        "group": children[0].group_id,
+        "children": [line_of(child) for child in children],
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    """Print the children below their parent, and what to look at next."""
+    from agentgym.cli.output import counted, echo, echo_table, one_line, paint
+
+    parent, children = report["parent"], report["children"]
+    who = f"{counted(len(children), 'episode')} by {one_line(report['policy'])}"
+    echo(paint(f"{one_line(parent['id'])} from turn {report['turn']}: {who}", "bold"))
+    names = ("id", "end", "reason", "outcome", "turns", "tokens")
+    rows = [
+        [f"{each[name]:.3g}" if name == "outcome" else each[name] for name in names]
+        for each in (parent, *children)
+    ]
+    echo_table(("episode", *names[1:]), rows)
+    whole = [child["outcome"] for child in children if child["end"] != "error"]
+    if whole:
+        mean = sum(whole) / len(whole)
+        echo(f"outcome  {mean:.3g} in the mean, of the parent {parent['outcome']:.3g}")
+    echo(paint(f"see: agentgym show {report['run']} {children[0]['id']}", "dim"))
+    echo(paint(f"     agentgym view {report['run']}: the group {report['group']}", "dim"))

@@ -1,0 +1,235 @@
+"""Episodes that go on from a turn of another, played and recorded for `agentgym fork`."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentgym.cli.fork_lines import Lines
+    from agentgym.config.run import RunConfig
+    from agentgym.rollout.episode import DeadlineConfig
+    from agentgym.rollout.forks import Fork
+    from agentgym.rollout.policy import MakePolicy
+    from agentgym.sandbox import Sandboxes
+    from agentgym.store.episodes import EpisodeWriter
+    from agentgym.store.run import Run
+    from agentgym.types import Trajectory
+
+PERSON = "person"
+_FOREVER_S = 30 * 24 * 3600.0  # people think as long as they like
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the new episodes begin."""
+
+    run: "Run"
+    parent: "Trajectory"
+    turn: int
+    siblings: int
+    """Episodes that go on from this place already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Who goes on."""
+
+    config: "RunConfig"
+    model: str
+    """As `open_policies` takes it; of a person `PERSON`."""
+    name: str
+    """What the record calls it."""
+    version: int = 0
+
+
+def play_on(
+    place: Place,
+    chosen: Chosen,
+    samples: int | None,
+    seed: int,
+    lines: "Lines | None",
+    *,
+    show: bool,
+) -> "list[Trajectory]":
+    """Play and record the new episodes.
+
+    Raises:
+        EnvError: the environment does not come to this turn again.
+        ConfigError, MissingError, BudgetError: they cannot be played.
+    """
+    from agentgym.cli.output import note, run_aside
+    from agentgym.cli.progress import EpisodeCounter
+    from agentgym.errors import ConfigError
+    from agentgym.store.episodes import EpisodeWriter
+
+    is_person = chosen.model == PERSON
+    if is_person and samples not in (None, 1):
+        raise ConfigError("a person plays one episode at a time", hint="leave --samples out")
+    count = samples or 1
+    with EpisodeWriter(place.run.root, writer="fork") as writer:
+        children = _Children(writer, lines)
+        work = _play(place, chosen, count, seed, children)
+        try:
+            if is_person and not lines:
+                return _at_terminal(work)
+            with EpisodeCounter(count, show=show) as counter:
+                children.on_child = counter.advance
+                return run_aside(lines.until_left(work) if lines else work)
+        except BaseException:
+            if children.recorded:
+                note(f"recorded so far: agentgym show {place.run.root} {children.recorded[0].id}")
+            raise
+
+
+def _at_terminal(work: "Coroutine[Any, Any, list[Trajectory]]") -> "list[Trajectory]":
+    """Let a person play, who sees what is printed, and at last what the environment said."""
+    import asyncio
+
+    from agentgym.cli.messages import show_message
+    from agentgym.cli.person import Quit
+
+    (child,) = asyncio.run(work)
+    if child.steps and child.reason != Quit.reason:
+        for reply in child.steps[-1].replies:
+            show_message(reply)
+    return [child]
+
+
+@dataclass(slots=True)
+class _Children:
+    """Records new episodes, in a group that bears the number of the shard that they stand in.
+
+    So two forks at once have different groups, and a run that is still written is not disturbed.
+    """
+
+    writer: "EpisodeWriter"
+    lines: "Lines | None"
+    on_child: Callable[[], None] | None = None
+    recorded: "list[Trajectory]" = field(default_factory=list)
+    _group: str = ""
+
+    def add(self, child: "Trajectory") -> "Trajectory":
+        """Record one, with the id that it gets."""
+        self._group = self._group or f"fork-{self.writer.claim():05d}"
+        name = f"{self._group}.{child.member}.{child.attempt}"
+        child = replace(child, id=name, group_id=self._group)
+        self.writer.append(child)
+        self.recorded.append(child)
+        if self.on_child:
+            self.on_child()
+        if self.lines:
+            self.lines.tell("child", **line_of(child))
+        return child
+
+
+async def _play(
+    place: Place, chosen: Chosen, samples: int, seed: int, children: _Children
+) -> "list[Trajectory]":
+    """Play all samples; of one that a fault ended twice the second attempt counts."""
+    import asyncio
+
+    from agentgym.cli.scoring import open_sandboxes
+    from agentgym.errors import AgentGymError
+    from agentgym.rollout.forks import take_fork
+
+    env, rollout = chosen.config.env.config, chosen.config.rollout
+    slots = asyncio.Semaphore(1 if rollout.deterministic else rollout.concurrency)
+    async with (
+        open_sandboxes(chosen.config) as sandboxes,
+        _open_policy(chosen, place.turn, children.lines) as make_policy,
+    ):
+        taken = await take_fork(place.parent, place.turn, env, sandboxes) if place.turn else None
+        one = _Sampling(place, chosen, seed, children, make_policy, taken, sandboxes)
+
+        async def play(member: int) -> "Trajectory":
+            async with slots:
+                return await one.play(member)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                begun = [tasks.create_task(play(member)) for member in range(samples)]
+        except* AgentGymError as failures:
+            raise failures.exceptions[0] from None
+    return [each.result() for each in begun]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampling:
+    """What all samples of a fork have in common."""
+
+    place: Place
+    chosen: Chosen
+    seed: int
+    children: _Children
+    make_policy: "MakePolicy"
+    taken: "Fork | None"
+    sandboxes: "Sandboxes | None"
+
+    async def play(self, member: int) -> "Trajectory":
+        """Play and record one; what a fault ended is tried once more."""
+        first = await self._attempt(member, 0)
+        is_person = self.chosen.model == PERSON  # who would have to say it all again
+        return first if first.end != "error" or is_person else await self._attempt(member, 1)
+
+    async def _attempt(self, member: int, attempt: int) -> "Trajectory":
+        from agentgym.rollout.continuing import Slot, go_on
+        from agentgym.rollout.episode import CutOff
+        from agentgym.types import derive_seed
+
+        again = [attempt] if attempt else []
+        try:
+            child = await go_on(
+                self.place.parent,
+                self.place.turn,
+                config=self.chosen.config.env.config,
+                make_policy=self.make_policy,
+                seed=derive_seed(self.seed, self.place.parent.id, self.place.turn, member, *again),
+                fork=self.taken,
+                slot=Slot(group_id="fork", member=member, attempt=attempt),
+                policy_name=self.chosen.name,
+                sandboxes=self.sandboxes,
+                deadlines=_deadlines(self.chosen),
+            )
+        except CutOff as spent:
+            if len(spent.trajectory.steps) > self.place.turn:
+                self.children.add(spent.trajectory)
+            raise
+        return self.children.add(child)
+
+
+def _deadlines(chosen: Chosen) -> "DeadlineConfig":
+    deadlines = chosen.config.rollout.deadlines
+    if chosen.model != PERSON:
+        return deadlines
+    return deadlines.model_copy(update={"episode_s": _FOREVER_S, "generation_s": _FOREVER_S})
+
+
+@asynccontextmanager
+async def _open_policy(
+    chosen: Chosen, turn: int, lines: "Lines | None"
+) -> "AsyncIterator[MakePolicy]":
+    """Hold what goes on: a model, or a person at this terminal or behind another program."""
+    from agentgym.cli.person import a_person
+    from agentgym.cli.scoring import open_policies
+
+    if chosen.model != PERSON:
+        async with open_policies(chosen.config, chosen.model, version=chosen.version) as policies:
+            yield policies.make
+    elif lines:
+        yield lines.make_person(turn)
+    else:
+        yield partial(a_person, max_turns=chosen.config.env.config.max_turns - turn)
+
+
+def line_of(trajectory: "Trajectory") -> dict[str, Any]:
+    """Return what is told of an episode."""
+    return {
+        "id": trajectory.id,
+        "end": trajectory.end,
+        "reason": trajectory.reason,
+        "outcome": trajectory.outcome,
+        "turns": len(trajectory.steps),
+        "tokens": trajectory.num_sampled,
+    }
