@@ -26,6 +26,8 @@ from agentgym.rollout.replay import replay
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.types import Message, Task, ToolCall, Trajectory
 
+pytestmark = pytest.mark.slow
+
 
 async def opened(number: int = 0, **settings: Any) -> tuple[TextWorldEnv, str]:
     config = TextWorldConfig(**settings)
