@@ -17,6 +17,8 @@ from agentgym.viewer.answers import encode, error_answer, json_answer, kept_answ
 from agentgym.viewer.columns import read_columns, segment_columns
 from agentgym.viewer.episode import show_episode
 from agentgym.viewer.filter import Where, parse_where
+from agentgym.viewer.forking import Forking
+from agentgym.viewer.forks import Forks
 from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.listing import grid, list_episodes
 from agentgym.viewer.lookup import find_episode, run_of
@@ -220,10 +222,18 @@ def static_files() -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
 
-def make_app(runs: OpenRuns, door: Door, *, tail: Tail | None = None) -> ASGIApp:
-    """Return the server's application, guarded."""
+def make_app(
+    runs: OpenRuns,
+    door: Door,
+    *,
+    tail: Tail | None = None,
+    forks: Forks | None = None,
+    why_no_fork: str | None = None,
+) -> ASGIApp:
+    """Return the server's application, guarded; `why_no_fork` says why it forks nothing."""
     routes = [*Viewer(runs, tail or Tail(runs)).routes, *Analysis(runs).routes]
     routes += Sharing(runs, routes, static_files()).routes
+    routes += Forking(runs, forks or Forks(), why_not=why_no_fork).routes
     return Guard(Application(routes), door)
 
 

@@ -3,11 +3,14 @@
 import { encodePart } from "./address";
 import { answerFrom, canonical, file, type Query } from "./shared";
 import type {
+  AlignedShown,
   Curves,
   Episode,
   EpisodeLine,
   GridGroup,
   GroupShown,
+  Ledger,
+  Matrix,
   Page,
   Panel,
   Pieces,
@@ -49,12 +52,26 @@ export const showStates = (run: string, group: string, query: Query) =>
 export const tally = (run: string) => json<Tally>(of(run, "tokens"));
 export const compareRuns = (a: string, b: string, at: string | undefined) =>
   json<Versus>("/api/compare", { a, b, at });
+export const showMatrix = (runs: readonly string[]) =>
+  json<Matrix>("/api/matrix", { runs: runs.join(",") });
+export const showBeside = (a: string, first: string, b: string, second: string) =>
+  json<AlignedShown>("/api/beside", { a, first, b, second });
 export const why = (run: string, episode: string, segment: number, token: number) =>
   json<Why>(of(run, "why"), { episode, segment, token });
 
 export async function grid(run: string, query: Query): Promise<Page<GridGroup>> {
   const found = await json<{ total: number; groups: GridGroup[] }>(of(run, "grid"), query);
   return { total: found.total, rows: found.groups };
+}
+
+/** How its rewards came about, by the shaper of the run or another one; null: it has none. */
+export async function showLedger(
+  run: string,
+  episode: string,
+  shaping: string | undefined,
+): Promise<Ledger | null> {
+  const path = of(run, "episodes", episode, "ledger");
+  return (await json<{ ledger: Ledger | null }>(path, { shaping })).ledger;
 }
 
 /** What was drawn of the states of an episode: after reset, after each turn. */

@@ -1,23 +1,26 @@
 // One episode: what was said, its exact tokens, and what the training made of them.
 
 import { type Signal, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
-import { members, showEpisode } from "./api";
+import { members, showEpisode, showLedger } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
-import { Ledger } from "./ledger";
+import { TurnRewards } from "./ledger";
 import { useLoaded } from "./load";
 import { Messages } from "./messages";
-import { Choice, Quiet, Text, Wrong } from "./parts";
-import { Ribbon } from "./ribbon";
 import { Panels } from "./panels";
+import { Choice, Quiet, Text, Wrong } from "./parts";
+import { faster } from "./playing";
+import { Ribbon } from "./ribbon";
 import { Share, shareKeys } from "./share";
 import { MODES } from "./spans";
-import { go, look, query, told, whole } from "./state";
+import { go, look, query, whole } from "./state";
+import { givenLedger } from "./terms";
+import { Timeline } from "./timeline";
 import { Tokens } from "./tokens";
 import type { Episode, EpisodeLine } from "./types";
 
@@ -36,7 +39,15 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
   const picked = useSignal<Picked | null>(null);
   const group =
     useLoaded(`${run}\n${episode.group}`, () => members(run, episode.group)).value.value ?? [];
-  useTurns(run, episode, group);
+  const playing = useTurns(run, episode, group);
+  const { shaping } = query.value;
+  const asked = useLoaded(
+    JSON.stringify([run, episode.id, shaping]),
+    () => showLedger(run, episode.id, shaping),
+    true,
+  ).value;
+  const given = useMemo(() => givenLedger(episode.steps), [episode]);
+  const ledger = asked.value ?? given;
   return (
     <div class="screen">
       <Facts run={run} episode={episode} group={group} />
@@ -65,10 +76,12 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
         <aside class="side" aria-label="steps">
           <Ribbon episode={episode} turn={turn} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          <Ledger episode={episode} turn={turn} />
+          <TurnRewards episode={episode} ledger={ledger} turn={turn} />
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
       </div>
+      {asked.error && <Wrong error={asked.error} />}
+      <Timeline episode={episode} turn={turn} ledger={ledger} playing={playing} />
     </div>
   );
 }
@@ -195,25 +208,19 @@ function paid(line: EpisodeLine): number | null {
   return line.reward ?? line.outcome;
 }
 
-/** The keys of an episode, and the clock that plays its turns. */
-function useTurns(run: string, episode: Episode, group: readonly EpisodeLine[]): void {
+/** The keys of an episode; returns whether it is played. */
+function useTurns(run: string, episode: Episode, group: readonly EpisodeLine[]): Signal<boolean> {
   const playing = useSignal(false);
   const last = episode.steps.length - 1;
   const move = (by: number) => {
     const next = Math.max(0, Math.min(last, (whole("turn") ?? (by > 0 ? -1 : 0)) + by));
     look({ turn: String(next), token: undefined });
-    if (next === last) playing.value = false;
   };
   useEffect(() => {
     screenKeys.value = keys({ run, episode, group, playing, move });
     return () => void (screenKeys.value = []);
   }, [episode, group]);
-  useEffect(() => {
-    if (!playing.value) return;
-    told.value = "playing; space stops";
-    const clock = setInterval(() => move(1), 900);
-    return () => clearInterval(clock);
-  }, [playing.value]);
+  return playing;
 }
 
 interface Turning {
@@ -236,9 +243,14 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
   const colour = (key: string) => look({ view: "tokens", colour: MODES[Number(key) - 1]?.name });
   return [
     {
-      keys: "j k",
+      keys: "j k ] [",
       what: "the next turn, the one before",
-      act: (key) => move(key === "j" ? 1 : -1),
+      act: (key) => move("j]".includes(key) ? 1 : -1),
+    },
+    {
+      keys: "< >",
+      what: "play slower, faster",
+      act: (key) => look({ speed: String(faster(query.value["speed"], key === ">" ? 1 : -1)) }),
     },
     {
       keys: "J K",

@@ -41,7 +41,7 @@ export function findKey(keys: readonly Key[], key: string): Key | undefined {
 export function listen(): void {
   addEventListener("keydown", (event) => {
     const target = event.target instanceof HTMLElement ? event.target : null;
-    const key = keyOf(event, !!target?.closest("input, textarea, select"));
+    const key = keyOf(event, !!target?.closest("input:not([type=checkbox]), textarea, select"));
     const found = key && findKey([...screenKeys.value, ...EVERYWHERE], key);
     if (!key || !found || (key === "Space" && target?.closest("button, a, summary"))) return;
     event.preventDefault();

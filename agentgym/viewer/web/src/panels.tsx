@@ -39,7 +39,7 @@ export function Panels({
       </h2>
       {pages.error.value && <Wrong error={pages.error.value} />}
       {shown.map((panel) => (
-        <figure class="panel">
+        <figure class="drawn">
           {panel.title && <figcaption class="quiet">{visible(panel.title)}</figcaption>}
           <Drawn panel={panel} />
         </figure>

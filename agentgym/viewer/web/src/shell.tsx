@@ -35,7 +35,7 @@ export function Shell(): JSX.Element {
               {to && at < names.length - 1 ? (
                 <a href={printAddress(to)}>{name}</a>
               ) : (
-                <span aria-current="page">{name}</span>
+                <h1 aria-current="page">{name}</h1>
               )}
             </>
           ))}

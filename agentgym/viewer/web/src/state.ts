@@ -33,6 +33,19 @@ export function look(how: Record<string, string | undefined>, keep = false): voi
   show(printAddress(place.value, { ...query.value, ...how }), keep);
 }
 
+const REST = 250; // milliseconds: browsers refuse to write addresses much more often
+let writing: ReturnType<typeof setTimeout> | null = null;
+
+/** Looks in another way many times a second; the address follows a few times a second. */
+export function pass(how: Record<string, string | undefined>): void {
+  const url = printAddress(place.value, { ...query.value, ...how });
+  address.value = parseAddress(...pathAndSearch(url));
+  writing ??= setTimeout(() => {
+    writing = null;
+    show(printAddress(place.value, query.value), false);
+  }, REST);
+}
+
 /** A word of the query as a whole number from 0 on; null where it is none. */
 export function whole(name: string): number | null {
   const text = query.value[name] ?? "";
@@ -102,8 +115,12 @@ function here(): string {
 }
 
 function follow(): void {
-  const [path, ...search] = here().replace(/^#/, "").split("?");
-  address.value = parseAddress(path!, search.join("?"));
+  address.value = parseAddress(...pathAndSearch(here()));
+}
+
+function pathAndSearch(url: string): [string, string] {
+  const [path, ...search] = url.replace(/^#/, "").split("?");
+  return [path!, search.join("?")];
 }
 
 function followLink(event: MouseEvent): void {

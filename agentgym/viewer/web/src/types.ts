@@ -1,7 +1,7 @@
 // What the server answers.
 
 export type End = "terminated" | "truncated" | "error";
-type Num = number | null;
+export type Num = number | null;
 
 export interface RunLine {
   run: string;
@@ -10,6 +10,7 @@ export interface RunLine {
   status: string;
   live: boolean;
   step: Num;
+  scalars: number;
   steps: number;
   episodes: number;
   success: Num;
@@ -139,6 +140,28 @@ export interface Episode {
   panels: boolean;
 }
 
+/** How the rewards of an episode came about; lists are by turn. */
+export interface Ledger {
+  terms: LedgerTerm[];
+  gates: { term: string; condition: string; share: number[] }[];
+  rewards: number[];
+  total: number;
+  /** What was trained on, where it differs from that. */
+  recorded: number[] | null;
+}
+
+export interface LedgerTerm {
+  term: string;
+  weight: Num;
+  scope: string | null;
+  form: string | null;
+  raw: number[];
+  paid: number[];
+  states: string[];
+  blocked_by: string[];
+  total: number;
+}
+
 export interface GridPanel {
   kind: "grid";
   title: string;
@@ -182,6 +205,8 @@ export interface State {
   episodes: number;
   step: Num;
   status: string;
+  /** Lines of curves that were read. */
+  scalars: number;
 }
 
 /** At most one step of every member of a group. */
@@ -192,19 +217,24 @@ export interface AlignedRow {
   rejoins: boolean;
 }
 
-export interface GroupShown {
+/** Rollouts of one group, or of several runs. */
+export interface AlignedShown {
+  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+    run?: string;
+    actions: string[];
+  })[];
+  rows: AlignedRow[];
+  diverge: Num;
+  reconverge: Num;
+}
+
+export interface GroupShown extends AlignedShown {
   group: string;
   task: string;
   step: Num;
   of: number;
   credit: { label: string; steps: Record<string, Num[]> } | null;
   trouble: string[];
-  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
-    actions: string[];
-  })[];
-  rows: AlignedRow[];
-  diverge: Num;
-  reconverge: Num;
 }
 
 export interface Why {
@@ -223,6 +253,8 @@ export interface Node {
   visits: number;
   value: Num;
   advantage: Num;
+  /** 0: winners and the rest do the same there, 1: nothing in common; null: only one of them came. */
+  parts: Num;
 }
 
 export interface Edge {
@@ -236,7 +268,8 @@ export interface Edge {
 }
 
 export interface StatesShown {
-  members: Pick<EpisodeLine, "id" | "member">[];
+  credit: GroupShown["credit"];
+  members: Pick<EpisodeLine, "id" | "member" | "outcome" | "reward">[];
   nodes: Node[];
   edges: Edge[];
 }
@@ -244,7 +277,37 @@ export interface StatesShown {
 /** What became of the tokens of a run, by cause, as far as they are counted. */
 export interface Tally {
   tokens: number;
+  steps: number[];
+  of_steps: number;
   causes: Record<string, number>;
+}
+
+/** Tasks by the evaluations of some runs. */
+export interface Matrix {
+  columns: {
+    run: string;
+    step: Num;
+    which: string;
+    rate: number;
+    episodes: number;
+    faults: number;
+  }[];
+  of_tasks: number;
+  tasks: MatrixTask[];
+  trouble: string[];
+}
+
+export interface MatrixCell {
+  won: number;
+  of: number;
+  episodes: string[];
+}
+
+export interface MatrixTask {
+  task: string;
+  split: string;
+  cells: (MatrixCell | null)[];
+  spread: number;
 }
 
 export interface ComparedTask {

@@ -2,8 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cell, count, counted, number, piece, seconds, signed } from "../src/format";
 import { findKey, keyOf } from "../src/keys";
-import { termLines } from "../src/ledger";
-import { makeStep } from "./make";
 
 test("numbers have the figures that tell something", () => {
   const shown: [number | null, string][] = [
@@ -43,17 +41,4 @@ test("keys with a modifier, and those typed into fields, are left alone", () => 
   const key = { keys: "j k", what: "", act: () => undefined };
   assert.equal(findKey([key], "k"), key);
   assert.equal(findKey([key], "J"), undefined);
-});
-
-test("a ledger has a line for every term, and sums of the episode", () => {
-  const steps = [
-    makeStep({ reward_terms: { a: 1, __proto__x: 2 }, shaped: { a: 0.5 } }),
-    makeStep({ reward_terms: { a: 3 }, shaped: { a: 0.25, b: null } }),
-  ];
-  const lines = termLines({ steps, update: { step: 1, version: 0, gates: { a: 0.5 } } }, 1);
-  assert.deepEqual(lines, [
-    { term: "a", given: 3, paid: 0.25, allGiven: 4, allPaid: 0.75, gate: 0.5 },
-    { term: "b", given: null, paid: null, allGiven: null, allPaid: null, gate: null },
-    { term: "__proto__x", given: null, paid: null, allGiven: 2, allPaid: null, gate: null },
-  ]);
 });

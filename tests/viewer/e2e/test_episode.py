@@ -1,0 +1,78 @@
+"""One episode in a browser: its timeline, its ledger, what was drawn of it, other estimators."""
+
+import pytest
+
+pytestmark = [pytest.mark.slow]
+
+REPAIR = "/run/demo/episode/train-000002-003.2.0"
+LONG = "/run/demo/episode/train-000002-000.1.0"
+
+
+def test_panels_of_all_kinds_follow_the_turn(page):
+    page.goto(f"{REPAIR}?turn=0")
+    panels = page.get_by_label("what the environment drew")
+    panels.get_by_text("Nothing changed.").wait_for()
+    page.keyboard.press("]")
+    panels.locator(".diff-line.gone", has_text="return sum(x) + 1").wait_for()
+    assert panels.locator(".diff-line.new .sign").inner_text() == "+"
+    assert panels.locator(".terminal").count() == 0
+    page.keyboard.press("]")
+    assert panels.locator(".terminal .ansi-green").first.inner_text() == "PASSED"
+    assert panels.get_by_role("cell", name="yes").count() == 3
+    page.goto(f"{LONG}?turn=3")
+    panels.locator(".drawn-grid").wait_for()
+    assert panels.locator(".drawn-grid td").count() == 16
+    assert panels.locator(".drawn-grid td[title=you]").count() == 1
+
+
+def test_the_ledger_is_that_of_the_server_and_leads_to_the_turn(page, address):
+    page.goto(f"{REPAIR}?turn=0")
+    ledger = page.get_by_role("table", name="reward ledger")
+    ledger.get_by_role("row", name="tool_valid").wait_for()
+    path = REPAIR.replace("/run/demo/episode", "/api/runs/demo/episodes")
+    told = page.request.get(f"{address}{path}/ledger").json()["ledger"]
+    rows = ledger.get_by_role("row")
+    shown = {row.split("\n")[0]: row.split("\n")[-1] for row in rows.all_inner_texts()}
+    for term in told["terms"]:
+        if term["total"]:
+            value = float(shown[term["term"]].replace("\u2212", "-"))
+            assert value == pytest.approx(term["total"], abs=6e-4)
+    assert float(shown["reward"]) == pytest.approx(told["total"], abs=6e-3)
+    ledger.get_by_label("turn 3, outcome: counted; given 1, paid 1").click()
+    page.wait_for_url("**turn=3")
+    page.get_by_label("what the turn was answered").get_by_text("accepted").wait_for()
+
+
+def test_another_shaping_makes_another_ledger(page):
+    page.goto(f"{REPAIR}?turn=3&shaping=off")
+    ledger = page.get_by_role("table", name="reward ledger")
+    ledger.get_by_label("turn 3, tests: unused").wait_for()
+    assert ledger.get_by_role("row", name="reward").inner_text().endswith("+1")
+
+
+def test_an_episode_is_played_and_stops_at_its_end(page):
+    page.goto(f"{LONG}?speed=32")
+    page.locator(".step-row").nth(1).wait_for()
+    turns = page.evaluate("performance.getEntriesByType('navigation').length")
+    assert turns == 1
+    assert "turn=" not in page.url  # nothing moves unless it is asked
+    page.keyboard.press("Space")
+    page.get_by_text("turn 11 of 12").wait_for()
+    page.wait_for_url("**turn=11")
+    page.get_by_role("button", name="play", exact=True).wait_for()
+    page.keyboard.press("<")
+    page.wait_for_url("**speed=16**")
+    slider = page.get_by_role("slider", name="turn")
+    slider.focus()
+    slider.press("Home")
+    page.wait_for_url("**turn=0")
+    page.locator(".step-row.here", has_text="0").wait_for()
+
+
+def test_real_time_waits_as_long_as_was_recorded(page):
+    page.goto(f"{LONG}?wait=1&speed=0.5&turn=0")
+    page.get_by_role("button", name="play", exact=True).click()
+    page.get_by_text("turn 1 of 12").wait_for()  # about 200 ms: a turn took about 100
+    page.get_by_role("button", name="pause").click()
+    page.get_by_label("skip waiting").check()
+    assert "wait" not in page.url
