@@ -9,6 +9,7 @@ from starlette.responses import Response
 from agentgym.store.episodes import episode_head, read_episode
 from agentgym.trainers.recompute import label_of
 from agentgym.viewer.answers import json_answer, kept_answer
+from agentgym.viewer.beside import lay_beside
 from agentgym.viewer.columns import encode
 from agentgym.viewer.entries import clean
 from agentgym.viewer.filter import Where
@@ -17,6 +18,7 @@ from agentgym.viewer.learnt import read_ledger
 from agentgym.viewer.lens import TRAINED, look
 from agentgym.viewer.listing import MOST_ROWS, list_episodes, members_of
 from agentgym.viewer.lookup import find_episode, find_run, missing, run_of
+from agentgym.viewer.matrix import make_matrix
 from agentgym.viewer.routes import Asked, Route
 from agentgym.viewer.runs import OpenRun, OpenRuns
 from agentgym.viewer.versus import compare_runs
@@ -38,6 +40,8 @@ class Analysis:
             Route("/api/runs/{run}/episodes/{episode}/ledger", self.ledger),
             Route("/api/runs/{run}/episodes/{episode}/advantages", self.advantages),
             Route("/api/compare", self.compare),
+            Route("/api/matrix", self.matrix),
+            Route("/api/beside", self.beside),
         ]
 
     def group(self, asked: Asked) -> Response:
@@ -98,6 +102,18 @@ class Analysis:
         first, second = (find_run(self._runs, asked.text(name)) for name in "ab")
         at = asked.number("at", 0) if "at" in asked.query else None
         return json_answer(compare_runs(first, second, at=at).to_json())
+
+    def matrix(self, asked: Asked) -> Response:
+        """Tasks by the evaluations of some runs."""
+        names = dict.fromkeys(asked.words("runs"))
+        return json_answer(make_matrix([find_run(self._runs, name) for name in names]))
+
+    def beside(self, asked: Asked) -> Response:
+        """Two episodes side by side, each of any run."""
+        runs = [find_run(self._runs, asked.text(name)) for name in "ab"]
+        names = [asked.text(name) for name in ("first", "second")]
+        found = [(run, find_episode(run, name)) for run, name in zip(runs, names, strict=True)]
+        return json_answer(lay_beside(*found))
 
     def _shown(self, asked: Asked) -> GroupShown:
         run, group = run_of(self._runs, asked), asked.names["group"]

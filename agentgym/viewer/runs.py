@@ -79,6 +79,7 @@ class OpenRun:
             "episodes": self.index.progress.episodes,
             "step": self._step(run),
             "status": run.status if run else "unknown",
+            "scalars": self.scalars.taken,
         }
 
     def summary(self) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Scalars:
     def __init__(self, path: Path) -> None:
         self._lines = GrowingLines(path)
         self._curves: dict[str, Curve] = {}
+        self.taken = 0
+        """Lines that were read."""
 
     def refresh(self) -> None:
         """Read what is new."""
@@ -53,6 +55,7 @@ class Scalars:
             self._curves = {}
         for line in self._lines.new():
             self._take(line)
+            self.taken += 1
 
     @property
     def names(self) -> list[str]:

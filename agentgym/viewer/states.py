@@ -43,6 +43,9 @@ class Node:
     """Mean return of those members."""
     advantage: float | None
     """Mean advantage of the steps from there; None where none has one."""
+    parts: float | None
+    """How far winners, whose return is above the mean, act otherwise there than the rest do: from 0,
+    the same actions as often, to 1, no action in common. None where only one of both came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,10 @@ def map_states(
     ys = _ordered(places, layers, moves)
     order = sorted(places, key=lambda place: (layers[place], ys[place]))
     numbers = {place: number for number, place in enumerate(order)}
-    nodes = [_node(place, places[place], layers[place], ys[place], returns) for place in order]
+    winners = _winners(returns)
+    nodes = [
+        _node(place, places[place], layers[place], ys[place], returns, winners) for place in order
+    ]
     edges = [
         Edge(numbers[a], numbers[b], action, tuple(sorted(found.steps)), _mean(found.advantages))
         for (a, action, b), found in moves.items()
@@ -204,7 +210,31 @@ def _ordered(
     return ys
 
 
-def _node(place: _Place, found: _Found, x: int, y: float, returns: Sequence[float]) -> Node:
+def _winners(returns: Sequence[float]) -> frozenset[int]:
+    mean = _mean(returns) or 0.0
+    return frozenset(member for member, each in enumerate(returns) if each > mean + 1e-9)
+
+
+def _parts(found: _Found, winners: frozenset[int]) -> float | None:
+    """Return the distance of what winners and others do: half of the sum of the differences."""
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for (action, _), move in found.moves.items():
+        for member, _ in move.steps:
+            counts[action][member in winners] += 1
+    others, won = (sum(each[side] for each in counts.values()) for side in (0, 1))
+    if not others or not won:
+        return None
+    return sum(sorted(abs(b / won - a / others) for a, b in counts.values())) / 2
+
+
+def _node(
+    place: _Place,
+    found: _Found,
+    x: int,
+    y: float,
+    returns: Sequence[float],
+    winners: frozenset[int],
+) -> Node:
     members = tuple(sorted({member for member, _ in found.arrivals}))
     advantages = [each for move in found.moves.values() for each in move.advantages]
     return Node(
@@ -217,6 +247,7 @@ def _node(place: _Place, found: _Found, x: int, y: float, returns: Sequence[floa
         members=members,
         value=_mean([returns[member] for member in members]) or 0.0,
         advantage=_mean(advantages),
+        parts=_parts(found, winners),
     )
 
 

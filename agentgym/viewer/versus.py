@@ -102,7 +102,7 @@ def compare_runs(a: OpenRun, b: OpenRun, *, at: int | None = None) -> Versus:
         StoreError: one has no whole episode.
     """
     runs = Run.open(a.root), Run.open(b.root)
-    first, second = (_result(*each, at) for each in zip((a, b), runs, strict=True))
+    first, second = (result_at(*each, at) for each in zip((a, b), runs, strict=True))
     if first.envs != second.envs:
         raise ConfigError(
             f"{a.name} is of {', '.join(first.envs)}, {b.name} of {', '.join(second.envs)}",
@@ -123,7 +123,13 @@ def compare_runs(a: OpenRun, b: OpenRun, *, at: int | None = None) -> Versus:
     )
 
 
-def _result(opened: OpenRun, run: Run, at: int | None) -> Result:
+def result_at(opened: OpenRun, run: Run, at: int | None) -> Result:
+    """Return what a run is judged by, of a training the evaluation after step `at` or the last one.
+
+    Raises:
+        ConfigError: it was not evaluated (there).
+        StoreError: it has no whole episode.
+    """
     found = evaluation_of(run, at=at)
     if found is None:
         raise ConfigError(f"the training {opened.name} was never evaluated")

@@ -8,9 +8,14 @@ import pytest
 import torch
 from hostile_run import make_hostile_run
 from starlette.testclient import TestClient
-from trained_run import make_trained_run
+from trained_run import ENV, make_trained_run
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from agentgym.config.overlay import render_toml
+from agentgym.config.run import resolve_words
+from agentgym.store.episodes import EpisodeWriter
+from agentgym.store.run import Run
+from agentgym.types import Message, Step, Task, Trajectory
 from agentgym.viewer.app import make_app
 from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
@@ -108,3 +113,40 @@ def tiny():
         eos_token_id=None,
     )
     return LlamaForCausalLM(config)
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Make an evaluated training, or a run of one evaluation; outcomes by (task, member)."""
+
+    def recording(name: str, *evaluations: list[float], kind="train", env=ENV, first=0) -> Path:
+        root = tmp_path / name
+        text = render_toml(resolve_words([f"env.id={ENV}"]))
+        with (
+            Run.create(root, config_text=text, command=["x"], seed=0, env=env) as run,
+            EpisodeWriter(root) as writer,
+        ):
+            run.update(kind=kind, status="finished")
+            for place, outcomes in enumerate(evaluations, 1):
+                step = 10 * place
+                for number, outcome in enumerate(outcomes):
+                    writer.append(_episode(step, first + number // 2, number % 2, outcome, env))
+                run.event("eval", step=step, mode="sampled")
+        return root
+
+    return recording
+
+
+def _episode(step: int, task: int, member: int, outcome: float, env: str) -> Trajectory:
+    group = f"eval-sampled-{step:06d}-{task:03d}"
+    said = Step(message=Message("assistant", "up"), reward_terms={"outcome": outcome})
+    return Trajectory(
+        id=f"{group}.{member}.0",
+        task=Task("Go.", id=f"t{task}", env=env, split="test"),
+        group_id=group,
+        member=member,
+        prompt=(Message("user", "Go."),),
+        steps=[said],
+        end="terminated",
+        reason="env",
+    )

@@ -23,6 +23,8 @@ from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.serve import PortError, listen, serve
 
+pytestmark = pytest.mark.slow
+
 
 class Answer(NamedTuple):
     status: int
@@ -100,7 +102,7 @@ def test_a_run_is_served_tells_of_growth_and_ends_at_ctrl_c(trained, tmp_path) -
         with server.open("/api/tail") as tail:
             assert tail.headers["content-type"].startswith("text/event-stream")
             assert tail.headers["content-security-policy"]
-            empty = {"run": "run", "episodes": 0, "step": 3, "status": "finished"}
+            empty = {"run": "run", "episodes": 0, "step": 3, "status": "finished", "scalars": 0}
             assert _next(tail) == empty
             for path in (trained / "episodes").iterdir():
                 shutil.copy(path, root / "episodes")

@@ -52,6 +52,31 @@ def test_states_are_nodes_and_actions_are_edges():
     assert (end.key, end.visits, end.advantage) == ("terminated, outcome 0", 2, None)
 
 
+def test_where_winners_and_losers_part_is_told():
+    """Both do "a" at s; at t winners do "b", losers half "b" and half "c"; only losers come to u."""
+    won = [("s", "a"), ("t", "b")]
+    members = maze(won, won, [*won, ("u", "z")], [("s", "a"), ("t", "c")])
+    found = drawn(members, returns=[1.0, 1.0, 0.0, 0.0])
+    assert {key: node.parts for key, node in named(found).items()} == {
+        "s": 0.0,
+        "t": 0.5,
+        "u": None,
+    }
+    alike = drawn(members, returns=[0.3] * 4)
+    assert {node.parts for node in alike.nodes} == {None}
+
+
+@given(groups(), st.lists(st.floats(-1, 1), min_size=9, max_size=9))
+def test_parting_is_a_distance_that_both_sides_share(drawn_groups, values):
+    members = drawn_groups[0].trajectories
+    returns = (values * len(members))[: len(members)]
+    for node in drawn(members, returns).nodes:
+        if node.parts is not None:
+            won = {returns[member] > sum(returns) / len(returns) for member in node.members}
+            assert 0 <= node.parts <= 1 + 1e-9
+            assert won == {True, False}
+
+
 def test_where_something_was_observed_last_is_a_state_too():
     found = drawn(maze([("s", "go")], ends=["z"]))
     assert [(node.kind, node.key) for node in found.nodes] == [("state", "s"), ("state", "z")]

@@ -22,6 +22,10 @@ async def test_a_listener_hears_each_run_once_and_then_what_changed(
     runs.read_all()
     changed = json.loads((await asyncio.wait_for(anext(heard), 10)).removeprefix(b"data: "))
     assert (changed["run"], changed["episodes"]) == ("b", 39)
+    (tmp_path / "b" / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
+    runs.read_all()
+    changed = json.loads((await asyncio.wait_for(anext(heard), 10)).removeprefix(b"data: "))
+    assert (changed["run"], changed["scalars"]) == ("b", 1)
     await heard.aclose()
 
 

@@ -9,50 +9,6 @@ from hostile_run import NAMES, SCRIPT, encoded
 from typer.testing import CliRunner
 
 from agentgym.cli.main import app
-from agentgym.config.overlay import render_toml
-from agentgym.config.run import resolve_words
-from agentgym.store.episodes import EpisodeWriter
-from agentgym.store.run import Run
-from agentgym.types import Message, Step, Task, Trajectory
-
-ENV = "agentgym/KeyDoor-v0"
-
-
-@pytest.fixture
-def record(tmp_path):
-    """Make an evaluated training, or a run of one evaluation; outcomes by (task, member)."""
-
-    def recording(name: str, *evaluations: list[float], kind="train", env=ENV, first=0) -> Path:
-        root = tmp_path / name
-        text = render_toml(resolve_words([f"env.id={ENV}"]))
-        with (
-            Run.create(root, config_text=text, command=["x"], seed=0, env=env) as run,
-            EpisodeWriter(root) as writer,
-        ):
-            run.update(kind=kind, status="finished")
-            for place, outcomes in enumerate(evaluations, 1):
-                step = 10 * place
-                for number, outcome in enumerate(outcomes):
-                    writer.append(_episode(step, first + number // 2, number % 2, outcome, env))
-                run.event("eval", step=step, mode="sampled")
-        return root
-
-    return recording
-
-
-def _episode(step: int, task: int, member: int, outcome: float, env: str) -> Trajectory:
-    group = f"eval-sampled-{step:06d}-{task:03d}"
-    said = Step(message=Message("assistant", "up"), reward_terms={"outcome": outcome})
-    return Trajectory(
-        id=f"{group}.{member}.0",
-        task=Task("Go.", id=f"t{task}", env=env, split="test"),
-        group_id=group,
-        member=member,
-        prompt=(Message("user", "Go."),),
-        steps=[said],
-        end="terminated",
-        reason="env",
-    )
 
 
 def outcomes(seed: int, count: int = 24) -> list[float]:

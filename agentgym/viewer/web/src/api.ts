@@ -3,16 +3,21 @@
 import { encodePart } from "./address";
 import { answerFrom, canonical, file, type Query } from "./shared";
 import type {
+  AlignedShown,
   Curves,
   Episode,
   EpisodeLine,
+  Filters,
+  Found,
   GridGroup,
   GroupShown,
   Ledger,
   Lens,
+  Matrix,
   Page,
   Panel,
   Pieces,
+  Progress,
   RunDetail,
   RunLine,
   StatesShown,
@@ -51,6 +56,10 @@ export const showStates = (run: string, group: string, query: Query) =>
 export const tally = (run: string) => json<Tally>(of(run, "tokens"));
 export const compareRuns = (a: string, b: string, at: string | undefined) =>
   json<Versus>("/api/compare", { a, b, at });
+export const showMatrix = (runs: readonly string[]) =>
+  json<Matrix>("/api/matrix", { runs: runs.join(",") });
+export const showBeside = (a: string, first: string, b: string, second: string) =>
+  json<AlignedShown>("/api/beside", { a, first, b, second });
 export const why = (run: string, episode: string, segment: number, token: number) =>
   json<Why>(of(run, "why"), { episode, segment, token });
 
@@ -86,6 +95,29 @@ export const panels = (run: string, episode: string, offset: number, limit: numb
 /** The episodes of a group, member by member. */
 export async function members(run: string, group: string): Promise<EpisodeLine[]> {
   return (await json<Page<EpisodeLine>>(of(run, "groups", group, "members"))).rows;
+}
+
+export const showFilters = (run: string, all: boolean) =>
+  json<Filters>(of(run, "filters"), { all: all ? 1 : undefined });
+
+/** Episodes in which something was said; `behind` is told how many were not searched yet. */
+export async function searchRun(
+  run: string,
+  query: Query,
+  behind: (episodes: number) => void,
+): Promise<Page<Found>> {
+  const found = await json<Page<Found> & { worded: Progress }>(of(run, "search"), query);
+  behind(found.worded.of_episodes - found.worded.episodes);
+  return found;
+}
+
+export async function putLabel(
+  run: string,
+  given: { episode: string; label: string; text: string },
+): Promise<{ label: string | null; text: string }> {
+  const sent = await fetch(of(run, "labels"), { method: "POST", body: JSON.stringify(given) });
+  if (!sent.ok) throw await wrong(sent);
+  return (await sent.json()) as { label: string | null; text: string };
 }
 
 /** The file that needs no server, with a group or an episode in it. */

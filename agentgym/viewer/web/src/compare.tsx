@@ -1,42 +1,77 @@
 // Two runs task by task: the second less the first.
 
+import "./compare.css";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { compareRuns, listRuns } from "./api";
+import { Beside, pickName, picks } from "./beside";
 import { type Scale, symmetric } from "./colours";
 import { cell, counted, number, signed } from "./format";
-import { screenKeys } from "./keys";
+import { type Key, screenKeys } from "./keys";
 import { Windowed } from "./list";
 import { useLoaded } from "./load";
-import { Quiet, Shade, Wrong } from "./parts";
+import { changedOnly, MatrixPanel, toggleChanged } from "./matrix";
+import { Choice, Quiet, Shade, Wrong } from "./parts";
 import { go, look, query } from "./state";
 import type { ComparedTask, Versus } from "./types";
 
+const VIEWS = ["tasks", "matrix"] as const;
+const show = (view: (typeof VIEWS)[number]) => look({ view: view === "matrix" ? view : undefined });
+const KEYS: readonly Key[] = [
+  { keys: "1 2", what: "task by task, tasks by checkpoints", act: (key) => show(VIEWS[+key - 1]!) },
+  { keys: "o", what: "only what changed, or all tasks", act: toggleChanged },
+];
+
 export function Compare({ a, b }: { a: string; b: string }): JSX.Element {
-  const at = query.value["at"];
-  const key = JSON.stringify([a, b, at]);
-  const loaded = useLoaded(key, () => compareRuns(a, b, at), true).value;
-  useEffect(() => void (screenKeys.value = []), []);
+  const view = query.value["view"] === "matrix" ? "matrix" : "tasks";
+  const more = (query.value["with"] ?? "").split(",").filter(Boolean);
+  useEffect(() => void (picks().includes(null) && (screenKeys.value = KEYS)));
+  const to = (place: { a: string; b: string }) =>
+    go({ screen: "compare", ...place }, { view: query.value["view"], with: query.value["with"] });
   return (
     <div class="screen">
       <div class="bar">
-        <RunChoice
-          label="first"
-          value={a}
-          choose={(next) => go({ screen: "compare", a: next, b })}
+        <Choice
+          label="view"
+          options={VIEWS}
+          value={view}
+          choose={show}
+          names={{ tasks: "task by task", matrix: "tasks by checkpoints" }}
         />
-        <RunChoice
-          label="second"
-          value={b}
-          choose={(next) => go({ screen: "compare", a, b: next })}
-        />
-        {loaded.value && <When versus={loaded.value} at={at ?? ""} />}
+        <RunChoice label="first" value={a} choose={(next) => to({ a: next, b })} />
+        <RunChoice label="second" value={b} choose={(next) => to({ a, b: next })} />
+        {more.length > 0 && view === "matrix" && <span class="quiet">and {more.join(", ")}</span>}
       </div>
-      {loaded.error && <Wrong error={loaded.error} />}
-      {!loaded.error && !loaded.value && <Quiet>Loading.</Quiet>}
-      {!loaded.error && loaded.value && <Shown versus={loaded.value} />}
+      {view === "tasks" ? (
+        <TasksPanel a={a} b={b} />
+      ) : (
+        <MatrixPanel runs={[...new Set([a, b, ...more])]} />
+      )}
+      <Beside keys={KEYS} />
     </div>
+  );
+}
+
+function TasksPanel({ a, b }: { a: string; b: string }): JSX.Element {
+  const at = query.value["at"];
+  const key = JSON.stringify([a, b, at]);
+  const loaded = useLoaded(key, () => compareRuns(a, b, at), true).value;
+  if (loaded.error) return <Wrong error={loaded.error} />;
+  if (!loaded.value) return <Quiet>Loading.</Quiet>;
+  return (
+    <>
+      <div class="bar">
+        <When versus={loaded.value} at={at ?? ""} />
+        <Choice
+          label="tasks"
+          options={["all tasks", "only what changed"]}
+          value={changedOnly() ? "only what changed" : "all tasks"}
+          choose={(next) => look({ tasks: next === "all tasks" ? undefined : "changed" })}
+        />
+      </div>
+      <Shown versus={loaded.value} />
+    </>
   );
 }
 
@@ -78,6 +113,8 @@ function When({ versus, at }: { versus: Versus; at: string }): JSX.Element {
 
 function Shown({ versus }: { versus: Versus }): JSX.Element {
   const scale = useMemo(() => symmetric(versus.tasks.map((task) => task.difference)), [versus]);
+  const changed = changedOnly();
+  const tasks = changed ? versus.tasks.filter((task) => task.difference !== 0) : versus.tasks;
   return (
     <>
       <div class="page">
@@ -92,19 +129,20 @@ function Shown({ versus }: { versus: Versus }): JSX.Element {
                 {at === 1 || at === 2 ? ["", "first", "second"][at] : name}
               </span>
             ))}
+            <span role="columnheader">beside</span>
             <span role="columnheader" class="wide">
               episodes
             </span>
           </div>
         </div>
         <Windowed
-          count={versus.tasks.length}
+          count={tasks.length}
           guess={24}
           fixed
-          of={`${versus.a.run} ${versus.b.run}`}
-          label="rows"
+          of={`${versus.a.run} ${versus.b.run} ${changed}`}
+          label="tasks"
           roles="rows"
-          render={(index) => <TaskRow versus={versus} task={versus.tasks[index]!} scale={scale} />}
+          render={(index) => <TaskRow versus={versus} task={tasks[index]!} scale={scale} />}
         />
       </div>
     </>
@@ -176,6 +214,9 @@ function TaskRow({ versus, task, scale }: TaskRowProps): JSX.Element {
       <span role="cell" class="num">
         <Shade value={task.difference} scale={scale} what="difference of mean outcomes" />
       </span>
+      <span role="cell">
+        <Pair versus={versus} task={task} />
+      </span>
       <span role="cell" class="episode-links wide">
         {(["a", "b"] as const).map((side) => (
           <span>
@@ -191,5 +232,28 @@ function TaskRow({ versus, task, scale }: TaskRowProps): JSX.Element {
         ))}
       </span>
     </div>
+  );
+}
+
+/** Lays the first episode of both sides side by side. */
+function Pair({ versus, task }: Omit<TaskRowProps, "scale">): JSX.Element | null {
+  const [first, second] = [task.a.episodes[0], task.b.episodes[0]];
+  if (first === undefined || second === undefined) return null;
+  const chosen = {
+    first: pickName({ run: versus.a.run, episode: first }),
+    second: pickName({ run: versus.b.run, episode: second }),
+  };
+  return (
+    <button
+      type="button"
+      class="pair"
+      aria-pressed={
+        query.value["first"] === chosen.first && query.value["second"] === chosen.second
+      }
+      aria-label={`align episodes of ${task.task}`}
+      onClick={() => look({ ...chosen, row: undefined })}
+    >
+      align
+    </button>
   );
 }

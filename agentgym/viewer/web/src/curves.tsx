@@ -1,11 +1,14 @@
-// Curves of a run: small multiples that share one step.
+// Curves of a run, and of others over them: small multiples that share one step.
 
+import "./curves.css";
 import { type Signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { curves } from "./api";
-import { number } from "./format";
+import { count, number } from "./format";
+import type { Key } from "./keys";
 import { useLoaded } from "./load";
-import { Quiet, Wrong } from "./parts";
+import { Choice, Quiet, Wrong } from "./parts";
+import { nearest, Plot, HEIGHT, type Points, pointsOf, smooth, WIDTH } from "./plot";
 import { look, query, whole } from "./state";
 import type { Curves } from "./types";
 
@@ -21,26 +24,31 @@ const FIRST = [
   "zero_variance_groups",
   "loss",
 ];
-const WIDTH = 300;
-const HEIGHT = 72;
+const SMOOTHING = ["0", "5", "15", "45"] as const;
+const SCALES = ["linear", "log"] as const;
+const MOST_DOTS = 40;
+/** Runs in one picture: as many colours can be told apart. */
+export const MOST_RUNS = 6;
 
-export function CurvesPanel({
-  run,
-  names,
-  seen,
-}: {
+interface Props {
   run: string;
-  names: string[];
-  seen: number;
-}): JSX.Element {
-  const loaded = useLoaded(`${run} ${seen} ${names.length}`, () => curves(run), true).value;
+  /** What has grown since the curves were asked for. */
+  seen: string;
+}
+
+export function CurvesPanel({ run, seen }: Props): JSX.Element {
+  const runs = [run, ...overlaid(run)];
+  const key = `${runs.join(",")} ${seen}`;
+  const loaded = useLoaded(key, () => Promise.all(runs.map((each) => curves(each))), true).value;
   const step = useSignal<number | null>(null);
   const wanted = query.value["curve"] ?? "";
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
-  const shown = chosen(Object.keys(loaded.value.series), wanted);
+  const found = loaded.value;
+  const all = [...new Set(found.flatMap((each) => Object.keys(each.series)))];
+  const shown = chosen(all, wanted);
   return (
-    <div class="page scroll" tabIndex={0} aria-label="curves">
+    <div class="page scroll" tabIndex={0} role="region" aria-label="curves">
       <div class="bar">
         <input
           type="search"
@@ -50,24 +58,27 @@ export function CurvesPanel({
           onInput={(event) => look({ curve: event.currentTarget.value })}
         />
         <span class="quiet">
-          {shown.length} of {names.length}
+          {count(shown.length)} of {count(all.length)}
         </span>
+        <How />
+        {runs.length > 1 && <Runs runs={runs} />}
       </div>
       {shown.length === 0 && (
-        <Quiet>{names.length ? "No curve is called this." : "No curve was recorded."}</Quiet>
+        <Quiet>{all.length ? "No curve is called this." : "No curve was recorded."}</Quiet>
       )}
       <div class="curves">
         {shown.map((name) => (
-          <Curve
-            name={name}
-            steps={loaded.value!.step}
-            values={loaded.value!.series[name]!}
-            step={step}
-          />
+          <Curve name={name} runs={runs} found={found} step={step} />
         ))}
       </div>
     </div>
   );
+}
+
+/** The other runs that the address names. */
+function overlaid(run: string): string[] {
+  const others = (query.value["with"] ?? "").split(",").filter((each) => each && each !== run);
+  return [...new Set(others)].slice(0, MOST_RUNS - 1);
 }
 
 /** Those whose names contain what is wanted; without, the ones to look at first lead. */
@@ -77,107 +88,162 @@ export function chosen(names: string[], wanted: string): string[] {
   return [...names].sort((a, b) => rank(a) - rank(b));
 }
 
+const scaleOf = () => (query.value["scale"] === "log" ? "log" : "linear");
+const smoothingOf = () => SMOOTHING.find((each) => each === query.value["smooth"]) ?? SMOOTHING[0];
+const setScale = (next: string) => look({ scale: next === "log" ? next : undefined });
+const setSmoothing = (next: string) => look({ smooth: next === "0" ? undefined : next });
+
+export const CURVE_KEYS: readonly Key[] = [
+  {
+    keys: "l",
+    what: "linear or logarithmic",
+    act: () => setScale(scaleOf() === "log" ? "linear" : "log"),
+  },
+  {
+    keys: "s",
+    what: "smooth more, or not",
+    act: () => setSmoothing(SMOOTHING[(SMOOTHING.indexOf(smoothingOf()) + 1) % SMOOTHING.length]!),
+  },
+];
+
+function How(): JSX.Element {
+  return (
+    <>
+      <Choice label="scale" options={SCALES} value={scaleOf()} choose={setScale} />
+      <label>
+        mean of{" "}
+        <select value={smoothingOf()} onChange={(event) => setSmoothing(event.currentTarget.value)}>
+          {SMOOTHING.map((each) => (
+            <option value={each}>{each === "0" ? "no steps" : `${each} steps`}</option>
+          ))}
+        </select>
+      </label>
+    </>
+  );
+}
+
+function Runs({ runs }: { runs: string[] }): JSX.Element {
+  return (
+    <span class="curve-runs">
+      {runs.map((each, at) => (
+        <span>
+          <svg width="22" height="10" aria-hidden="true">
+            <line class={`line c${at}`} x1="0" x2="22" y1="5" y2="5" />
+          </svg>
+          {each}
+        </span>
+      ))}
+      <button type="button" onClick={() => look({ with: undefined })}>
+        only {runs[0]}
+      </button>
+    </span>
+  );
+}
+
 interface CurveProps {
   name: string;
-  steps: number[];
-  values: Curves["series"][string];
+  runs: string[];
+  found: Curves[];
   step: Signal<number | null>;
 }
 
-function Curve({ name, steps, values, step }: CurveProps): JSX.Element {
-  const points = steps.flatMap((at, index) =>
-    values[index] === null || values[index] === undefined ? [] : [[at, values[index]] as const],
-  );
-  const plot = new Plot(points);
+function Curve({ name, runs, found, step }: CurveProps): JSX.Element {
+  const raw = found.map((each) => pointsOf(each.step, each.series[name] ?? []));
+  const drawn = raw.map((each) => smooth(each, Number(smoothingOf())));
+  const plot = new Plot(smoothingOf() === "0" ? drawn : [...raw, ...drawn], scaleOf() === "log");
   const at = step.value ?? whole("step");
-  const near = at === null ? points.at(-1) : nearest(points, at);
-  const move = (event: PointerEvent & { currentTarget: SVGSVGElement }) => {
-    const box = event.currentTarget.getBoundingClientRect();
-    step.value = plot.step((event.clientX - box.left) / box.width);
-  };
-  const label = near ? `${name}: ${number(near[1], 4)} at step ${near[0]}` : `${name}: no value`;
+  const near = drawn.map((each) => (at === null ? each.at(-1) : nearest(each, at)));
+  const told = near.map((each, place) =>
+    each
+      ? `${runs.length > 1 ? `${runs[place]} ` : ""}${number(each[1], 4)} at step ${each[0]}`
+      : "no value",
+  );
+  const left = raw.flat().length - raw.flatMap((each) => plot.shown(each)).length;
   return (
     <figure class="curve">
       <figcaption>
         <span class="name" title={name}>
           {name}
         </span>
-        <span class="num">{near ? number(near[1], 4) : "–"}</span>
-        <span class="num quiet at">{near ? near[0] : ""}</span>
+        {near.map((each, place) => (
+          <span class={`num v${runs.length > 1 ? place : ""}`} title={told[place]}>
+            {each ? number(each[1], 4) : "–"}
+          </span>
+        ))}
+        <span class="num quiet at">{near[0]?.[0] ?? ""}</span>
       </figcaption>
-      <svg
-        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-        preserveAspectRatio="none"
-        role="img"
-        aria-label={label}
-        onPointerMove={move}
-        onPointerLeave={() => (step.value = null)}
-      >
-        {plot.zero !== null && (
-          <line class="base" x1={0} x2={WIDTH} y1={plot.zero} y2={plot.zero} />
-        )}
-        {at !== null && near && (
-          <line class="at" x1={plot.x(near[0])} x2={plot.x(near[0])} y1={0} y2={HEIGHT} />
-        )}
-        <polyline class={points.length < 3 ? "line few" : "line"} points={plot.line} />
-        {points.length < 40 &&
-          points.map(([x, y]) => (
-            <line class="dot" x1={plot.x(x)} x2={plot.x(x)} y1={plot.y(y)} y2={plot.y(y)} />
-          ))}
-      </svg>
+      <Picture
+        {...{ plot, raw, drawn, step, at: at === null ? null : (near[0]?.[0] ?? null) }}
+        label={`${name}: ${told.join(", ")}`}
+      />
       <div class="range quiet num">
-        <span>{number(plot.low)}</span>
-        <span>{number(plot.high)}</span>
+        <span>{plot.isEmpty ? "–" : number(plot.low)}</span>
+        {left > 0 && <span>{left} not above 0</span>}
+        <span>{plot.isEmpty ? "–" : number(plot.high)}</span>
       </div>
     </figure>
   );
 }
 
-type Points = readonly (readonly [number, number])[];
-
-/** Where points are in the picture. */
-class Plot {
-  readonly low: number;
-  readonly high: number;
-  private readonly first: number;
-  private readonly last: number;
-
-  constructor(private readonly points: Points) {
-    this.low = points.reduce((least, [, y]) => Math.min(least, y), Infinity);
-    this.high = points.reduce((most, [, y]) => Math.max(most, y), -Infinity);
-    this.first = points[0]?.[0] ?? 0;
-    this.last = points.at(-1)?.[0] ?? 0;
-  }
-
-  x(step: number): number {
-    return this.last > this.first
-      ? 3 + ((step - this.first) / (this.last - this.first)) * (WIDTH - 6)
-      : WIDTH / 2;
-  }
-
-  y(value: number): number {
-    return this.high > this.low
-      ? HEIGHT - 4 - ((value - this.low) / (this.high - this.low)) * (HEIGHT - 8)
-      : HEIGHT / 2;
-  }
-
-  step(share: number): number {
-    return this.first + ((share * WIDTH - 3) / (WIDTH - 6)) * (this.last - this.first);
-  }
-
-  /** The height of 0, where it is between the values. */
-  get zero(): number | null {
-    return this.low < 0 && this.high > 0 ? this.y(0) : null;
-  }
-
-  get line(): string {
-    return this.points.map(([x, y]) => `${this.x(x).toFixed(1)},${this.y(y).toFixed(1)}`).join(" ");
-  }
+interface PictureProps {
+  plot: Plot;
+  raw: Points[];
+  drawn: Points[];
+  at: number | null;
+  step: Signal<number | null>;
+  label: string;
 }
 
-function nearest(points: Points, step: number): readonly [number, number] | undefined {
-  let best = points[0];
-  for (const point of points)
-    if (best && Math.abs(point[0] - step) < Math.abs(best[0] - step)) best = point;
-  return best;
+function Picture({ plot, raw, drawn, at, step, label }: PictureProps): JSX.Element {
+  const move = (event: PointerEvent & { currentTarget: SVGSVGElement }) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    step.value = plot.step((event.clientX - box.left) / box.width);
+  };
+  return (
+    <svg
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      preserveAspectRatio="none"
+      role="slider"
+      aria-label={label}
+      aria-valuemin={plot.isEmpty ? 0 : plot.first}
+      aria-valuemax={plot.isEmpty ? 0 : plot.last}
+      aria-valuenow={at ?? (plot.isEmpty ? 0 : plot.last)}
+      tabIndex={0}
+      onPointerMove={move}
+      onPointerLeave={() => (step.value = null)}
+      onBlur={() => (step.value = null)}
+      onKeyDown={(event) => walk(event, drawn.flat(), at ?? plot.last, step)}
+    >
+      {plot.zero !== null && <line class="base" x1={0} x2={WIDTH} y1={plot.zero} y2={plot.zero} />}
+      {at !== null && <line class="at" x1={plot.x(at)} x2={plot.x(at)} y1={0} y2={HEIGHT} />}
+      {raw.map(
+        (each, place) =>
+          each !== drawn[place] && (
+            <polyline class={`line raw c${place}`} points={plot.line(each)} />
+          ),
+      )}
+      {drawn.map((each, place) => (
+        <polyline class={`line c${place}`} points={plot.line(each)} />
+      ))}
+      {drawn.map(
+        (each, place) =>
+          each.length < MOST_DOTS &&
+          plot.shown(each).map(([x, y]) => {
+            const [px, py] = [plot.x(x), plot.y(y)];
+            return <line class={`dot c${place}`} x1={px} x2={px} y1={py} y2={py} />;
+          }),
+      )}
+    </svg>
+  );
+}
+
+/** Moves to the step before or after by the arrows. */
+function walk(event: KeyboardEvent, points: Points, at: number, step: Signal<number | null>): void {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
+  const steps = [...new Set(points.map(([x]) => x))].sort((a, b) => a - b);
+  const next = by > 0 ? steps.find((each) => each > at) : steps.findLast((each) => each < at);
+  if (next !== undefined) step.value = next;
+  event.preventDefault();
+  event.stopPropagation();
 }

@@ -11,6 +11,8 @@ import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
+import { Labelling } from "./labelling";
+import { give, labelKeys, noteOf } from "./labels";
 import { TurnRewards } from "./ledger";
 import { useLoaded } from "./load";
 import { Messages } from "./messages";
@@ -164,14 +166,7 @@ function Facts({
           </dd>
         </div>
       )}
-      {episode.label && (
-        <div>
-          <dt>label</dt>
-          <dd>
-            <Text text={episode.label} />
-          </dd>
-        </div>
-      )}
+      <Labelling run={run} episode={episode} />
       {episode.tags.length > 0 && (
         <div>
           <dt>tags</dt>
@@ -250,6 +245,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
         { ...query.value, turn: undefined, token: undefined },
       );
   };
+  const noted = (episode.label !== null && episode.notes.at(-1)?.text) || "";
   const colour = (key: string) => look({ view: "tokens", colour: MODES[Number(key) - 1]?.name });
   return [
     {
@@ -288,6 +284,12 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       keys: "/",
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+    },
+    ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),
+    {
+      keys: "n",
+      what: "write a note",
+      act: () => document.querySelector<HTMLElement>("input.note")?.focus(),
     },
     ...shareKeys(),
   ];

@@ -1,4 +1,4 @@
-// Rows of rollouts side by side, those folded in which all did the same.
+// Rows of rollouts side by side: which are shown, and which of them are marked.
 
 import type { AlignedRow } from "./types";
 
@@ -9,14 +9,41 @@ export interface Line {
   hidden: number;
 }
 
-/** The lines to show: every row, or a line for each run of folded ones. */
-export function folds(rows: readonly AlignedRow[], unfolded: boolean): Line[] {
+/** Hide the shared beginning, all that is shared, or nothing. */
+export const FOLDS = ["beginning folded", "only what differs", "all rows"] as const;
+export type Fold = (typeof FOLDS)[number];
+
+/** The lines to show: every row, or a line for each run of hidden ones. Marked rows are shown. */
+export function folds(rows: readonly AlignedRow[], fold: Fold): Line[] {
   const lines: Line[] = [];
-  for (const [row, { folded }] of rows.entries()) {
+  for (const [row, each] of rows.entries()) {
     const last = lines.at(-1);
-    if (!folded || unfolded) lines.push({ row, hidden: 0 });
+    if (!isHidden(each, fold)) lines.push({ row, hidden: 0 });
     else if (last && last.hidden > 0) last.hidden++;
     else lines.push({ row, hidden: 1 });
   }
   return lines;
+}
+
+function isHidden(row: AlignedRow, fold: Fold): boolean {
+  if (fold === "all rows" || row.rejoins) return false;
+  return fold === "only what differs" ? row.same === "all" : row.folded;
+}
+
+/** The line of a row, or the one that hides it. */
+export function lineOf(lines: readonly Line[], row: number): number {
+  const after = lines.findIndex((line) => line.row > row);
+  return after < 0 ? Math.max(0, lines.length - 1) : Math.max(0, after - 1);
+}
+
+/** The rows where rollouts part first, and where some meet again. */
+export function marks(rows: readonly AlignedRow[], diverge: number | null): number[] {
+  return rows.flatMap((row, at) => (at === diverge || row.rejoins ? [at] : []));
+}
+
+/** The number in an ascending list after `at`, or with `by` -1 before it; around the end. */
+export function nextOf(list: readonly number[], at: number, by: number): number | undefined {
+  return by > 0
+    ? (list.find((each) => each > at) ?? list[0])
+    : (list.findLast((each) => each < at) ?? list.at(-1));
 }

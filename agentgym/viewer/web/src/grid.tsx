@@ -2,7 +2,7 @@
 // teaches nothing to estimators that compare its rollouts.
 
 import { useComputed, useSignal } from "@preact/signals";
-import { useCallback, useMemo } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { grid } from "./api";
@@ -16,7 +16,14 @@ import type { GridGroup } from "./types";
 
 const ROW = 26;
 
-export function GridPanel({ run, steps }: { run: string; steps: number[] }): JSX.Element {
+interface Props {
+  run: string;
+  steps: number[];
+  /** What has grown since the groups were asked for. */
+  seen: string;
+}
+
+export function GridPanel({ run, steps, seen }: Props): JSX.Element {
   const step = query.value["step"] ?? "";
   const where = step === "eval" ? "step=none" : step ? `step=${step}` : "";
   const key = `${run}\n${where}`;
@@ -26,7 +33,19 @@ export function GridPanel({ run, steps }: { run: string; steps: number[] }): JSX
   );
   const most = useSignal(1);
   const scale = useComputed<Scale>(() => ({ kind: "diverging", most: most.value }));
-  const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
+  const range = useRef<[number, number]>([0, 1]);
+  const onSeen = useCallback(
+    (first: number, stop: number) => {
+      range.current = [first, stop];
+      pages.want(first, stop);
+    },
+    [pages],
+  );
+  const known = useRef(seen);
+  useEffect(() => {
+    if (known.current !== seen) pages.renew(...range.current);
+    known.current = seen;
+  }, [seen, pages]);
   void pages.came.value;
   const total = pages.total.value;
   if (pages.error.value && total === null) return <Wrong error={pages.error.value} />;

@@ -1,7 +1,7 @@
 // The conversation of an episode, with a search of its own: the browser sees only a part of it.
 
 import { useSignal } from "@preact/signals";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { useJump } from "./jump";
 import type { Credited } from "./credited";
@@ -10,7 +10,7 @@ import { counted, number } from "./format";
 import { Windowed } from "./list";
 import { Shade, Text } from "./parts";
 import { asMarkdown, episodeRows, plain, type Row, turnStarts } from "./rows";
-import { copy, look } from "./state";
+import { copy, look, query } from "./state";
 import type { Episode, Step } from "./types";
 
 interface Props {
@@ -23,7 +23,7 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
   const rows = useMemo(() => episodeRows(episode), [episode]);
   const starts = useMemo(() => turnStarts(rows), [rows]);
   const jump = useJump(turn, (to) => starts[to] ?? 0);
-  const wanted = useSignal("");
+  const wanted = useSignal(query.value["find"] ?? "");
   const at = useSignal(0);
   const texts = useMemo(() => rows.map(plain), [rows]);
   const matches = useMemo(() => find(texts, wanted.value), [texts, wanted.value]);
@@ -39,11 +39,15 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
     at.value = firstFrom(found, starts[turn] ?? 0);
     if (found.length) jump.value = { index: found[at.value]!.item };
   };
+  useEffect(() => {
+    if (matches.length > 0) at.value = firstFrom(matches, starts[turn] ?? 0);
+  }, [episode]);
   return (
     <>
       <div class="bar">
         <input
           type="search"
+          defaultValue={wanted.peek()}
           aria-label="find in the episode"
           placeholder="find"
           onInput={(event) => search(event.currentTarget.value)}

@@ -12,6 +12,7 @@ export class Pages<T> {
   /** Counts the pages that came, so that what shows them is drawn anew. */
   readonly came = signal(0);
   private readonly pages = new Map<number, T[] | "asked">();
+  private readonly old = new Set<number>();
 
   constructor(
     private readonly ask: (offset: number, limit: number) => Promise<Page<T>>,
@@ -28,12 +29,18 @@ export class Pages<T> {
   /** Fetches the rows [first, stop) unless they are there. */
   want(first: number, stop: number): void {
     for (let page = Math.floor(first / this.size); page * this.size < stop; page++) {
-      if (!this.pages.has(page)) void this.fetch(page);
+      if (!this.pages.has(page) || this.old.delete(page)) void this.fetch(page);
     }
   }
 
+  /** What is there may have changed: it is shown until it was fetched once more. */
+  renew(first: number, stop: number): void {
+    for (const page of this.pages.keys()) this.old.add(page);
+    this.want(first, Math.max(stop, first + 1));
+  }
+
   private async fetch(page: number): Promise<void> {
-    this.pages.set(page, "asked");
+    if (!this.pages.has(page)) this.pages.set(page, "asked");
     try {
       const found = await this.ask(page * this.size, this.size);
       this.pages.set(page, found.rows);

@@ -1,16 +1,18 @@
 // What a run tells besides numbers: faults, alarms, damage, events, its configuration.
 
+import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { printAddress } from "./address";
 import { tally } from "./api";
-import { count, share, when } from "./format";
-import { useLoaded } from "./load";
+import { count, counted, share, when } from "./format";
+import { type Loaded, useLoaded } from "./load";
 import { Quiet, Text } from "./parts";
-import type { Event, RunDetail } from "./types";
+import type { Event, RunDetail, Tally } from "./types";
 
 export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
   return (
-    <div class="page scroll" tabIndex={0} aria-label="record of the run">
+    <div class="page scroll" tabIndex={0} role="region" aria-label="record of the run">
       {detail.broken.length > 0 && (
         <section>
           <h2>What cannot be read</h2>
@@ -54,28 +56,64 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
   );
 }
 
+/** Why a token carried gradient, or none. */
+const CAUSES: Record<string, string> = {
+  trained: "it had a weight in the loss",
+  equal_returns: "all returns of its group are equal, so that its advantage is 0",
+  zero_advantage: "its advantage is 0 for another reason",
+  not_in_batch: "it stands in no segment that was trained on",
+  clipped: "the loss cut its gradient: the ratio had left the bounds",
+  dropped: "the correction for the engine's numbers gave it no weight",
+  evaluation: "it was sampled to evaluate",
+  fault: "its episode ended by a fault",
+  unused: "no optimiser step used its episode",
+};
+
 function Tokens({ run, step }: { run: string; step: number | null }): JSX.Element {
-  const loaded = useLoaded(`${run} ${step}`, () => tally(run), true).value;
-  const found = loaded.value;
+  const found = useTally(run, step);
   return (
     <section>
       <h2>Sampled tokens, by what became of them</h2>
-      {loaded.error && <Quiet>{`They are not counted: ${loaded.error.message}`}</Quiet>}
-      {found && (
-        <table class="lines events">
-          <tbody>
-            {Object.entries(found.causes).map(([cause, tokens]) => (
-              <tr>
-                <th scope="row">{cause.replaceAll("_", " ")}</th>
-                <td class="num">{count(tokens)}</td>
-                <td class="num">{share(tokens / found.tokens)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+      {found.error && <Quiet>{`They are not counted: ${found.error.message}`}</Quiet>}
+      {found.value && found.value.tokens === 0 && <Quiet>No token was sampled.</Quiet>}
+      {found.value && <Causes tally={found.value} />}
     </section>
   );
+}
+
+function Causes({ tally: found }: { tally: Tally }): JSX.Element {
+  return (
+    <table class="lines events">
+      <tbody>
+        {Object.entries(found.causes).map(([cause, tokens]) => (
+          <tr>
+            <th scope="row">{cause.replaceAll("_", " ")}</th>
+            <td class="num">{count(tokens)}</td>
+            <td class="num">{share(tokens / found.tokens)}</td>
+            <td class="quiet wide">{CAUSES[cause] ?? ""}</td>
+          </tr>
+        ))}
+        {found.steps.length < found.of_steps && (
+          <tr>
+            <td colSpan={4} class="quiet">
+              {`${found.steps.length} of ${counted(found.of_steps, "optimiser step")} counted so far`}
+            </td>
+          </tr>
+        )}
+      </tbody>
+    </table>
+  );
+}
+
+/** The server counts some steps with each answer: asked until all are. */
+function useTally(run: string, step: number | null): Loaded<Tally> {
+  const asked = useSignal(0);
+  const loaded = useLoaded(`${run} ${step} ${asked.value}`, () => tally(run), true).value;
+  const steps = loaded.value?.steps.length ?? 0;
+  useEffect(() => {
+    if (steps > 0 && steps < loaded.value!.of_steps) asked.value++;
+  }, [steps]);
+  return loaded;
 }
 
 function Events({
@@ -95,7 +133,7 @@ function Events({
         <tbody>
           {[...events].reverse().map(({ kind, time, ...rest }) => (
             <tr>
-              <td class="num quiet">{when(typeof time === "string" ? time : null)}</td>
+              <td class="num quiet time">{when(typeof time === "string" ? time : null)}</td>
               <td>{String(kind ?? "")}</td>
               <td class="words">
                 <Text text={told(rest)} />

@@ -3,7 +3,7 @@
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { showRun } from "./api";
-import { CurvesPanel } from "./curves";
+import { CURVE_KEYS, CurvesPanel } from "./curves";
 import { EpisodesPanel } from "./episodes";
 import { count, share, when } from "./format";
 import { GridPanel } from "./grid";
@@ -22,7 +22,10 @@ export function RunScreen({ run }: { run: string }): JSX.Element {
   const state = grown.value[run];
   const loaded = useLoaded(`${run} ${JSON.stringify(state)}`, () => showRun(run), true).value;
   const view = VIEWS.find((each) => each === query.value["view"]) ?? "curves";
-  useEffect(() => void (screenKeys.value = keys(loaded.value?.steps ?? [])), [loaded.value]);
+  useEffect(() => {
+    const own = view === "curves" ? CURVE_KEYS : [];
+    screenKeys.value = [...keys(loaded.value?.steps ?? []), ...own];
+  }, [loaded.value, view]);
   if (loaded.error && !loaded.value) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
   return (
@@ -45,14 +48,20 @@ export function RunScreen({ run }: { run: string }): JSX.Element {
 function panel(view: View, detail: RunDetail): JSX.Element {
   switch (view) {
     case "curves":
-      return <CurvesPanel run={detail.run} names={detail.metrics} seen={detail.step ?? 0} />;
+      return <CurvesPanel run={detail.run} seen={seen(detail)} />;
     case "groups":
-      return <GridPanel run={detail.run} steps={detail.steps} />;
+      return <GridPanel run={detail.run} steps={detail.steps} seen={seen(detail)} />;
     case "episodes":
       return <EpisodesPanel run={detail.run} now={detail.episodes} />;
     default:
       return <RecordPanel detail={detail} />;
   }
+}
+
+/** What tells that there may be more to show. */
+function seen(detail: RunDetail): string {
+  const { step, steps, episodes, scalars, status } = detail;
+  return [step, steps.length, episodes, scalars, status].join(" ");
 }
 
 function names(detail: RunDetail): { record: string } {

@@ -1,78 +1,137 @@
 // The runs that are open.
 
+import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
-import { printAddress } from "./address";
+import { type Place, printAddress } from "./address";
 import { listRuns } from "./api";
 import { count, share, when } from "./format";
-import { screenKeys } from "./keys";
+import { type Key, screenKeys } from "./keys";
 import { useLoaded } from "./load";
 import { Quiet, Wrong } from "./parts";
-import { grown } from "./state";
+import { go, grown, told } from "./state";
 import type { RunLine } from "./types";
+
+const COLUMNS = [
+  ["run", ""],
+  ["status", ""],
+  ["environment", "wide"],
+  ["credit", "wide"],
+  ["shaping", "wide"],
+  ["step", "num"],
+  ["episodes", "num"],
+  ["success", "num"],
+  ["faults", "num wide"],
+  ["started", "num wide"],
+] as const;
 
 export function Runs(): JSX.Element {
   const loaded = useLoaded(JSON.stringify(grown.value), listRuns, true).value;
-  useEffect(() => void (screenKeys.value = []), []);
+  const chosen = useSignal<readonly string[]>([]);
+  const runs = loaded.value ?? [];
+  const toggle = (run: string) => {
+    const without = chosen.value.filter((each) => each !== run);
+    chosen.value = without.length < chosen.value.length ? without : [...without, run];
+  };
+  useEffect(() => void (screenKeys.value = keys(runs, chosen, toggle)), [loaded.value]);
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
   return (
-    <div class="page">
+    <div class="page scroll" tabIndex={0} role="region" aria-label="runs">
       <table class="lines">
         <thead>
           <tr>
-            <th scope="col">run</th>
-            <th scope="col">status</th>
-            <th scope="col" class="wide">
-              environment
-            </th>
-            <th scope="col" class="wide">
-              credit
-            </th>
-            <th scope="col" class="wide">
-              shaping
-            </th>
-            <th scope="col" class="num">
-              step
-            </th>
-            <th scope="col" class="num">
-              episodes
-            </th>
-            <th scope="col" class="num">
-              success
-            </th>
-            <th scope="col" class="num wide">
-              faults
-            </th>
-            <th scope="col" class="wide">
-              started
-            </th>
+            <td class="pick" />
+            {COLUMNS.map(([name, style]) => (
+              <th scope="col" class={style}>
+                {name}
+              </th>
+            ))}
           </tr>
         </thead>
         <tbody>
-          {loaded.value.map((each) => (
-            <Line run={each} />
+          {runs.map((each) => (
+            <Line
+              run={each}
+              isChosen={chosen.value.includes(each.run)}
+              toggle={() => toggle(each.run)}
+            />
           ))}
         </tbody>
       </table>
-      <Comparing runs={loaded.value} />
+      {runs.length > 1 && <Together chosen={chosen.value} />}
     </div>
   );
 }
 
-function Comparing({ runs }: { runs: RunLine[] }): JSX.Element | null {
-  const [a, b] = runs;
-  if (!a || !b) return null;
+function keys(
+  runs: readonly RunLine[],
+  chosen: Signal<readonly string[]>,
+  toggle: (run: string) => void,
+): Key[] {
+  const links = () => [...document.querySelectorAll<HTMLElement>(".lines tbody th a")];
+  const at = () =>
+    links().findIndex((each) => each.closest("tr")!.contains(document.activeElement));
+  const move = (by: number) =>
+    links()[Math.max(0, Math.min(runs.length - 1, at() < 0 ? 0 : at() + by))]?.focus();
+  return [
+    { keys: "j k", what: "the next run, the one before", act: (key) => move(key === "j" ? 1 : -1) },
+    { keys: "x", what: "choose the run, or not", act: () => at() >= 0 && toggle(runs[at()]!.run) },
+    {
+      keys: "o",
+      what: "curves of the chosen runs over each other",
+      act: () => open(chosen, overlaid),
+    },
+    { keys: "d", what: "compare the chosen runs", act: () => open(chosen, compared) },
+  ];
+}
+
+function open(chosen: Signal<readonly string[]>, to: typeof overlaid): void {
+  if (chosen.value.length < 2) told.value = "choose two runs or more";
+  else go(...to(chosen.value));
+}
+
+type Target = [Place, Record<string, string | undefined>];
+
+function overlaid([first, ...rest]: readonly string[]): Target {
+  return [{ screen: "run", run: first! }, { with: rest.join(",") }];
+}
+
+function compared([a, b, ...rest]: readonly string[]): Target {
+  return [
+    { screen: "compare", a: a!, b: b! },
+    { with: rest.join(","), view: rest.length ? "matrix" : undefined },
+  ];
+}
+
+function Together({ chosen }: { chosen: readonly string[] }): JSX.Element {
+  if (chosen.length < 2) return <p class="below quiet">Choose two runs or more to compare them.</p>;
   return (
     <p class="below">
-      <a href={printAddress({ screen: "compare", a: a.run, b: b.run })}>compare two runs</a>
+      <a href={printAddress(...compared(chosen))}>compare {chosen.length} runs</a>
+      {" · "}
+      <a href={printAddress(...overlaid(chosen))}>their curves over each other</a>
     </p>
   );
 }
 
-function Line({ run }: { run: RunLine }): JSX.Element {
+interface LineProps {
+  run: RunLine;
+  isChosen: boolean;
+  toggle: () => void;
+}
+
+function Line({ run, isChosen, toggle }: LineProps): JSX.Element {
   return (
-    <tr>
+    <tr class={isChosen ? "here" : ""}>
+      <td class="pick">
+        <input
+          type="checkbox"
+          aria-label={`choose ${run.run}`}
+          checked={isChosen}
+          onChange={toggle}
+        />
+      </td>
       <th scope="row">
         <a href={printAddress({ screen: "run", run: run.run })} title={run.path}>
           {run.run}

@@ -1,7 +1,7 @@
 // What the server answers.
 
 export type End = "terminated" | "truncated" | "error";
-type Num = number | null;
+export type Num = number | null;
 
 export interface RunLine {
   run: string;
@@ -10,6 +10,7 @@ export interface RunLine {
   status: string;
   live: boolean;
   step: Num;
+  scalars: number;
   steps: number;
   episodes: number;
   success: Num;
@@ -63,6 +64,33 @@ export interface EpisodeLine {
   step: Num;
   tags: string[];
   label: string | null;
+}
+
+/** How many episodes were looked at, of how many. */
+export interface Progress {
+  episodes: number;
+  of_episodes: number;
+}
+
+export interface Filters {
+  tags: { name: string; note: string; tripwire: boolean; episodes: number }[];
+  labels: { label: string; episodes: number }[];
+  tagged: Progress;
+}
+
+/** A place where something was said; turn null: in the prompt. */
+export interface Hit {
+  turn: Num;
+  role: string;
+  before: string;
+  match: string;
+  after: string;
+}
+
+export interface Found extends EpisodeLine {
+  hits: Hit[];
+  /** Turns that are not among the hits. */
+  more: number;
 }
 
 export interface Page<T> {
@@ -218,6 +246,8 @@ export interface State {
   episodes: number;
   step: Num;
   status: string;
+  /** Lines of curves that were read. */
+  scalars: number;
 }
 
 /** At most one step of every member of a group. */
@@ -228,19 +258,25 @@ export interface AlignedRow {
   rejoins: boolean;
 }
 
-export interface GroupShown {
+/** Rollouts of one group, or of several runs. */
+export interface AlignedShown {
+  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+    label?: string | null;
+    run?: string;
+    actions: string[];
+  })[];
+  rows: AlignedRow[];
+  diverge: Num;
+  reconverge: Num;
+}
+
+export interface GroupShown extends AlignedShown {
   group: string;
   task: string;
   step: Num;
   of: number;
   credit: { label: string; steps: Record<string, Num[]> } | null;
   trouble: string[];
-  members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
-    actions: string[];
-  })[];
-  rows: AlignedRow[];
-  diverge: Num;
-  reconverge: Num;
 }
 
 export interface Why {
@@ -259,6 +295,8 @@ export interface Node {
   visits: number;
   value: Num;
   advantage: Num;
+  /** 0: winners and the rest do the same there, 1: nothing in common; null: only one of them came. */
+  parts: Num;
 }
 
 export interface Edge {
@@ -272,7 +310,8 @@ export interface Edge {
 }
 
 export interface StatesShown {
-  members: Pick<EpisodeLine, "id" | "member">[];
+  credit: GroupShown["credit"];
+  members: Pick<EpisodeLine, "id" | "member" | "outcome" | "reward">[];
   nodes: Node[];
   edges: Edge[];
 }
@@ -280,7 +319,37 @@ export interface StatesShown {
 /** What became of the tokens of a run, by cause, as far as they are counted. */
 export interface Tally {
   tokens: number;
+  steps: number[];
+  of_steps: number;
   causes: Record<string, number>;
+}
+
+/** Tasks by the evaluations of some runs. */
+export interface Matrix {
+  columns: {
+    run: string;
+    step: Num;
+    which: string;
+    rate: number;
+    episodes: number;
+    faults: number;
+  }[];
+  of_tasks: number;
+  tasks: MatrixTask[];
+  trouble: string[];
+}
+
+export interface MatrixCell {
+  won: number;
+  of: number;
+  episodes: string[];
+}
+
+export interface MatrixTask {
+  task: string;
+  split: string;
+  cells: (MatrixCell | null)[];
+  spread: number;
 }
 
 export interface ComparedTask {
