@@ -19,12 +19,14 @@ from agentgym.store.frames import Head, read_record
 from agentgym.store.notes import Note, read_note
 from agentgym.store.run import Run
 from agentgym.store.trajectory import from_body
+from agentgym.table import Floats
 from agentgym.trainers.recompute import Update, read_update
 from agentgym.types import Step, Trajectory
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.lens import Scene
 from agentgym.viewer.listing import members_of
+from agentgym.viewer.noted import read_noted_advantages
 from agentgym.viewer.weights import TokenWeights
 
 MOST_BYTES = 48 << 20
@@ -97,7 +99,12 @@ class Scenes:
     def _trained(self, used: Used) -> Scene:
         def make() -> Scene:
             update = self._update(used, lambda head: read_plain(head.frame))
-            return Scene.trained(update, self.methods(), where=str(self._root))
+            names = update.table.trajectory_ids
+
+            def noted(label: str) -> Floats | None:
+                return read_noted_advantages(self._index, used.step, label, names)
+
+            return Scene.trained(update, self.methods(), where=str(self._root), noted=noted)
 
         return self._scenes.get(used, make)
 

@@ -22,6 +22,18 @@ GROUP = "train-000001-001"
 FAULT = "train-000001-000.0.0x"
 
 
+def decode(data: bytes) -> dict[str, np.ndarray]:
+    """Read columns as the browser does."""
+    start = 4 + int.from_bytes(data[:4], "little")
+    entries = json.loads(data[4:start])["columns"]
+    return {
+        each["name"]: np.frombuffer(
+            data, f"<{each['dtype']}", *each["shape"], start + each["offset"]
+        )
+        for each in entries
+    }
+
+
 @pytest.fixture
 def updates(trained):
     return list(read_updates(trained))
@@ -149,6 +161,22 @@ def test_an_episode_has_its_ledger_and_who_was_trained(browse, trained, updates)
     assert [each["term"] for each in terms if each["weight"] is not None] == ["outcome"]
     fault = client.get(f"/api/runs/trained/episodes/{FAULT}").json()
     assert fault["ledger"] is None
+
+
+def test_tokens_have_what_an_estimator_gives_them(browse, trained, updates) -> None:
+    client, update = browse(trained), updates[0]
+    episode = update.trajectories[1]
+    path, group = f"/api/runs/trained/episodes/{episode.id}/advantages", episode.group_id
+    for words in ("", "credit=grpo", "credit=reinforce_pp&minus=gigpo", "shaping=off"):
+        (values,) = decode(client.get(f"{path}?{words}").content).values()
+        lens = client.get(f"/api/runs/trained/lens?group={group}&{words}").json()
+        counts = [len(step.completion.token_ids) for step in episode.steps]
+        means = [part.mean() for part in np.split(values, np.cumsum(counts)[:-1])]
+        np.testing.assert_allclose(means, lens["steps"][episode.id], atol=1e-5)
+        assert np.abs(values).max() <= lens["most"] + 1e-6
+        assert "gigpo" in lens["known"]
+    assert client.get(f"{path}?credit=nonsense").status_code == 400
+    assert decode(client.get(f"/api/runs/trained/episodes/{FAULT}/advantages").content) == {}
 
 
 @pytest.mark.parametrize("name", [each for each in NAMES if each not in (".", "..", "\ud800")])

@@ -58,6 +58,8 @@ export function Windowed({
 
   const settle = () => {
     if (!box.current) return;
+    const whole = box.current.firstElementChild as HTMLElement; // else the end may be out of reach
+    if (!printing.value) whole.style.height = `${heights.total}px`;
     box.current.scrollTop = heights.offset(anchor.current.index) + anchor.current.hidden;
     scroll.value = box.current.scrollTop;
   };
@@ -88,6 +90,7 @@ export function Windowed({
   const [first, stop] = whole ? [0, count] : windowOf(heights, scroll.value, size.value.height);
   useEffect(() => onSeen?.(first, stop), [first, stop, onSeen]);
   const onScroll = () => {
+    if (box.current!.scrollTop === scroll.value) return; // this list did it: what it jumped to stays
     scroll.value = box.current!.scrollTop;
     anchor.current = anchorAt(heights, scroll.value);
   };
