@@ -7,6 +7,7 @@ import { printAddress } from "./address";
 import { members, showEpisode, showLedger } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
+import { ForkButton, forkKeys, ForkPanel, ForksOf } from "./fork";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { TurnRewards } from "./ledger";
@@ -17,6 +18,7 @@ import { Choice, Quiet, Text, Wrong } from "./parts";
 import { faster } from "./playing";
 import { Ribbon } from "./ribbon";
 import { Share, shareKeys } from "./share";
+import { file } from "./shared";
 import { MODES } from "./spans";
 import { go, look, query, whole } from "./state";
 import { givenLedger } from "./terms";
@@ -56,6 +58,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
           <Text text={episode.trouble} />
         </p>
       )}
+      {query.value["fork"] && !file && <ForkPanel run={run} episode={episode} turn={turn} />}
       <div class={`split view-${view}`}>
         <div class="fill">
           <div class="bar views">
@@ -65,6 +68,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               value={view}
               choose={(next) => look({ view: next })}
             />
+            <ForkButton turn={turn} />
             <Share run={run} episode={episode.id} />
           </div>
           {view === "tokens" ? (
@@ -154,6 +158,7 @@ function Facts({
           </dd>
         </div>
       )}
+      <ForksOf run={run} id={episode.id} />
       {episode.label && (
         <div>
           <dt>label</dt>
@@ -279,6 +284,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
     },
+    ...forkKeys(),
     ...shareKeys(),
   ];
 }
