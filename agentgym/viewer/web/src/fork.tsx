@@ -192,7 +192,8 @@ function Told({ run, fork, forks }: Telling): JSX.Element {
       wrong.value = asApiError(error);
     }
   };
-  const who = fork.how === "message" ? "by hand" : `by ${fork.policy}`;
+  const policy = /^\d+$/.test(fork.policy) ? `checkpoint ${fork.policy}` : fork.policy;
+  const who = fork.how === "message" ? "by hand" : `by ${policy}`;
   return (
     <article class="told-fork">
       <div class="bar">
