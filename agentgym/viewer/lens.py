@@ -4,6 +4,7 @@ All is computed by the trainer's own functions: on the whole optimiser step that
 where none did (an evaluation), on the episodes of the group alone.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self, TypeVar
@@ -39,6 +40,7 @@ NOTED = "noted:"
 """Before the label of a note that `agentgym recredit` wrote: its advantages are read, not computed."""
 
 _MOST_KEPT = 32
+_MOST_VALUES = 2_000_000  # numbers in what is kept: an estimator may give each token its own
 
 
 def _no_notes(label: str) -> None:
@@ -73,6 +75,7 @@ class Scene:
     """The advantages that a note of another estimator has of the table, [S] or [N]; None: none has
     this label."""
     _known: dict[tuple[str, str], Credited] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def trained(
@@ -138,16 +141,25 @@ class Scene:
                 it needs a column that is not there.
         """
         key = (credit.strip() or TRAINED, shaping.strip() or TRAINED)
-        if key not in self._known:
-            found = (
-                self._noted(key[0].removeprefix(NOTED), key[1])
-                if key[0].startswith(NOTED)
-                else self._compute(_estimator(key[0]), parse_shaper(key[1]))
-            )
-            while len(self._known) >= _MOST_KEPT:
-                self._known.pop(next(iter(self._known)), None)
+        with self._lock:
+            if key in self._known:
+                return self._known[key]
+        found = self._made(*key)
+        with self._lock:
             self._known[key] = found
-        return self._known[key]
+            while len(self._known) > 1 and self._is_full:
+                del self._known[next(iter(self._known))]
+        return found
+
+    def _made(self, credit: str, shaping: str) -> Credited:
+        if credit.startswith(NOTED):
+            return self._noted(credit.removeprefix(NOTED), shaping)
+        return self._compute(_estimator(credit), parse_shaper(shaping))
+
+    @property
+    def _is_full(self) -> bool:
+        values = sum(len(each.advantages) for each in self._known.values())
+        return len(self._known) > _MOST_KEPT or values > _MOST_VALUES
 
     def _compute(self, credit: CreditConfig | None, shaper: ShaperConfig | None) -> Credited:
         label = _label(credit, shaper)

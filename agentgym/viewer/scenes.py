@@ -40,6 +40,8 @@ T = TypeVar("T")
 class Used(NamedTuple):
     """Where the note of an optimiser step stands, and the methods that it was made by."""
 
+    origin: int
+    """Of the index that says so."""
     step: int
     shard: str
     offset: int
@@ -113,7 +115,8 @@ class Scenes:
             found = [read_plain(head) for name in names if (head := self._index.head(name))]
             return Scene.played(found, self.methods(), where=str(self._root))
 
-        return self._scenes.get((group, len(names), _state(self._config)), make)
+        key = (self._index.origin, group, tuple(names), _state(self._config))
+        return self._scenes.get(key, make)
 
     def _weigh(self, used: Used) -> TokenWeights:
         seed = Run.open(self._root).info.get("seed")
@@ -149,7 +152,7 @@ class Scenes:
         if not rows:
             return None
         step, shard, offset = max(rows)
-        return Used(step, shard, offset, _state(self._config))
+        return Used(self._index.origin, step, shard, offset, _state(self._config))
 
     @property
     def _config(self) -> Path:

@@ -14,7 +14,7 @@ from agentgym.formats.atif import AtifReader
 from agentgym.formats.atif_writer import AtifWriter, to_atif
 from agentgym.formats.imported import read_any
 from agentgym.formats.source import Source, Value
-from agentgym.types import Message, Segment, Step, Task, ToolCall, Trajectory
+from agentgym.types import Completion, Message, Segment, Step, Task, ToolCall, Trajectory
 
 
 def written(*episodes: Trajectory, prompts: bool = False) -> bytes:
@@ -170,6 +170,50 @@ def test_without_the_prompts_all_but_the_segments_comes_back(episode: Trajectory
     (found,) = reader.read(Value(json.loads(line), "here", "here"))
     assert found == replace(episode, segments=[])
     assert b"prompt_token_ids" not in line
+
+
+def spoken(token: int, index: int, parent: int | None, reason: Any) -> Segment:
+    return Segment(
+        token_ids=[1, token, 9],
+        sampled=[False, True, False],
+        logprobs=[0.0, -0.5, 0.0],
+        steps=[(index, 1, 2)],
+        parent=parent,
+        reason=reason,
+    )
+
+
+def branched() -> Trajectory:
+    """Two branches of one beginning, each with tokens at its end that nobody answered."""
+    steps = [
+        Step(
+            message=Message("assistant", "a"),
+            completion=Completion(token_ids=(token,), logprobs=(-0.5,), finish_reason="stop"),
+        )
+        for token in (5, 6, 7)
+    ]
+    segments = [spoken(5, 0, None, "start"), spoken(6, 1, 0, "branch"), spoken(7, 2, 0, "branch")]
+    unheard = Segment(token_ids=[3], sampled=[False], logprobs=[0.0], parent=1, reason="edit")
+    return replace(episode("a"), steps=steps, segments=[*segments, unheard])
+
+
+def test_branches_and_tokens_that_nobody_answered_come_back() -> None:
+    (found,) = AtifReader(Source(__file__)).read(
+        Value(json.loads(written(branched(), prompts=True)), "here", "here")
+    )
+    assert found == branched()
+
+
+@pytest.mark.parametrize(
+    "change", [{"turns": 2}, {"turns": 0}, {"parent": 0}, {"parent": -1}, None], ids=str
+)
+def test_streams_that_do_not_fit_the_tokens_are_left_as_these_are(change: Any) -> None:
+    document = json.loads(written(branched(), prompts=True))
+    streams = document["extra"]["agentgym"]["streams"]
+    streams[0:1] = [streams[0] | change] if change else []
+    (found,) = AtifReader(Source(__file__)).read(Value(document, "here", "here"))
+    assert [segment.token_ids for segment in found.segments] == [[1, 5], [1, 6], [1, 7]]
+    assert [segment.reason for segment in found.segments] == ["start", "edit", "edit"]
 
 
 def test_a_run_of_several_is_a_file_of_lines(tmp_path: Path) -> None:

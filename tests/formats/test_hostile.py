@@ -149,8 +149,7 @@ def test_values_in_one_another_are_refused_before_anybody_falls(
         assert found
     for each in found:
         assert from_body(*to_body(each)) == each
-    for error in broken:
-        assert str(path) in str(error)
+    assert all(str(path) in str(each) for each in broken)
     if 100 < depth < 900 and place != "content":
         assert "at most 100 times" in str(broken[0])
 

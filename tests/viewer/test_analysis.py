@@ -1,12 +1,14 @@
 """The addresses that compute something: their numbers are the trainer's, whatever the names are."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hostile_run import NAMES, SCRIPT, encoded
+from trained_run import make_trained_run
 
 from agentgym.store.episodes import read_episodes
 from agentgym.trainers.causes import Cause
@@ -61,6 +63,38 @@ def test_a_group_stands_side_by_side_with_what_it_was_trained_by(browse, trained
     assert found["credit"]["label"] == "trained"
     assert found["credit"]["steps"] == of_group(updates[1], updates[1].advantages)
     assert found["trouble"] == []
+
+
+def test_a_fault_counts_for_no_state(browse, trained, updates) -> None:
+    group = FAULT.rpartition(".")[0].rpartition(".")[0]
+    client = browse(trained)
+    found = client.get(f"/api/runs/trained/groups/{group}/states").json()
+    returns = client.get(f"/api/runs/trained/lens?group={group}").json()["returns"]
+    (start,) = [each for each in found["nodes"] if each["key"] == "start"]
+    assert FAULT not in returns
+    assert [each["id"] for each in found["members"]].index(FAULT) in start["members"]
+    assert start["value"] == pytest.approx(np.mean(list(returns.values())))
+    assert client.get(f"/api/runs/trained/groups/{group}").json()["rows"][0]["cells"][1] is not None
+
+
+def test_another_run_in_the_same_place_is_looked_at_anew(trained, tmp_path, open_runs) -> None:
+    root = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run,) = open_runs(root)
+    name = f"{GROUP}.0.0"
+    old = run.scenes.of_episode(name), run.scenes.weights(name)
+    config, state = root / "config.toml", (root / "config.toml").stat()
+    shutil.rmtree(root)
+    make_trained_run(root, "credit.name=gigpo", seed=8)
+    shutil.copy(trained / "config.toml", config)
+    os.utime(config, ns=(state.st_atime_ns, state.st_mtime_ns))
+    while run.refresh():
+        pass
+    update = list(read_updates(root))[1]
+    for before, after in zip(
+        old, (run.scenes.of_episode(name), run.scenes.weights(name)), strict=True
+    ):
+        assert after.update.rewards.tolist() == update.rewards.tolist()
+        assert after.update.rewards.tolist() != before.update.rewards.tolist()
 
 
 def test_another_estimator_is_the_trainers(browse, trained, updates) -> None:

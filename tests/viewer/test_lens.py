@@ -148,6 +148,17 @@ def test_every_estimator_can_be_looked_through_or_says_what_it_lacks(scene, name
             look(scene, names, credit=name)
 
 
+def test_what_is_kept_takes_no_more_than_it_may(scene, monkeypatch):
+    expected = {name: scene.credit(name).advantages for name in ("rloo", "grpo", "gigpo")}
+    scene._known.clear()
+    monkeypatch.setattr("agentgym.viewer.lens._MOST_VALUES", scene.table.num_steps * 2)
+    for name in ("rloo", "grpo", "gigpo", "rloo"):
+        np.testing.assert_array_equal(scene.credit(name).advantages, expected[name])
+        assert len(scene._known) <= 2
+    monkeypatch.setattr("agentgym.viewer.lens._MOST_VALUES", 0)
+    assert len(scene.credit("grpo").advantages) == scene.table.num_steps
+
+
 def test_results_are_kept(scene, monkeypatch):
     calls = []
     given = GRPO.advantages
