@@ -9,6 +9,7 @@ import { Asking } from "./lens";
 import { members, showEpisode, showLedger } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
+import { ForkButton, forkKeys, ForkPanel, ForksOf } from "./fork";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { Labelling } from "./labelling";
@@ -21,6 +22,7 @@ import { Choice, Quiet, Text, Wrong } from "./parts";
 import { faster } from "./playing";
 import { Ribbon } from "./ribbon";
 import { Share, shareKeys } from "./share";
+import { file } from "./shared";
 import { MODES } from "./spans";
 import { go, look, query, whole } from "./state";
 import { givenLedger } from "./terms";
@@ -63,6 +65,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
           <Text text={episode.trouble} />
         </p>
       )}
+      {query.value["fork"] && !file && <ForkPanel run={run} episode={episode} turn={turn} />}
       <div class={`split view-${view}`}>
         <div class="fill">
           <div class="bar views">
@@ -76,6 +79,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               label={credited.isAsked ? credited.label : null}
               known={[...noted, ...(lens.value?.known ?? [])]}
             />
+            <ForkButton turn={turn} />
             <Share run={run} episode={episode.id} />
           </div>
           {credited.isAsked && lens.error && <Wrong error={lens.error} />}
@@ -166,13 +170,17 @@ function Facts({
           </dd>
         </div>
       )}
+      <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
       {episode.tags.length > 0 && (
         <div>
           <dt>tags</dt>
           <dd>
             {episode.tags.map((tag) => (
-              <span class={tag.tripwire ? "tag bad" : "tag"} title={tag.note}>
+              <span
+                class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
+                title={tag.note}
+              >
                 {tag.name}
               </span>
             ))}
@@ -285,6 +293,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
     },
+    ...forkKeys(),
     ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),
     {
       keys: "n",
