@@ -157,7 +157,7 @@ def _with_ids(messages: Iterable[Message]) -> Iterator[Message]:
             yield replace(message, tool_calls=tuple(calls))
         elif message.role == "tool":
             named = message.tool_call_id or (waiting[0] if waiting else None)
-            if named in waiting:
+            if named is not None and named in waiting:
                 waiting.remove(named)
             yield replace(message, tool_call_id=named)
         else:
