@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foreign import EVAL, SAMPLE
+from foreign import EVAL, EVENT, SAMPLE
 
 from agentgym.errors import ConfigError, StoreError
 from agentgym.formats.imported import read_any
@@ -85,18 +85,6 @@ def test_the_task_keeps_what_it_was_made_of(tmp_path: Path) -> None:
     (found,) = read_any(archive(tmp_path / "a", SAMPLE | about))
     assert found.task.prompt == "Really?"
     assert found.task.payload == {"choices": ["a", "b"], "metadata": {"level": 3}}
-
-
-EVENT: dict[str, Any] = {
-    "event": "model",
-    "timestamp": "2026-01-01T00:00:02+00:00",
-    "tools": [{"name": "f", "description": "attachment://ab12", "parameters": {"type": "object"}}],
-    "output": {
-        "choices": [{"message": {"id": "m-1"}}],
-        "usage": {"input_tokens": 3, "input_tokens_cache_read": 4, "output_tokens": 5},
-        "time": 0.5,
-    },
-}
 
 
 def test_events_tell_of_tools_times_and_usage(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ import type {
   RunLine,
   StatesShown,
   Tally,
+  Truth,
   Versus,
   Why,
 } from "./types";
@@ -146,6 +147,16 @@ export function pieces(
   stop: number,
 ): Promise<Pieces> {
   return json<Pieces>(of(run, "episodes", episode, "pieces"), { segment, first, stop });
+}
+
+export function truth(
+  run: string,
+  episode: string,
+  segment: number,
+  first: number,
+  stop: number,
+): Promise<Truth> {
+  return json<Truth>(of(run, "episodes", episode, "truth"), { segment, first, stop });
 }
 
 export async function columns(

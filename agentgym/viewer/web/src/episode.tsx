@@ -177,7 +177,10 @@ function Facts({
           <dt>tags</dt>
           <dd>
             {episode.tags.map((tag) => (
-              <span class={tag.tripwire ? "tag bad" : "tag"} title={tag.note}>
+              <span
+                class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
+                title={tag.note}
+              >
                 {tag.name}
               </span>
             ))}

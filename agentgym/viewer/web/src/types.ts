@@ -165,6 +165,8 @@ export interface Episode {
   label: string | null;
   tags: { name: string; note: string; tripwire: boolean }[];
   trouble: string | null;
+  /** By step: the mean of the trainer's probability over the engine's, and how far they are apart. */
+  ribbon?: { ratio: Num; kl: Num }[] | null;
   /** Whether the environment drew anything. */
   panels: boolean;
 }
@@ -234,6 +236,14 @@ export interface TerminalPanel {
 }
 
 export type Panel = GridPanel | DiffPanel | TablePanel | TerminalPanel;
+
+/** Of each token the ids that its text would have instead; null: the same. */
+export interface Truth {
+  truth: (number[] | null)[] | null;
+  of?: number;
+  why?: string;
+  hint?: string | null;
+}
 
 export interface Pieces {
   pieces: (string | null)[] | null;
