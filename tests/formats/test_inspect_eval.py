@@ -78,6 +78,7 @@ def test_what_stood_in_the_input_the_model_did_not_say(tmp_path: Path) -> None:
     (found,) = read_any(archive(tmp_path / "a", SAMPLE | {"messages": shown}))
     assert [message.content for message in found.prompt] == ["1 + 1?", "2", "2 + 2?"]
     assert [step.message.content for step in found.steps] == ["4"]
+    assert found.task.prompt == "2 + 2?"
 
 
 def test_the_task_keeps_what_it_was_made_of(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_events_tell_of_tools_times_and_usage(tmp_path: Path) -> None:
     found = read_any(archive(tmp_path / "a", SAMPLE | sample))
     (episode,) = found
     (step,) = episode.steps
-    assert step.usage == {"prompt_tokens": 7.0, "completion_tokens": 5.0}
+    assert step.usage == {"prompt_tokens": 13.0, "completion_tokens": 5.0, "cost": 0.25}
     assert (step.timings.generate_s, step.timings.started_s) == (0.5, 2.0)
     assert [(tool.name, tool.description) for tool in episode.tools] == [("f", "Really?")]
     assert found.told["requests in events that cannot be read"] == 1
