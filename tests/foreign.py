@@ -53,7 +53,13 @@ EVENT: dict[str, Any] = {
     "tools": [{"name": "f", "description": "attachment://ab12", "parameters": {"type": "object"}}],
     "output": {
         "choices": [{"message": {"id": "m-1"}}],
-        "usage": {"input_tokens": 3, "input_tokens_cache_read": 4, "output_tokens": 5},
+        "usage": {
+            "input_tokens": 3,
+            "input_tokens_cache_read": 4,
+            "input_tokens_cache_write": 6,
+            "output_tokens": 5,
+            "total_cost": 0.25,
+        },
         "time": 0.5,
     },
 }

@@ -213,7 +213,11 @@ def test_streams_that_do_not_fit_the_tokens_are_left_as_these_are(change: Any) -
     streams[0:1] = [streams[0] | change] if change else []
     (found,) = AtifReader(Source(__file__)).read(Value(document, "here", "here"))
     assert [segment.token_ids for segment in found.segments] == [[1, 5], [1, 6], [1, 7]]
-    assert [segment.reason for segment in found.segments] == ["start", "edit", "edit"]
+    assert [(segment.parent, segment.reason) for segment in found.segments] == [
+        (None, "start"),
+        (0, "edit"),
+        (1, "edit"),
+    ]
 
 
 def test_a_run_of_several_is_a_file_of_lines(tmp_path: Path) -> None:

@@ -82,13 +82,12 @@ export async function advantages(run: string, episode: string, asking: Query): P
 }
 
 /** How its rewards came about, by the shaper of the run or another one; null: it has none. */
-export async function showLedger(
+export function showLedger(
   run: string,
   episode: string,
   shaping: string | undefined,
-): Promise<Ledger | null> {
-  const path = of(run, "episodes", episode, "ledger");
-  return (await json<{ ledger: Ledger | null }>(path, { shaping })).ledger;
+): Promise<{ ledger: Ledger | null }> {
+  return json(of(run, "episodes", episode, "ledger"), { shaping });
 }
 
 /** What was drawn of the states of an episode: after reset, after each turn. */

@@ -25,7 +25,7 @@ import { Share, shareKeys } from "./share";
 import { file } from "./shared";
 import { MODES } from "./spans";
 import { go, look, query, whole } from "./state";
-import { givenLedger } from "./terms";
+import { givenLedger, noLedger } from "./terms";
 import { Timeline } from "./timeline";
 import { Tokens } from "./tokens";
 import type { Episode, EpisodeLine } from "./types";
@@ -52,8 +52,12 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
     () => showLedger(run, episode.id, shaping),
     true,
   ).value;
-  const given = useMemo(() => givenLedger(episode.steps), [episode]);
-  const ledger = asked.value ?? given;
+  const isThere = !!asked.value || !!asked.error;
+  const given = useMemo(
+    () => (isThere ? givenLedger(episode.steps) : noLedger(episode.steps)),
+    [episode, isThere],
+  );
+  const ledger = asked.value?.ledger ?? given;
   const credited = useCredited(run, episode);
   const { lens } = credited;
   const noted = episode.credits.map((label) => `noted:${label}`);
@@ -92,7 +96,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
         <aside class="side" aria-label="steps">
           <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          <TurnRewards episode={episode} ledger={ledger} turn={turn} />
+          {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
       </div>
