@@ -173,7 +173,15 @@ def read_plain(head: Head) -> Trajectory:
     Raises:
         StoreError: its record is broken.
     """
-    body = read_record(head, only=()).body
+    return plain_of(head, read_record(head, only=()).body)
+
+
+def plain_of(head: Head, body: Mapping[str, Any]) -> Trajectory:
+    """Return the episode that the line of a record tells, as `read_plain` does.
+
+    Raises:
+        StoreError: it tells none.
+    """
     with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
         trajectory = from_body(body, {})
         for step, stored in zip(trajectory.steps, body["steps"], strict=True):

@@ -42,8 +42,11 @@ export const showRun = (run: string) => json<RunDetail>(of(run));
 export const curves = (run: string) => json<Curves>(of(run, "metrics"));
 export const listEpisodes = (run: string, query: Query) =>
   json<Page<EpisodeLine>>(of(run, "episodes"), query);
+/** Without what takes long to find: its ledger and its tags are asked for by themselves. */
 export const showEpisode = (run: string, episode: string) =>
-  json<Episode>(of(run, "episodes", episode));
+  json<Episode>(of(run, "episodes", episode), { parts: "none" });
+export const showTags = async (run: string, episode: string) =>
+  (await json<{ tags: Episode["tags"] }>(of(run, "episodes", episode, "tags"))).tags;
 
 export const showGroup = (run: string, group: string, query: Query) =>
   json<GroupShown>(of(run, "groups", group), query);

@@ -18,8 +18,11 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
   const jump = useJump(turn, (to) => starts[to] ?? 0);
   const wanted = useSignal("");
   const at = useSignal(0);
-  const texts = useMemo(() => rows.map(plain), [rows]);
-  const matches = useMemo(() => find(texts, wanted.value), [texts, wanted.value]);
+  const texts = useMemo(() => once(() => rows.map(plain)), [rows]);
+  const matches = useMemo(
+    () => (wanted.value ? find(texts(), wanted.value) : []),
+    [texts, wanted.value],
+  );
   const current = matches[at.value] ?? null;
   const step = (by: number) => {
     if (matches.length === 0) return;
@@ -28,7 +31,7 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
   };
   const search = (text: string) => {
     wanted.value = text;
-    const found = find(texts, text);
+    const found = find(texts(), text);
     at.value = firstFrom(found, starts[turn] ?? 0);
     if (found.length) jump.value = { index: found[at.value]!.item };
   };

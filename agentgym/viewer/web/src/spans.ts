@@ -148,38 +148,49 @@ export function hasMode(columns: Columns, mode: Mode): boolean {
   return mode.needs.every((name) => (columns[name]?.length ?? 0) > 0);
 }
 
-/** The value of each token of a segment of `length` tokens; null for those that nobody sampled. */
+/** The value of each token of a segment of `length` tokens; NaN of those that nobody sampled. */
 export function modeValues(
   columns: Columns,
   mode: Mode,
   steps: readonly Step[],
   segment: number,
   length: number,
-): (number | null)[] {
-  const values = Array<number | null>(length).fill(null);
+): Float32Array {
+  const values = new Float32Array(length).fill(NaN);
   const starts = sampledStarts(steps);
   for (const step of sampledIn(steps, segment)) {
     const [first, stop] = step.tokens!;
+    const sampled = sampledPlace(step, first, starts) - first;
     for (let place = first; place < Math.min(stop, length); place++) {
-      values[place] = mode.value(columns, place, sampledPlace(step, place, starts));
+      values[place] = mode.value(columns, place, sampled + place) ?? NaN;
     }
   }
   return values;
 }
 
 /** Values in `lines` parts of the same length, of each the one that is farthest from 0. */
-export function strongest(values: readonly (number | null)[], lines: number): (number | null)[] {
+export function strongest(values: ArrayLike<number | null>, lines: number): (number | null)[] {
   const found: (number | null)[] = [];
   for (let line = 0; line < lines; line++) {
     const first = Math.floor((line * values.length) / lines);
     const stop = Math.max(first + 1, Math.floor(((line + 1) * values.length) / lines));
-    let best: number | null = null;
-    for (const value of values.slice(first, stop)) {
-      if (value !== null && (best === null || Math.abs(value) > Math.abs(best))) best = value;
-    }
-    found.push(best);
+    found.push(farthest(values, first, Math.min(stop, values.length)));
   }
   return found;
+}
+
+function farthest(
+  values: ArrayLike<number | null>,
+  first: number,
+  stop: number,
+): number | null {
+  let best: number | null = null;
+  for (let place = first; place < stop; place++) {
+    const value = values[place]!;
+    if (value === null || Number.isNaN(value)) continue;
+    if (best === null || Math.abs(value) > Math.abs(best)) best = value;
+  }
+  return best;
 }
 
 /** A number of a column; null where there is none. */
