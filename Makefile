@@ -43,7 +43,7 @@ check: install
 	$(BIN)/lint-imports
 
 test-fast: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not sandbox and not soak and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not slow and not sandbox and not soak and not gpu"
 
 test: check
 	@sh .ci/engine

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,12 @@ def export(
     run: RunDir,
     messages: Annotated[
         bool, typer.Option("--messages", help="JSON lines for supervised training.")
+    ] = False,
+    preference: Annotated[
+        bool,
+        typer.Option(
+            "--preference", help="JSON lines: pairs of a good and a bad episode of a task."
+        ),
     ] = False,
     atif: Annotated[
         bool, typer.Option("--atif", help="ATIF documents of Harbor, one a line.")
@@ -54,6 +60,8 @@ def export(
     label: Annotated[
         str | None, typer.Option(help="Only episodes that have this label, given in the viewer.")
     ] = None,
+    chosen: Annotated[str, typer.Option(help="preference: the label of good ones.")] = "good",
+    rejected: Annotated[str, typer.Option(help="preference: the label of bad ones.")] = "bad",
     best_of_group: Annotated[
         bool,
         typer.Option(
@@ -69,13 +77,15 @@ def export(
     tools: Annotated[
         bool,
         typer.Option(
-            "--tools/--no-tools", help="messages: write the tools of an episode beside it."
+            "--tools/--no-tools",
+            help="messages, preference: write the tools of an episode beside it.",
         ),
     ] = True,
     metadata: Annotated[
         bool,
         typer.Option(
-            "--metadata", help="messages: write where each line is from, and its outcome."
+            "--metadata",
+            help="messages, preference: write where each line is from, and its outcome.",
         ),
     ] = False,
     group: Annotated[str | None, typer.Option(help="html: the group that is shown.")] = None,
@@ -103,17 +113,18 @@ def export(
 
     asked = {
         "messages": messages,
+        "preference": preference,
         "atif": atif,
         "parquet": parquet,
         "minari": minari,
         "markdown": markdown,
         "html": html,
     }
-    chosen = [name for name, is_asked in asked.items() if is_asked]
-    if not chosen:
+    formats = [name for name, is_asked in asked.items() if is_asked]
+    if not formats:
         raise ConfigError("say in which format", hint=f"agentgym export {run} --messages")
-    if len(chosen) > 1:
-        both = " and ".join(f"--{name}" for name in chosen)
+    if len(formats) > 1:
+        both = " and ".join(f"--{name}" for name in formats)
         raise ConfigError(f"{both} exclude each other", hint="export once for each")
     if html:
         named, credits = episode or [], credit or []
@@ -125,26 +136,36 @@ def export(
     lowest = _success(found) if successes else min_outcome
     wanted = frozenset(_named(found, episode or ()))
     labelled = None if label is None else frozenset(_labelled(found, label))
+    sides: dict[str, frozenset[str]] = {}
+    if preference:
+        if label is not None or chosen == rejected:
+            raise ConfigError(
+                "--preference takes two labels", hint="--chosen good --rejected bad, no --label"
+            )
+        words = {"chosen": chosen, "rejected": rejected}
+        sides = {side: frozenset(_labelled(found, each)) for side, each in words.items()}
+        labelled = sides["chosen"] | sides["rejected"]
     filters = _Filters(
         lowest, split, wanted, labelled, best_of_group=best_of_group, last_steps=last_steps
     )
-    options: dict[str, dict[str, bool]] = {
+    options: dict[str, dict[str, Any]] = {
         "messages": {"tools": tools, "metadata": metadata},
+        "preference": {"tools": tools, "metadata": metadata, **sides},
         "atif": {"prompts": prompt_tokens},
     }
-    kind = WRITERS[chosen[0]]
+    kind = WRITERS[formats[0]]
     left_out: Counter[str] = Counter()
-    with _opened(kind, out, options.get(chosen[0], {}), force=force) as writer:
+    with _opened(kind, out, options.get(formats[0], {}), force=force) as writer:
         written = _write(found, filters, left_out, writer)
         if not written:
             raise _nothing(found, left_out)
         writer.finish()
-    _report(found, out, written, left_out)
+    _report(found, out, written, left_out, writer.told)
 
 
 @contextmanager
 def _opened(
-    kind: "type[Writer]", out: str, options: dict[str, bool], *, force: bool
+    kind: "type[Writer]", out: str, options: dict[str, Any], *, force: bool
 ) -> Iterator["Writer"]:
     """Make a writer; what it writes is there only once the block has ended."""
     make: Callable[..., Writer] = kind
@@ -276,14 +297,15 @@ def _nothing(run: "Run", left_out: Counter[str]) -> Exception:
     return AgentGymError(f"no episode of {run.root} is left to export: {_told(left_out)}")
 
 
-def _report(run: "Run", out: str, written: int, left_out: Counter[str]) -> None:
+def _report(run: "Run", out: str, written: int, left_out: Counter[str], told: str) -> None:
     from agentgym.cli.recorded import unfinished
 
     if warning := unfinished(run):
         note(f"warning: {warning}")
     others = f"; left out: {_told(left_out)}" if left_out else ""
     where = "stdout" if out == "-" else out
-    note(f"{counted(written, 'episode')} written to {where}{others}")
+    as_told = f" as {told}" * bool(told)
+    note(f"{counted(written, 'episode')}{as_told} written to {where}{others}")
 
 
 def _told(left_out: Counter[str]) -> str:

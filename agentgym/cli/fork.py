@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from agentgym.types import Trajectory
 
 _MOST = 1000  # samples
-_LEFT = ("env", "max_turns")  # an episode that was cut off by these cannot go on behind its end
 
 
 def fork(
@@ -90,6 +89,7 @@ def _place(run: str, episode: str, turn: int) -> Place:
         StoreError: there is no such episode.
     """
     from agentgym.errors import ConfigError
+    from agentgym.rollout.forks import last_turn
     from agentgym.store.episodes import find_episode, read_episode, read_heads
     from agentgym.store.run import Run
 
@@ -100,9 +100,7 @@ def _place(run: str, episode: str, turn: int) -> Place:
             f"{parent.id} was imported: there is no environment in which it could go on",
             hint="only episodes that agentgym played can be forked",
         )
-    last = len(parent.steps) - 1
-    if parent.steps and parent.end == "truncated" and parent.reason not in _LEFT:
-        last += 1
+    last = last_turn(parent.end, parent.reason, len(parent.steps))
     if turn > last:
         told = f"{parent.id} can be forked at the turns 0 to {last}, not {turn}"
         raise ConfigError(told if last >= 0 else f"{parent.id} has no turn to begin at")

@@ -6,7 +6,7 @@ import typer
 
 from agentgym.cli.opened import told_of
 from agentgym.cli.options import Json
-from agentgym.cli.output import counted, echo, echo_json, note
+from agentgym.cli.output import counted, echo, echo_json, note, safe
 
 
 def import_(
@@ -34,7 +34,7 @@ def import_(
 
     def leave_out(error: Any) -> None:
         broken.append(str(error))
-        note(f"warning: {error}")
+        note(f"warning: {safe(str(error))}")
 
     imported = read_any(file, on_broken=None if strict else leave_out)
     command = ["agentgym", "import", file, run]
@@ -52,4 +52,5 @@ def import_(
         )
         return
     rest = told_of(imported, broken=len(broken))
-    echo(f"{counted(written, 'episode')} of {imported.format} ({imported.how}) in {run}{rest}")
+    how = safe(imported.how)
+    echo(f"{counted(written, 'episode')} of {imported.format} ({how}) in {run}{rest}")

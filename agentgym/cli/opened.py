@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from agentgym.cli.output import counted, note
+from agentgym.cli.output import counted, note, safe
 
 if TYPE_CHECKING:
     from agentgym.errors import StoreError
@@ -34,7 +34,7 @@ def as_run(path: str) -> Iterator[str]:
 def told_of(imported: "Imported", *, broken: int = 0) -> str:
     """Return what the episodes of a file lack, in words, each behind a semicolon."""
     told = Counter(imported.told) + Counter({"broken and left out": broken})
-    return "".join(f"; {count} {what}" for what, count in told.most_common() if count)
+    return "".join(f"; {count} {safe(what)}" for what, count in told.most_common() if count)
 
 
 def _import(file: str, run: Path) -> None:
@@ -45,9 +45,9 @@ def _import(file: str, run: Path) -> None:
     def leave_out(error: "StoreError") -> None:
         nonlocal broken
         broken += 1
-        note(f"warning: {error}")
+        note(f"warning: {safe(str(error))}")
 
     imported = read_any(file, on_broken=leave_out)
     count = import_run(imported, run, command=["agentgym", "import", file])
     told = told_of(imported, broken=broken)
-    note(f"{counted(count, 'episode')} of {imported.format} ({imported.how}){told}")
+    note(f"{counted(count, 'episode')} of {imported.format} ({safe(imported.how)}){told}")

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentgym.cli.opened import as_run
 from agentgym.cli.output import counted, echo, note
 from agentgym.errors import ConfigError, MissingError
+
+if TYPE_CHECKING:
+    from agentgym.viewer.guard import Door
 
 PORT = 7777
 
@@ -25,6 +28,12 @@ def view(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = PORT,
+    fork: Annotated[
+        bool | None,
+        typer.Option(
+            "--fork/--no-fork", help="Let pages fork; yes, if only this machine connects."
+        ),
+    ] = None,
 ) -> None:
     """Show runs in a browser, also such as are still going on.
 
@@ -43,7 +52,8 @@ def view(
         door = Door(host, taken.getsockname()[1])
         note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
         _keep_quiet()
-        serve(OpenRuns(roots, temporary=temporary), taken, door, on_start=lambda: echo(door.url))
+        found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
+        serve(found, taken, door, on_start=lambda: echo(door.url), why_no_fork=why)
 
 
 @contextmanager
@@ -62,6 +72,15 @@ def needs_viewer() -> Iterator[None]:
             f"the viewer needs the package {error.name}",
             hint="pip install 'agentgym-framework[view]'",
         ) from error
+
+
+def _why_no_fork(wanted: bool | None, door: "Door") -> str | None:
+    """Say why pages may fork nothing; a fork runs the code of environments on this machine."""
+    if wanted is False:
+        return "this viewer was started with --no-fork"
+    if wanted is None and not door.is_loopback:
+        return "this viewer is open to other machines, and forks with --fork only"
+    return None
 
 
 def _here() -> list[str]:

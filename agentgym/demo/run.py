@@ -77,7 +77,8 @@ _WORDS = (
 def write_demo(root: str | Path, *, flawed: bool = False) -> Run:
     """Write the demo into a new directory, and return it.
 
-    The same version of the framework on the same machine writes the same bytes, except in `.lock`.
+    The same version of the framework writes the same bytes on every machine, except in `.lock` and
+    in `run.json` the versions of Python and of libraries.
     `flawed`: with the damage that `flaws.py` describes, and as if its process had been killed.
 
     Raises:

@@ -19,10 +19,12 @@ from agentgym.trainers.updated import Updated
 from agentgym.types import derive_seed
 
 Float32s = NDArray[np.float32]
+Float64s = NDArray[np.float64]
 
 _NOISE = 0.02  # nats between engine and trainer, as in bfloat16
 _ODD_SHARE = 0.015  # of the tokens, far less likely in the trainer: these are dropped
 _ODD_GAP = 1.2
+_DIGITS = 9  # of what is logged: in the last ones of all processors differ
 _DRIFT = 0.13  # nats that a minibatch moves the policy
 
 
@@ -31,7 +33,7 @@ class Judged(NamedTuple):
 
     clipped: Bools
     weights: Float32s
-    losses: Float32s
+    losses: Float64s
 
 
 def pretend_update(rows: Rows, *, loss: PPO, train: TrainConfig, seed: int, lr: float) -> Updated:
@@ -61,8 +63,9 @@ def pretend_update(rows: Rows, *, loss: PPO, train: TrainConfig, seed: int, lr: 
             for name, value in _totals(row, now, found).items():
                 totals[name] += value
         sums.append({name: value / tokens for name, value in totals.items()})
-    updated.metrics.update({key: float(np.mean([each[key] for each in sums])) for key in _METRICS})
-    updated.metrics["logprob_gap"] = sums[0]["logprob_gap"]
+    means = {key: float(np.mean([each[key] for each in sums])) for key in _METRICS}
+    means["logprob_gap"] = sums[0]["logprob_gap"]
+    updated.metrics.update({key: round(value, _DIGITS) for key, value in means.items()})
     updated.metrics["loss"] = updated.metrics["policy_loss"]
     updated.metrics["grad_norm"] = float(0.4 + 0.3 * chance.random()) * (lr > 0)
     return updated
@@ -77,13 +80,18 @@ def judge(loss: PPO, row: Row, now: Float32s, *, tokens: int) -> Judged:
     assert isinstance(correction, Rejection), "the demo is configured so"
     assert row.rollout_logprobs is not None, "it was corrected"
     mask = row.loss_mask
-    off = np.exp(np.where(mask, row.old_logprobs - row.rollout_logprobs, 0))
+    off = _exp(np.where(mask, row.old_logprobs - row.rollout_logprobs, 0))
     kept = mask & (off >= correction.low) & (off <= correction.high)
-    ratio = np.exp(np.where(mask, now - row.old_logprobs, 0))
+    ratio = _exp(np.where(mask, now - row.old_logprobs, 0))
     bounded = ratio.clip(1 - loss.clip_low, 1 + loss.clip_high)
     free, bound = -ratio * row.advantages, -bounded * row.advantages
     weights = (kept / np.float32(tokens)).astype(np.float32)
     return Judged(mask & (bound > free), weights, np.maximum(free, bound))
+
+
+def _exp(values: Float32s) -> Float64s:
+    """Return e to the values as precisely as all processors do it: their float32 differs."""
+    return np.exp(values.astype(np.float64))
 
 
 def _corrected(row: Row, chance: np.random.Generator) -> Row:
@@ -132,7 +140,7 @@ def _totals(row: Row, now: Float32s, found: Judged) -> dict[str, float]:
         "policy_loss": found.losses[kept],
         "entropy": -now[mask],
         "clip_fraction": found.clipped[mask],
-        "approx_kl": np.exp(drift) - drift - 1,
+        "approx_kl": _exp(drift) - drift - 1,
         "correction/weight": kept[mask],
         "correction/dropped": ~kept[mask],
         "logprob_gap": np.abs(now - row.rollout_logprobs)[mask],

@@ -10,10 +10,18 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat
 
-from agentgym.env import action_key
 from agentgym.formats.atif_ours import OurCall, OurMessage, OurStep, OurTrajectory
-from agentgym.formats.conversation import Tool, arguments_text, asked, text, with_reasoning
-from agentgym.formats.reader import NO_END, Part, Reader, Told, check, has_keys, short_name
+from agentgym.formats.conversation import Tool, arguments_text, asked, text, to_step, with_reasoning
+from agentgym.formats.reader import (
+    NO_END,
+    Part,
+    Reader,
+    Told,
+    check,
+    has_keys,
+    seconds_between,
+    short_name,
+)
 from agentgym.formats.source import Source, Value
 from agentgym.formats.tokens import Streams
 from agentgym.types import (
@@ -45,9 +53,14 @@ class _Call(Part):
     extra: _Extra | None = None
 
 
+class _Reference(Part):
+    trajectory_path: str | None = None
+
+
 class _Result(Part):
     source_call_id: str | None = None
     content: _Content = None
+    subagent_trajectory_ref: list[_Reference] | None = None
     extra: _Extra | None = None
 
 
@@ -66,12 +79,14 @@ class _Metrics(Part):
 
 class _Step(Part):
     source: Literal["system", "user", "agent"]
+    model_name: str | None = None
     timestamp: datetime | None = None
     message: _Content = ""
     reasoning_content: str | None = None
     tool_calls: list[_Call] | None = None
     observation: _Observation | None = None
     metrics: _Metrics | None = None
+    llm_call_count: int | None = None
     is_copied_context: bool | None = None
     extra: _Extra | None = None
 
@@ -90,6 +105,7 @@ class _Document(Part):
     steps: list[_Step]
     extra: _Extra | None = None
     subagent_trajectories: "list[_Document] | None" = None
+    continued_trajectory_ref: str | None = None
 
 
 class AtifReader(Reader):
@@ -114,8 +130,9 @@ class AtifReader(Reader):
     ) -> Iterator[Trajectory]:
         found = _trajectory(document, value, self.told, parent)
         yield found
-        for child in document.subagent_trajectories or ():
-            yield from self._episodes(child, value, found.id)
+        for number, child in enumerate(document.subagent_trajectories or ()):
+            inside = value._replace(name=f"{found.id}.{number}")
+            yield from self._episodes(child, inside, found.id)
 
 
 def _trajectory(document: _Document, value: Value, told: Told, parent: str | None) -> Trajectory:
@@ -123,25 +140,38 @@ def _trajectory(document: _Document, value: Value, told: Told, parent: str | Non
     known = check(OurTrajectory, value._replace(value=ours)) if ours else None
     first = known.prompt if known else _first_own(document.steps)
     prompt = [m for step in document.steps[:first] for m in _messages(step, value, told)]
-    steps: list[Step] = []
-    streams = Streams()
+    turns: list[tuple[_Step, list[Message]]] = []
     for record in document.steps[first:]:
-        spoken, *replies = _messages(record, value, told)
+        said = _messages(record, value, told)
         if record.source == "agent":
-            steps.append(
-                Step(message=spoken, replies=tuple(replies), action_key=action_key(spoken))
-            )
-            _complete(steps[-1], len(steps) - 1, record, value, streams, told)
-        elif steps:
-            steps[-1].replies = (*steps[-1].replies, spoken, *replies)
+            turns.append((record, said))
         else:
-            prompt += [spoken, *replies]
+            (turns[-1][1] if turns else prompt).extend(said)
+    steps = [to_step(*said) for _, said in turns]
+    streams = Streams()
+    began = next((step.timestamp for step in document.steps if step.timestamp), None)
+    for index, (record, _) in enumerate(turns):
+        steps[index].timings = Timings(started_s=seconds_between(began, record.timestamp))
+        _complete(steps[index], index, record, value, streams, told)
     found = _frame(document, value, prompt, parent) if known is None else _restored(known)
     found.prompt, found.steps, found.segments = tuple(prompt), steps, streams.segments
     found.tools = tuple(tool.to_ours() for tool in document.agent.tool_definitions or ())
     if known is None:
         told["without an end"] += 1
+        _tell(document, told)
     return found
+
+
+def _tell(document: _Document, told: Told) -> None:
+    """Tell what a document points at and what looks like turns of a model, but is none."""
+    if document.continued_trajectory_ref:
+        told["that go on in another file, which is not read"] += 1
+    results = (each for s in document.steps if s.observation for each in s.observation.results)
+    references = (each for result in results for each in result.subagent_trajectory_ref or ())
+    if any(each.trajectory_path for each in references):
+        told["that called agents of another file, which is not read"] += 1
+    if any(step.source == "agent" and step.llm_call_count == 0 for step in document.steps):
+        told["with turns that no model said"] += 1
 
 
 def _first_own(steps: Sequence[_Step]) -> int:
@@ -159,24 +189,20 @@ def _first_own(steps: Sequence[_Step]) -> int:
 def _frame(
     document: _Document, value: Value, prompt: Sequence[Message], parent: str | None
 ) -> Trajectory:
-    name = short_name(document.trajectory_id or document.session_id, value.name)
+    # A session is the whole run, which those that were called share.
+    session = document.session_id if parent is None else None
+    name = short_name(document.trajectory_id or session, value.name)
     times = [step.timestamp for step in document.steps if step.timestamp]
+    models = (step.model_name for step in document.steps)
     return Trajectory(
         id=name,
         task=Task(asked(prompt)),
         group_id=name,
-        policy=document.agent.model_name or document.agent.name,
+        policy=document.agent.model_name or next(filter(None, models), document.agent.name),
         parent_id=parent,
         reason=NO_END,
-        seconds=_between(times[0], times[-1]) if times else 0.0,
+        seconds=seconds_between(times[0], times[-1]) if times else 0.0,
     )
-
-
-def _between(first: datetime, last: datetime) -> float:
-    """Return the seconds between two times, of which one may not tell its zone."""
-    if (first.tzinfo is None) != (last.tzinfo is None):
-        return 0.0
-    return max(0.0, (last - first).total_seconds())
 
 
 def _restored(known: OurTrajectory) -> Trajectory:

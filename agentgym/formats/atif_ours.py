@@ -31,7 +31,7 @@ class OurStep(Part):
     usage: dict[str, FiniteFloat] = Field(default_factory=dict)
     timings: OurTimings = OurTimings()
     finish_reason: Literal["stop", "length"] = "stop"
-    versions: list[tuple[int, int]] = Field(default=[(0, 0)])
+    versions: list[tuple[int, int]] = Field(default=[(0, 0)], min_length=1)
 
 
 class OurTask(Part):
@@ -49,7 +49,7 @@ class OurTrajectory(Part):
     """What an episode of ours has that ATIF has no place for."""
 
     task: OurTask
-    id: str
+    id: str = Field(min_length=1, max_length=1000)
     group_id: str
     member: int = 0
     attempt: int = 0
@@ -61,7 +61,7 @@ class OurTrajectory(Part):
     end: End
     reason: str = ""
     seconds: FiniteFloat = 0.0
-    prompt: int
+    prompt: int = Field(ge=0)
     """How many steps of the file are messages of the prompt."""
 
 

@@ -5,22 +5,25 @@ attachments, and are put back.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat
 
 from agentgym.errors import StoreError
-from agentgym.formats.conversation import arguments_text, asked, cut, text
+from agentgym.formats import source as sources
+from agentgym.formats.conversation import Tool, arguments_text, asked, cut, text
+from agentgym.formats.inspect_events import model_events
+from agentgym.formats.inspect_scores import Score, with_scores
 from agentgym.formats.reader import Part, Reader, Told, check, has_keys, short_name
 from agentgym.formats.source import Source, Value
-from agentgym.types import OUTCOME, Message, Step, Task, ToolCall, Trajectory
+from agentgym.types import Message, Step, Task, ToolCall, Trajectory
 
 _SAMPLE = re.compile(r"samples/(.+)_epoch_\d+(\.json|/sample\.json)", re.DOTALL)
 _ATTACHED = re.compile(r"attachment://(\w+)")
 _HEADERS = ("header.json", "_journal/start.json")
-_GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # as inspect turns them into numbers
 
 
 class _Call(Part):
@@ -29,11 +32,18 @@ class _Call(Part):
     arguments: dict[str, Any] | str = Field(default_factory=dict)
 
 
+class _Fault(Part):
+    message: str = ""
+
+
 class _Message(Part):
     role: Literal["system", "user", "assistant", "tool"]
     content: str | list[dict[str, Any]] = ""
     tool_calls: list[_Call] | None = None
     tool_call_id: str | list[str] | None = None
+    id: str | None = None
+    source: str | None = None
+    error: _Fault | None = None
 
     def to_ours(self, told: Told) -> Message:
         calls = tuple(
@@ -41,11 +51,10 @@ class _Message(Part):
             for call in self.tool_calls or ()
         )
         answered = self.tool_call_id if isinstance(self.tool_call_id, str) else None
-        return Message(self.role, text(self.content, told), calls, answered)
-
-
-class _Score(Part):
-    value: Any = None
+        said = text(self.content, told)
+        if self.error is not None:  # what a tool could not do is told to models instead
+            said = "\n\n".join(filter(None, (said, f"Error: {self.error.message}")))
+        return Message(self.role, said, calls, answered)
 
 
 class _Limit(Part):
@@ -59,13 +68,22 @@ class _Error(Part):
 class _Sample(Part):
     id: int | str
     epoch: int = 1
+    input: Any = None
+    choices: list[Any] | None = None
     target: Any = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
     messages: list[_Message] = Field(default_factory=list)
-    scores: dict[str, _Score] | None = None
+    scores: dict[str, Score] | None = None
     error: _Error | None = None
     limit: _Limit | None = None
     uuid: str | None = None
+    started_at: datetime | None = None
     total_time: FiniteFloat | None = None
+    events: list[Any] = Field(default_factory=list)
+
+
+class _Tools(Part):
+    tools: list[Tool]
 
 
 class _Eval(Part):
@@ -86,8 +104,7 @@ class InspectReader(Reader):
     def sees(cls, source: Source) -> str | None:
         """Look for the header of an evaluation and for samples."""
         if source.is_zip:
-            members = source.members()
-            known = any(name in members for name in _HEADERS)
+            known = any(name in source.members for name in _HEADERS)
             return "an archive with the header of an evaluation" if known else None
         if has_keys(source.first, "eval", "samples") and isinstance(source.first["eval"], dict):
             return "a log with `eval` and `samples`"
@@ -98,7 +115,7 @@ class InspectReader(Reader):
         if not self.source.is_zip:
             yield from self._of_document()
             return
-        for member in self.source.members():
+        for member in self.source.members:
             match = _SAMPLE.fullmatch(member)
             if match:
                 in_chunks = match[2] != ".json"
@@ -107,27 +124,42 @@ class InspectReader(Reader):
 
     def read(self, value: Value) -> Iterator[Trajectory]:
         """Make an episode of a sample."""
-        sample = check(_Sample, value._replace(value=_attached(value)))
-        messages = [each.to_ours(self.told) for each in sample.messages]
-        prompt, steps = cut(messages)
-        task = short_name(sample.id, value.name)
+        attachments = _Attachments(value)
+        sample = check(_Sample, value._replace(value=attachments.put_back(value.value)))
+        prompt, steps = cut(
+            (each.to_ours(self.told) for each in sample.messages), prompt=_first_own(sample)
+        )
+        offered = attachments.fill(_measure(steps, sample, self.told))
+        tools = check(_Tools, value._replace(value={"tools": offered})).tools
+        name = short_name(sample.id, value.name)
         yield Trajectory(
-            id=short_name(sample.uuid, f"{task}-{sample.epoch}"),
-            task=Task(asked(prompt), id=task, answer=sample.target, env=self._header.eval.task),
-            group_id=task,
+            id=short_name(sample.uuid, f"{name}-{sample.epoch}"),
+            task=self._task(sample, name, asked(prompt)),
+            group_id=name,
             member=max(0, sample.epoch - 1),
             policy=self._header.eval.model,
             prompt=prompt,
-            steps=_with_scores(steps, sample.scores or {}, self.told),
+            tools=tuple(tool.to_ours() for tool in tools),
+            steps=with_scores(steps, sample.scores or {}, self.told),
             **_end(sample),
-            seconds=sample.total_time or 0.0,
+            seconds=max(0.0, sample.total_time or 0.0),
+        )
+
+    def _task(self, sample: _Sample, name: str, asked: str) -> Task:
+        about = {"choices": sample.choices, "metadata": sample.metadata}
+        return Task(
+            sample.input if isinstance(sample.input, str) else asked,
+            id=name,
+            answer=sample.target,
+            payload={key: each for key, each in about.items() if each} or None,
+            env=self._header.eval.task,
         )
 
     @cached_property
     def _header(self) -> _Header:
         if not self.source.is_zip:
             return check(_Header, Value(self.source.first, str(self.source.path), ""))
-        member = next(name for name in _HEADERS if name in self.source.members())
+        member = next(name for name in _HEADERS if name in self.source.members)
         return check(_Header, self.source.member(member))
 
     def _of_document(self) -> Iterator[Value]:
@@ -159,21 +191,40 @@ class InspectReader(Reader):
                 raise StoreError(f"{shell.place}: message_refs: a message comes up twice")
         attachments = self._sequence(f"{folder}/attachments/")
         named = {str(number): each for number, each in enumerate(attachments)}
-        return shell._replace(value=shell.value | {"messages": messages, "attachments": named})
+        found = {"messages": messages, "attachments": named, "events": self._events(folder)}
+        return shell._replace(value=shell.value | found)
+
+    def _events(self, folder: str) -> list[Any]:
+        """Return the events of a sample in chunks; without those that are broken it is read, too."""
+        try:
+            return self._sequence(f"{folder}/events/")
+        except StoreError as error:
+            if self.source.on_broken is None:
+                raise
+            self.source.on_broken(error)
+            return []
 
     def _sequence(self, folder: str) -> list[Any]:
         """Return what stands in the chunks of a folder, each named by its first index."""
         found: list[Any] = []
-        starts = sorted(
-            (int(stem), name)
-            for name in self.source.members()
-            if name.startswith(folder) and (stem := name[len(folder) : -5]).isdecimal()
-        )
-        for _, name in starts:
+        chunks = sorted(self._chunks.get(folder, ()))
+        if sum(self.source.members[name] for _, name in chunks) > sources.LIMIT:
+            raise StoreError(f"{self.source.path}: {folder!r} has more than {sources.LIMIT} bytes")
+        for _, name in chunks:
             chunk = self.source.member(name)
             if not isinstance(chunk.value, list):
                 raise StoreError(f"{chunk.place}: expected a list")
             found += chunk.value
+        return found
+
+    @cached_property
+    def _chunks(self) -> dict[str, list[tuple[int, str]]]:
+        """What stands in the folders of chunks: the first index, and the member."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for name in self.source.members:
+            folder, slash, file = name.rpartition("/")
+            if (stem := file.removesuffix(".json")).isdecimal() and stem != file:
+                found.setdefault(folder + slash, []).append((int(stem), name))
         return found
 
 
@@ -181,45 +232,62 @@ class _Refs(Part):
     message_refs: list[tuple[int, int]]
 
 
-def _attached(value: Value) -> Any:
-    """Return a sample whose messages have their attachments in them again."""
-    if not has_keys(value.value, "messages"):
-        return value.value
-    texts = value.value.get("attachments")
-    texts = texts if isinstance(texts, dict) else {}
-    return value.value | {"messages": _filled(value.value["messages"], texts)}
+def _first_own(sample: _Sample) -> int:
+    """Return where the model begins: what stood in the input it did not say."""
+    return next(
+        (
+            number
+            for number, each in enumerate(sample.messages)
+            if each.role == "assistant" and each.source != "input"
+        ),
+        len(sample.messages),
+    )
 
 
-def _filled(content: Any, texts: Mapping[str, Any]) -> Any:
-    if isinstance(content, str):
-        return _ATTACHED.sub(lambda match: str(texts.get(match[1], match[0])), content)
-    if isinstance(content, list):
-        return [_filled(each, texts) for each in content]
-    if isinstance(content, dict):
-        return {name: _filled(each, texts) for name, each in content.items()}
-    return content
+def _measure(steps: list[Step], sample: _Sample, told: Told) -> list[Any]:
+    """Give the steps what the events tell of them; return the tools that were offered first."""
+    own = sample.messages[_first_own(sample) :]
+    found = model_events(sample.events, told)
+    tools: list[Any] = []
+    for step, said in zip(steps, (each for each in own if each.role == "assistant"), strict=True):
+        if event := found.get(said.id or ""):
+            step.timings, step.usage = event.timings(sample.started_at), event.usage()
+            tools = tools or event.tools
+    return tools
 
 
-def _with_scores(steps: list[Step], scores: Mapping[str, _Score], told: Told) -> list[Step]:
-    """Give the last step the scores; that of a single scorer is the outcome."""
-    terms = {
-        name: number for name, each in scores.items() if (number := _number(each.value)) is not None
-    }
-    if len(terms) < len(scores):
-        told["with a score that is no number"] += 1
-    if len(terms) == 1:
-        terms = {OUTCOME: next(iter(terms.values()))}
-    elif terms and OUTCOME not in terms:
-        told["with several scores, none of which is the outcome"] += 1
-    if steps:
-        steps[-1].reward_terms = terms
-    return steps
+class _Attachments:
+    """The long texts of a sample, which stand apart; so few of them may be put back that it ends."""
 
+    def __init__(self, value: Value) -> None:
+        texts = value.value.get("attachments") if isinstance(value.value, dict) else None
+        self._texts = texts if isinstance(texts, dict) else {}
+        self._place = value.place
+        self._left = sources.LIMIT
 
-def _number(score: Any) -> float | None:
-    if isinstance(score, bool | int | float):
-        return float(score) if abs(score) < 1e308 else None
-    return _GRADES.get(score) if isinstance(score, str) else None
+    def put_back(self, sample: Any) -> Any:
+        """Return a sample with the texts in what was asked and said."""
+        if not isinstance(sample, dict):
+            return sample
+        names = ("input", "messages")
+        return sample | {name: self.fill(sample[name]) for name in names if name in sample}
+
+    def fill(self, content: Any) -> Any:
+        """Return a value with the texts in it."""
+        if isinstance(content, str):
+            return _ATTACHED.sub(self._text, content)
+        if isinstance(content, list):
+            return [self.fill(each) for each in content]
+        if isinstance(content, dict):
+            return {name: self.fill(each) for name, each in content.items()}
+        return content
+
+    def _text(self, match: re.Match[str]) -> str:
+        text = str(self._texts.get(match[1], match[0]))
+        self._left -= len(text)
+        if self._left < 0:
+            raise StoreError(f"{self._place}: attachments: they are put in more often than can be")
+        return text
 
 
 def _end(sample: _Sample) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -84,6 +85,13 @@ def short_name(given: object, otherwise: str) -> str:
     """
     text = str(given) if given not in (None, "") else otherwise
     return text if len(text) <= _NAME else f"{text[:_NAME]}-{digest(text)}"
+
+
+def seconds_between(first: datetime | None, last: datetime | None) -> float:
+    """Return the seconds between two times; 0 where one is missing, or only one tells its zone."""
+    if first is None or last is None or (first.tzinfo is None) != (last.tzinfo is None):
+        return 0.0
+    return max(0.0, (last - first).total_seconds())
 
 
 def has_keys(value: Any, *names: str) -> bool:

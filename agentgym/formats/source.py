@@ -6,7 +6,9 @@ told with its file and line.
 
 import gzip
 import json
+import struct
 import sys
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +27,19 @@ else:
 
 LIMIT = 512 << 20  # bytes of one line, document or member: that much is in memory at once
 
+_PIECE = 1 << 16  # bytes unpacked at once: what an archive says of a size may be a lie
 _ZIP, _GZIP, _ZSTD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_BAD_READ = (OSError, EOFError, ValueError, zstd.ZstdError, zipfile.BadZipFile, NotImplementedError)
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_ZSTANDARD)
+_BAD_READ = (
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    zstd.ZstdError,
+    zlib.error,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 
 class Value(NamedTuple):
@@ -55,14 +68,14 @@ class Source:
 
     @cached_property
     def first(self) -> Any:
-        """The first value, to know the format by; None: there is none, or it is no JSON.
+        """The first value that is JSON, to know the format by; None: there is none.
 
         Of a document it is the whole: what a format is known by may stand anywhere in it.
         """
         if self.is_zip:
             return None
         try:
-            found = next(self._values(None), None)
+            found = next(self._values(lambda _: None), None)
         except StoreError:
             return None
         return found and found.value
@@ -75,13 +88,14 @@ class Source:
         """
         return self._values(self.on_broken)
 
-    def members(self) -> list[str]:
-        """Return the names of what is in the archive.
+    @cached_property
+    def members(self) -> dict[str, int]:
+        """The names of what is in the archive, each once, with the size it has by its account.
 
         Raises:
             StoreError: it cannot be read.
         """
-        return self._archive.namelist()
+        return {each.filename: each.file_size for each in self._archive.infolist()}
 
     def member(self, name: str) -> Value:
         """Read a member of the archive.
@@ -91,10 +105,13 @@ class Source:
         """
         place = f"{self.path}: {name!r}"
         try:
-            size = self._archive.getinfo(name).file_size
-            if size > LIMIT:
-                raise StoreError(_too_large(place, size))
-            data = self._archive.read(name)
+            info = self._archive.getinfo(name)
+            if info.file_size > LIMIT:
+                raise StoreError(_too_large(place, info.file_size))
+            if info.compress_type not in _PACKED:
+                raise NotImplementedError(f"it is packed by method {info.compress_type}")
+            with self._archive.open(info) as file:
+                data = b"".join(iter(lambda: file.read(_PIECE), b""))
         except KeyError as error:
             raise StoreError(f"{place} is not in the archive") from error
         except (*_BAD_READ, RuntimeError) as error:
@@ -134,15 +151,12 @@ class Source:
             raise StoreError(f"{self.path} cannot be read: {error}") from error
 
     def _is_lines(self, file: IO[bytes]) -> bool:
-        """Whether the first line is an object by itself."""
-        first = b""
-        while not first.strip() and (line := file.readline(LIMIT)):
-            first = line
+        """Whether the first line is an object by itself; or the second, where the first is broken."""
+        lines = (line for line in iter(lambda: file.readline(LIMIT), b"") if line.strip())
+        first = next(lines, b"")
+        found = _is_object(first) or (_begins_object(first) and _is_object(next(lines, b"")))
         file.seek(0)
-        try:
-            return isinstance(parse(first, str(self.path)), dict)
-        except StoreError:
-            return False
+        return found
 
     def _lines(self, file: IO[bytes], on_broken: OnBroken | None) -> Iterator[Value]:
         number = 0
@@ -185,6 +199,18 @@ def parse(data: bytes, place: str) -> Any:
         raise StoreError(f"{place}: expected JSON; {error.msg} at {at}") from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{place}: expected JSON that can be read: {error}") from error
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(parse(line, "a line"), dict)
+    except StoreError:
+        return False
+
+
+def _begins_object(line: bytes) -> bool:
+    """Whether this may be an object that was cut, and not the first line of a printed one."""
+    return len(text := line.removeprefix(b"\xef\xbb\xbf").strip()) > 1 and text.startswith(b"{")
 
 
 def _too_large(place: str, size: int) -> str:

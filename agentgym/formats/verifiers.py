@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agentgym.env import action_key
 from agentgym.errors import StoreError
-from agentgym.formats.conversation import asked
-from agentgym.formats.reader import Reader, Told, check, has_keys, short_name
+from agentgym.formats.conversation import asked, to_step
+from agentgym.formats.reader import NO_END, Reader, Told, check, has_keys, short_name
 from agentgym.formats.source import Source, Value
 from agentgym.formats.verifiers_records import Episode, ModelCall, Node, Span, Trace, Usage
 from agentgym.types import (
@@ -27,7 +26,14 @@ from agentgym.types import (
     digest,
 )
 
-_TRUNCATED = ("max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "timeout")
+_LIMITS = (
+    "max_turns",
+    "max_input_tokens",
+    "max_output_tokens",
+    "max_total_tokens",
+    "compaction_failed",
+)
+_TOKENS = 50_000_000  # of all branches: few nodes can make very many of them
 
 
 class VerifiersReader(Reader):
@@ -66,20 +72,19 @@ class VerifiersReader(Reader):
 def _trajectory(trace: Trace, episode: Episode, name: str, place: str, told: Told) -> Trajectory:
     _check_graph(trace.nodes, place)
     prompt: list[Message] = []
-    steps: list[Step] = []
+    turns: list[list[Message]] = []  # what was sampled, and what was answered
     owners: dict[int, int] = {}
     for number, node in enumerate(trace.nodes):
         message = node.message.to_ours(told)
         if node.sampled:
-            owners[number] = len(steps)
-            steps.append(Step(message=message, action_key=action_key(message)))
-        elif steps:
-            steps[-1].replies = (*steps[-1].replies, message)
+            owners[number] = len(turns)
+            turns.append([message])
         else:
-            prompt.append(message)
+            (turns[-1] if turns else prompt).append(message)
+    steps = [to_step(*turn) for turn in turns]
     calls = {call.node: call for call in trace.calls}
     _measure(steps, owners, calls, trace)
-    segments = _tokens(trace, episode, steps, owners, calls, told)
+    segments = _tokens(trace, episode, steps, owners, calls, place, told)
     _reward(steps, trace, told)
     task = _task(trace, episode, prompt)
     tools = trace.tools or next((node.tools for node in trace.nodes if node.tools), [])
@@ -126,12 +131,7 @@ def _measure(
         begin = trace.timing.agent.start
         started = max(0.0, call.time.start - begin) if begin and call.time.start else 0.0
         steps[index].timings = Timings(generate_s=_seconds(call.time), started_s=started)
-        usage = call.usage or Usage()
-        steps[index].usage = {
-            name: float(amount)
-            for name in ("prompt_tokens", "completion_tokens", "cost")
-            if (amount := getattr(usage, name)) is not None
-        }
+        steps[index].usage = (call.usage or Usage()).to_ours()
 
 
 def _seconds(span: Span) -> float:
@@ -154,14 +154,21 @@ def _reward(steps: list[Step], trace: Trace, told: Told) -> None:
 def _end(trace: Trace, told: Told) -> dict[str, Any]:
     reason = trace.stop_condition or ""
     if trace.errors and not trace.ok:
-        last = trace.errors[-1]
-        return {"end": "error", "reason": f"{last.type}: {last.message}"}
-    if any(word in reason for word in _TRUNCATED):
-        return {"end": "truncated", "reason": reason}
+        fault = trace.errors[-1]
+        return {"end": "error", "reason": f"{fault.type}: {fault.message}"}
+    if reason == "error" or reason.endswith("_error"):
+        return {"end": "error", "reason": reason}
+    last = next((call for call in reversed(trace.calls) if call.error is None), None)
+    if (
+        reason in _LIMITS
+        or reason.endswith("_timeout")
+        or (last and last.finish_reason == "length")
+    ):
+        return {"end": "truncated", "reason": reason or "length"}
     if trace.ok or reason:
         return {"end": "terminated", "reason": reason}
     told["without an end"] += 1
-    return {"end": "truncated", "reason": "the file does not say how it ended"}
+    return {"end": "truncated", "reason": NO_END}
 
 
 def _tokens(
@@ -170,6 +177,7 @@ def _tokens(
     steps: list[Step],
     owners: dict[int, int],
     calls: dict[int | None, ModelCall],
+    place: str,
     told: Told,
 ) -> list[Segment]:
     """Lay each path from a root to a leaf out as a segment, and tell the steps their tokens."""
@@ -186,35 +194,41 @@ def _tokens(
         node = trace.nodes[number]
         if node.logprobs:
             reason = calls[number].finish_reason if number in calls else None
+            first = node.mask.index(True)
             steps[index].completion = Completion(
-                token_ids=tuple(node.token_ids[len(node.token_ids) - len(node.logprobs) :]),
+                token_ids=tuple(node.token_ids[first : first + len(node.logprobs)]),
                 logprobs=tuple(node.logprobs),
                 finish_reason="length" if reason == "length" else "stop",
                 versions=versions,
             )
-    return _segments(trace.nodes, owners)
+    return _segments(trace.nodes, owners, place)
 
 
 def _is_whole(node: Node) -> bool:
-    """Whether each token tells if it was sampled, those sampled are the last, and have numbers."""
+    """Whether each token tells if it was sampled; those that were stand together, with numbers."""
     count = sum(node.mask)
+    first = node.mask.index(True) if count else 0
     return (
         len(node.mask) == len(node.token_ids)
         and count == len(node.logprobs)
-        and all(node.mask[len(node.mask) - count :])
+        and all(node.mask[first : first + count])
         and (count == 0 or node.sampled)
     )
 
 
-def _segments(nodes: Sequence[Node], owners: dict[int, int]) -> list[Segment]:
+def _segments(nodes: Sequence[Node], owners: dict[int, int], place: str) -> list[Segment]:
     """Return a segment a path. A node belongs to the first that has it; in others it is prompt."""
     parents = {node.parent for node in nodes}
     home: dict[int, int] = {}
     segments: list[Segment] = []
+    room = _TOKENS
     for leaf in range(len(nodes)):
         if leaf in parents:
             continue
         path = _path(nodes, leaf)
+        room -= len(path) + sum(len(nodes[each].token_ids) for each in path)
+        if room < 0:
+            raise StoreError(f"{place}: its branches have more than {_TOKENS} tokens in all")
         shared = [home[each] for each in path if each in home]
         segment = Segment(
             parent=shared[-1] if shared else (len(segments) - 1 if segments else None),
@@ -235,11 +249,14 @@ def _path(nodes: Sequence[Node], leaf: int) -> list[int]:
 
 
 def _lay(segment: Segment, node: Node, owner: int | None) -> None:
-    first = len(segment.token_ids)
-    count = len(node.logprobs) if owner is not None else 0
-    rest = len(node.token_ids) - count
+    """Append the tokens of a node; those that it sampled are a step's where it has an owner."""
+    begin = len(segment.token_ids)
     segment.token_ids += node.token_ids
-    segment.sampled += [False] * rest + [True] * count
-    segment.logprobs += [0.0] * rest + node.logprobs[:count]
-    if owner is not None and count:
-        segment.steps.append((owner, first + rest, len(segment.token_ids)))
+    segment.sampled += [False] * len(node.token_ids)
+    segment.logprobs += [0.0] * len(node.token_ids)
+    if owner is not None and node.logprobs:
+        first = begin + node.mask.index(True)
+        stop = first + len(node.logprobs)
+        segment.sampled[first:stop] = [True] * len(node.logprobs)
+        segment.logprobs[first:stop] = node.logprobs
+        segment.steps.append((owner, first, stop))

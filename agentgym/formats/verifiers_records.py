@@ -46,11 +46,22 @@ class Node(Part):
 
 
 class Usage(Part):
-    """What a server counted."""
+    """What a server counted; what it read from its cache is not among `prompt_tokens`."""
 
     prompt_tokens: int | None = None
+    cached_input_tokens: int | None = None
     completion_tokens: int | None = None
     cost: FiniteFloat | None = None
+
+    def to_ours(self) -> dict[str, float]:
+        """Return it as ours, the cache included."""
+        shown = self.prompt_tokens
+        found = {
+            "prompt_tokens": None if shown is None else shown + (self.cached_input_tokens or 0),
+            "completion_tokens": self.completion_tokens,
+            "cost": self.cost,
+        }
+        return {name: float(each) for name, each in found.items() if each is not None}
 
 
 class Span(Part):
@@ -68,6 +79,7 @@ class ModelCall(Part):
     finish_reason: str | None = None
     usage: Usage | None = None
     time: Span = Span()
+    error: Any = None
 
 
 class Reward(Part):

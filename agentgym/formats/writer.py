@@ -29,6 +29,11 @@ class Writer(ABC):
     def finish(self) -> None:
         """Write what comes after all episodes."""
 
+    @property
+    def told(self) -> str:
+        """What else there is to say of what was written, once it is finished."""
+        return ""
+
 
 def to_line(value: dict[str, Any]) -> bytes:
     """Return an object as one line of valid UTF-8."""

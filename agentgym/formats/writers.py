@@ -5,10 +5,12 @@ from agentgym.formats.markdown import MarkdownWriter
 from agentgym.formats.messages import MessagesWriter
 from agentgym.formats.minari import MinariWriter
 from agentgym.formats.parquet import ParquetWriter
+from agentgym.formats.preference import PreferenceWriter
 from agentgym.formats.writer import Writer
 
 WRITERS: dict[str, type[Writer]] = {
     "messages": MessagesWriter,
+    "preference": PreferenceWriter,
     "atif": AtifWriter,
     "parquet": ParquetWriter,
     "minari": MinariWriter,

@@ -22,6 +22,6 @@ def par_reward(score: float, references: Sequence[float], *, k: float = 1.0) -> 
     """
     if not references:
         raise ValueError("par_reward needs the score of at least one reference answer")
-    # tanh never overflows, as exp does
-    halves = (math.tanh(k * (score - each) / 2) for each in references)
+    # tanh never overflows, as exp does, nor does a difference of halves
+    halves = (math.tanh(k * (score / 2 - each / 2)) for each in references)
     return 0.5 + 0.5 * sum(halves) / len(references)

@@ -82,6 +82,18 @@ async def take_fork(
                 await closing
 
 
+def last_turn(end: str, reason: str, turns: int) -> int:
+    """Return the last turn that an episode can be forked at, from 0; -1: it has none.
+
+    Who left it, or had no room for more, may go on behind its end.
+
+    >>> last_turn("terminated", "env", 3), last_turn("truncated", "quit", 3)
+    (2, 3)
+    """
+    is_open = turns > 0 and end == "truncated" and reason not in ("env", "max_turns")
+    return turns if is_open else turns - 1
+
+
 def went_otherwise(
     trajectory: Trajectory, number: int | None, what: str, recorded: Any, played: Any
 ) -> EnvError:

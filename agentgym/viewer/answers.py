@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from agentgym.errors import AgentGymError, ConfigError
 from agentgym.viewer.filter import FilterError
-from agentgym.viewer.routes import Asked, NotFoundError
+from agentgym.viewer.routes import Asked, NotFoundError, RefusedError
 
 logger = logging.getLogger(__name__)
 
 _BYTES = "application/octet-stream"
+_STATUS = {NotFoundError: 404, RefusedError: 403, ConfigError: 400}
 
 
 def json_answer(value: Any, *, status: int = 200) -> Response:
@@ -38,10 +39,8 @@ def error_answer(error: Exception) -> Response:
         return json_answer(
             {"error": f"unexpected {type(error).__name__}", "hint": None}, status=500
         )
-    status = (
-        404 if isinstance(error, NotFoundError) else 400 if isinstance(error, ConfigError) else 500
-    )
-    return json_answer(told(error), status=status)
+    found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
+    return json_answer(told(error), status=next(found, 500))
 
 
 def told(error: AgentGymError) -> dict[str, Any]:

@@ -16,17 +16,19 @@ from agentgym.viewer.analysis import Analysis
 from agentgym.viewer.answers import encode, error_answer, json_answer, kept_answer
 from agentgym.viewer.columns import read_columns, segment_ids
 from agentgym.viewer.episode import PARTS, show_episode, show_tags
-from agentgym.viewer.filter import Where, parse_where
+from agentgym.viewer.forking import Forking
+from agentgym.viewer.forks import Forks
 from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.listing import grid, list_episodes
 from agentgym.viewer.lookup import find_episode, run_of
 from agentgym.viewer.panels import MOST_STATES, read_panels
 from agentgym.viewer.pieces import MOST, TokenizerError
 from agentgym.viewer.routes import Asked, Handler, NotFoundError, Route, read_asked, split_path
-from agentgym.viewer.runs import OpenRun, OpenRuns
+from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.scenes import read_plain
 from agentgym.viewer.share import Sharing
 from agentgym.viewer.tail import LISTENERS, Tail
+from agentgym.viewer.triage import Triage, wanted_where
 
 _AT_ONCE = 2  # requests that are worked on: an episode of a million tokens takes 60 MB
 _KINDS = {
@@ -54,7 +56,6 @@ class Viewer:
             Route("/api/runs/{run}/episodes/{episode}/columns", self.columns),
             Route("/api/runs/{run}/episodes/{episode}/pieces", self.pieces),
             Route("/api/runs/{run}/episodes/{episode}/panels", self.panels),
-            Route("/api/runs/{run}/labels", self.label, "POST"),
             Route("/api/tail", self.tail),
         ]
 
@@ -78,7 +79,7 @@ class Viewer:
         run = run_of(self._runs, asked)
         page = list_episodes(
             run.index,
-            self._where(run, asked),
+            wanted_where(run, asked),
             sort=asked.text("sort"),
             offset=asked.number("offset", 0),
             limit=asked.number("limit", 100),
@@ -90,7 +91,7 @@ class Viewer:
         """Groups with a cell for each of their episodes."""
         run = run_of(self._runs, asked)
         first = asked.number("first", 0)
-        where = self._where(run, asked)
+        where = wanted_where(run, asked)
         return json_answer(
             grid(run.index, where, first=first, last=asked.number("last", first + 20))
         )
@@ -145,17 +146,6 @@ class Viewer:
             return json_answer({"pieces": None, "why": str(error), "hint": error.hint})
         return json_answer({"pieces": found, "first": first, "of": len(ids)})
 
-    def label(self, asked: Asked) -> Response:
-        """Label an episode."""
-        run, sent = run_of(self._runs, asked), asked.json()
-        name = sent.get("episode")
-        if not isinstance(name, str):
-            raise ConfigError("say which episode is labelled", hint='send {"episode", "label"}')
-        head = find_episode(run, name)
-        given = run.labels.put(str(head.fields["id"]), sent.get("label"), sent.get("text"))
-        run.index.refresh()
-        return json_answer({"episode": name, "label": given.label or None, "text": given.text})
-
     async def tail(self, asked: Asked) -> Response:
         """What grew, as it happens."""
         if self._tail.is_full:
@@ -163,14 +153,6 @@ class Viewer:
             error = {"error": f"{LISTENERS} browsers are listening already", "hint": hint}
             return json_answer(error, status=503)
         return StreamingResponse(self._tail.listen(), media_type="text/event-stream")
-
-    def _where(self, run: OpenRun, asked: Asked) -> Where:
-        where = parse_where(asked.text("where"))
-        if where.wants_text:
-            run.text.want()
-        if where.wants_tags:
-            run.tags.want_all()
-        return where
 
 
 class Application:
@@ -230,14 +212,26 @@ def static_files() -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
 
-def make_app(runs: OpenRuns, door: Door, *, tail: Tail | None = None) -> ASGIApp:
-    """Return the server's application, guarded."""
-    routes = [*Viewer(runs, tail or Tail(runs)).routes, *Analysis(runs).routes]
+def make_app(
+    runs: OpenRuns,
+    door: Door,
+    *,
+    tail: Tail | None = None,
+    forks: Forks | None = None,
+    why_no_fork: str | None = None,
+) -> ASGIApp:
+    """Return the server's application, guarded; `why_no_fork` says why it forks nothing."""
+    routes = [
+        *Viewer(runs, tail or Tail(runs)).routes,
+        *Analysis(runs).routes,
+        *Triage(runs).routes,
+    ]
     routes += Sharing(runs, routes, static_files()).routes
+    routes += Forking(runs, forks or Forks(), why_not=why_no_fork).routes
     return Guard(Application(routes), door)
 
 
 def make_sharing(runs: OpenRuns) -> Sharing:
     """Return what makes files of these runs without a server."""
-    routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes]
+    routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes, *Triage(runs).routes]
     return Sharing(runs, routes, static_files())

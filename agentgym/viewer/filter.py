@@ -131,7 +131,7 @@ def _no_term(text: str, at: int, term: re.Match[str] | None) -> FilterError:
 def _condition(term: re.Match[str]) -> tuple[str, list[Any]]:
     name, op, value = term["key"], term["op"], clean(_plain(term["value"]))
     if name == "text" and op == ":":
-        return "row IN (SELECT rowid FROM words WHERE words MATCH ?)", [_phrase(value)]
+        return said(), [phrase(value)]
     if op == ":":
         raise FilterError("`:` belongs to text", at=term.start("op"), hint=f"write {name}=...")
     if name not in KEYS:
@@ -186,10 +186,15 @@ def _compared(column: str, op: str, value: str) -> tuple[str, list[Any]]:
 _SQL = {"=": "IS", "!=": "IS NOT"}  # what has no value is not equal to anything
 
 
+def said() -> str:
+    """Return the condition that a phrase was said in an episode."""
+    return "row IN (SELECT rowid FROM words WHERE words MATCH ?)"
+
+
 def _plain(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL) if value[0] == '"' else value
 
 
-def _phrase(value: str) -> str:
+def phrase(value: str) -> str:
     """Return a phrase for FTS5 whose last word may go on."""
     return '"' + value.replace('"', '""').replace("\0", " ") + '"*'

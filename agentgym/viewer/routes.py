@@ -22,6 +22,10 @@ class NotFoundError(AgentGymError):
     """Raised for what is not there."""
 
 
+class RefusedError(AgentGymError):
+    """Raised for what this server does not do, or not for whoever asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request as handlers see it."""

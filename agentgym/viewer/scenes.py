@@ -19,12 +19,14 @@ from agentgym.store.frames import Head, read_record
 from agentgym.store.notes import Note, read_note
 from agentgym.store.run import Run
 from agentgym.store.trajectory import from_body
+from agentgym.table import Floats
 from agentgym.trainers.recompute import Update, read_update
 from agentgym.types import Step, Trajectory
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.lens import Scene
 from agentgym.viewer.listing import members_of
+from agentgym.viewer.noted import read_noted_advantages
 from agentgym.viewer.weights import TokenWeights
 
 MOST_BYTES = 48 << 20
@@ -38,6 +40,8 @@ T = TypeVar("T")
 class Used(NamedTuple):
     """Where the note of an optimiser step stands, and the methods that it was made by."""
 
+    origin: int
+    """Of the index that says so."""
     step: int
     shard: str
     offset: int
@@ -95,7 +99,12 @@ class Scenes:
     def _trained(self, used: Used) -> Scene:
         def make() -> Scene:
             update = self._update(used, lambda head: read_plain(head.frame))
-            return Scene.trained(update, self.methods(), where=str(self._root))
+            names = update.table.trajectory_ids
+
+            def noted(label: str) -> Floats | None:
+                return read_noted_advantages(self._index, used.step, label, names)
+
+            return Scene.trained(update, self.methods(), where=str(self._root), noted=noted)
 
         return self._scenes.get(used, make)
 
@@ -106,7 +115,8 @@ class Scenes:
             found = [read_plain(head) for name in names if (head := self._index.head(name))]
             return Scene.played(found, self.methods(), where=str(self._root))
 
-        return self._scenes.get((group, len(names), _state(self._config)), make)
+        key = (self._index.origin, group, tuple(names), _state(self._config))
+        return self._scenes.get(key, make)
 
     def _weigh(self, used: Used) -> TokenWeights:
         seed = Run.open(self._root).info.get("seed")
@@ -142,7 +152,7 @@ class Scenes:
         if not rows:
             return None
         step, shard, offset = max(rows)
-        return Used(step, shard, offset, _state(self._config))
+        return Used(self._index.origin, step, shard, offset, _state(self._config))
 
     @property
     def _config(self) -> Path:

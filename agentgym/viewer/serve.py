@@ -9,6 +9,7 @@ import uvicorn
 
 from agentgym.errors import AgentGymError, ConfigError
 from agentgym.viewer.app import make_app
+from agentgym.viewer.forks import Forks
 from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.tail import Tail
@@ -45,16 +46,23 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    runs: OpenRuns, taken: socket.socket, door: Door, *, on_start: Callable[[], None]
+    runs: OpenRuns,
+    taken: socket.socket,
+    door: Door,
+    *,
+    on_start: Callable[[], None],
+    why_no_fork: str | None = None,
 ) -> None:
     """Answer requests until a signal comes; `on_start` is called when that begins.
+
+    `why_no_fork` says why nothing is forked here; None: forks are processes that end with this one.
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended it.
     """
-    tail = Tail(runs)
+    tail, forks = Tail(runs), Forks()
     config = uvicorn.Config(
-        make_app(runs, door, tail=tail),
+        make_app(runs, door, tail=tail, forks=forks, why_no_fork=why_no_fork),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -74,6 +82,7 @@ def serve(
     try:
         server.run(sockets=[taken])
     finally:
+        forks.close()
         runs.close()
 
 

@@ -123,10 +123,12 @@ class Sharing:
         yield canonical(f"/api/runs/{run.name}"), {**run.detail(), **_PRIVATE, "live": False}
         yield _members(run, shared.group), self._ask(_members(run, shared.group))
         group = f"/api/runs/{run.name}/groups/{_part(shared.group)}"
-        lenses = product(["", *shared.credits], ["", TRAINED, *shared.credits])
-        for credit, minus in lenses:
-            words = {"credit": credit, "minus": minus}
-            if credit and not minus:
+        lenses = [
+            {"credit": credit, "minus": minus}
+            for credit, minus in product(["", *shared.credits], ["", TRAINED, *shared.credits])
+        ]
+        for words in lenses:
+            if words["credit"] and not words["minus"]:
                 self._ask(canonical(group, words))  # fails where it cannot be asked here
             yield self._asked(group, words)
             yield self._asked(f"{group}/states", words)
@@ -136,6 +138,8 @@ class Sharing:
             for address, answer in self._of_episode(run, name, left):
                 left -= len(answer.get("tokens", ())) if "/why?" in address else 0
                 yield address, answer
+            for words in lenses:
+                yield self._advantages(f"/api/runs/{run.name}/episodes/{_part(name)}", words)
 
     def _of_episode(self, run: OpenRun, name: str, left: int) -> Iterator[tuple[str, Any]]:
         path = f"/api/runs/{run.name}/episodes/{_part(name)}"
@@ -162,6 +166,14 @@ class Sharing:
             rows += found["rows"]
             if len(rows) >= found["total"]:
                 return {"total": len(rows), "rows": rows}
+
+    def _advantages(self, path: str, words: Mapping[str, str]) -> tuple[str, Any]:
+        """Return an address and what an estimator gives each token, as base64; else why not."""
+        address = canonical(f"{path}/advantages", words)
+        try:
+            return address, base64.b64encode(self._bytes(address)).decode()
+        except AgentGymError as error:
+            return address, told(error)
 
     def _asked(self, path: str, words: Mapping[str, str]) -> tuple[str, Any]:
         """Return an address and its answer; where there is none, why not."""

@@ -194,7 +194,8 @@ class TokenWeights:
             is_known &= ~np.isnan(ratio) & ~is_near(ratio, low, high)
             kept = np.where(is_cut, Cause.CLIPPED, kept)
         found = np.where(is_known, kept, -1)
-        idle = ~self.is_used | ((self.advantage == 0) & (not loss.reaches_all))
+        is_told = self.update.schema > 1 and not loss.reaches_all  # as `recompute.SCHEMA` says
+        idle = ~self.is_used | ((self.advantage == 0) & is_told)
         found = np.where(idle, Cause.ZERO_ADVANTAGE, found)
         return np.where(self.rows.of_token < 0, Cause.NOT_IN_BATCH, found).astype(np.int8)
 

@@ -25,6 +25,8 @@ from agentgym.errors import ConfigError
 from agentgym.tools import Final, tool
 from agentgym.types import OUTCOME, Message, Task, ToolCall
 
+pytestmark = pytest.mark.slow
+
 
 class Riddle(ToolEnv):
     """Find the number by asking; the base of everything broken here."""

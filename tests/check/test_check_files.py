@@ -9,6 +9,8 @@ from agentgym.check.checks import named
 from agentgym.check.report import Status
 from agentgym.loading import load_env
 
+pytestmark = pytest.mark.slow
+
 TASKS = '@ag.env("me/Bad-v0")\ndef tasks():\n    '
 REWARD = "\n\n@tasks.reward\ndef correct(transcript, task) -> float:\n    return "
 UNPAID = REWARD + "0.0"

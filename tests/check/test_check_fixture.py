@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from agentgym.check import fixture
 from agentgym.check.fixture import CheckEnv
 from agentgym.envs.keydoor import KeyDoorConfig
+
+pytestmark = pytest.mark.slow
 
 BROKEN = """
 import agentgym as ag

@@ -2,6 +2,8 @@ import pytest
 
 from agentgym.trainers.credit import CREDITS
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {"estimator", "groups", "size", "steps", "seconds", "peak_mb"}
 
 

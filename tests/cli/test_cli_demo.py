@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BLOCK = """
 import importlib.abc, sys
 

@@ -7,6 +7,8 @@ import pytest
 from agentgym.cli import diagnosis, engine_diagnosis
 from agentgym.cli.engine_diagnosis import diagnose_engine
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_is_missing_is_named_with_its_mend(process, tmp_path: Path) -> None:
     done = process("doctor", "--json", env=os.environ | {"PATH": str(tmp_path)})

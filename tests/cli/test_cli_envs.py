@@ -9,6 +9,8 @@ import pytest
 
 from agentgym.envs import ENVS
 
+pytestmark = pytest.mark.slow
+
 
 def test_environments_are_listed_with_tiers_splits_and_needs(agentgym) -> None:
     done = agentgym("envs", "--json")

@@ -315,21 +315,81 @@ def test_a_label_chooses(recorded, agentgym, tmp_path: Path) -> None:
         (["--group", "a", "--messages"], "exclude each other"),
     ],
 )
-def test_a_page_of_what_cannot_be_shown_is_refused(cli, recorded, words, told) -> None:
+def test_a_page_of_what_cannot_be_shown_is_refused(agentgym, recorded, words, told) -> None:
     run = recorded(episode("a", 0, 1.0), episode("a", 1, 0.0))
-    result = cli("export", run, "--html", "-o", "it.html", *words)
+    result = agentgym("export", run, "--html", "-o", "it.html", *words)
     assert result.code != 0
     assert told in result.err
     assert not Path("it.html").exists()
 
 
-def test_a_group_becomes_one_page(cli, recorded) -> None:
+def test_a_group_becomes_one_page(agentgym, recorded) -> None:
     run = recorded(episode("a", 0, 1.0), episode("a", 1, 0.0), episode("b", 0, 1.0))
-    result = cli("export", run, "--html", "--group", "a", "--credit", "grpo", "-o", "it.html")
+    result = agentgym("export", run, "--html", "--group", "a", "--credit", "grpo", "-o", "it.html")
     assert result.code == 0, result.err
     page = Path("it.html").read_text()
     assert page.startswith("<!doctype html>")
     assert page.count("<script") == 2
-    again = cli("export", run, "--html", "--episode", "a.1", "-o", "it.html")
+    again = agentgym("export", run, "--html", "--episode", "a.1", "-o", "it.html")
     assert "exists already" in again.err
-    assert cli("export", run, "--html", "--episode", "a.1", "-o", "it.html", "--force").code == 0
+    assert (
+        agentgym("export", run, "--html", "--episode", "a.1", "-o", "it.html", "--force").code == 0
+    )
+
+
+@pytest.fixture
+def labelled(recorded) -> str:
+    """A run of three tasks; of the last one nobody found a bad episode."""
+    run = recorded(*(episode(group, n, n / 4) for group in "abc" for n in range(4)))
+    labels = Labels(Path(run))
+    given = {"a.0.0": "bad", "a.1.0": "good", "a.2.0": "good", "a.3.0": "unsure"}
+    given |= {"b.0.0": "bad", "b.1.0": "bad", "b.2.0": "good", "c.0.0": "good"}
+    for name, label in given.items():
+        labels.put(name, label, "")
+    labels.close()
+    return run
+
+
+def test_good_and_bad_episodes_of_a_task_become_pairs(agentgym, labelled) -> None:
+    done = agentgym("export", labelled, "--preference", "--metadata")
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    pairs = [
+        [each["metadata"][side]["episode"] for side in ("chosen", "rejected")] for each in lines
+    ]
+    assert pairs == [
+        ["a.1.0", "a.0.0"],
+        ["a.2.0", "a.0.0"],
+        ["b.2.0", "b.0.0"],
+        ["b.2.0", "b.1.0"],
+    ]
+    assert lines[0]["prompt"] == [{"role": "user", "content": "Go."}]
+    assert lines[0]["chosen"] == [{"role": "assistant", "content": "move 0"}]
+    assert "7 episodes as 4 pairs, 1 without a partner left out written to stdout" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--chosen", "god"], "did you mean 'good'?"),
+        (["--rejected", "good"], "two labels"),
+        (["--label", "good"], "two labels"),
+        (["--chosen", "unsure", "--split", "test"], "not of the split test"),
+    ],
+)
+def test_labels_of_no_pairs_are_refused(agentgym, labelled, words, told) -> None:
+    done = agentgym("export", labelled, "--preference", "-o", "it.jsonl", *words)
+    assert done.code != 0
+    assert told in done.err
+    assert not Path("it.jsonl").exists()
+
+
+def test_without_a_pair_nothing_is_written(agentgym, recorded) -> None:
+    run = recorded(episode("a", 0, 1.0), episode("b", 0, 0.0))
+    labels = Labels(Path(run))
+    labels.put("a.0.0", "good", "")
+    labels.put("b.0.0", "bad", "")
+    labels.close()
+    done = agentgym("export", run, "--preference", "-o", "it.jsonl")
+    assert (done.code, Path("it.jsonl").exists()) == (2, False)
+    assert "of the same task" in done.err

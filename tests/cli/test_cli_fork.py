@@ -21,6 +21,8 @@ from agentgym.trainers.episodes import Recorded
 from agentgym.trainers.pairs import result_of
 from agentgym.types import Message, ToolCall, ToolSpec
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 seed = 1
 [env]

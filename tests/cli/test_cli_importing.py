@@ -45,7 +45,7 @@ def test_json_says_the_same(agentgym, file) -> None:
         (
             ["other", "r"],
             2,
-            "hint: known are: inspect, ATIF, verifiers, SWE-agent, OpenAI messages",
+            "hint: known are: inspect, ATIF, verifiers, SWE-agent, mini-swe-agent, OpenAI messages",
         ),
         (["a.jsonl", "there"], 2, "exists already"),
     ],

@@ -7,6 +7,8 @@ import pytest
 
 from agentgym.lab import experiment
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--tasks", "3", "--steps", "12", "--draws", "2", "--size", "2", "--size", "4"]
 KEYDOOR = ["lab", "credit", "agentgym/KeyDoor-v0", *SMALL]
 FIELDS = {

@@ -18,6 +18,8 @@ from hypothesis import given, strategies as st
 from agentgym.cli.person import Mistyped, to_arguments
 from agentgym.errors import StoreError
 
+pytestmark = pytest.mark.slow
+
 CALC = "agentgym/Calculator-v0"
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 KEYDOOR = "agentgym/KeyDoor-v0"
 PAGE = Path(__file__).parents[2] / "docs" / "comparing.md"
 

@@ -13,6 +13,8 @@ from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
 from agentgym.trainers.credit import CREDITS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KEYDOOR = "agentgym/KeyDoor-v0"
 LEVELS = 'shaping.levels=[{term = "outcome", threshold = 0.0}, {term = "valid"}]'

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -286,6 +289,21 @@ def test_it_is_the_same_every_time_and_everywhere(demo: Demo, tmp_path, monkeypa
     mine, others = _files(demo.run.root), _files(again.root)
     assert {name for name in mine | others if mine.get(name) != others.get(name)} == set()
     assert sum(map(len, mine.values())) < 3_000_000
+
+
+def test_it_is_the_same_on_another_machine(demo: Demo, tmp_path) -> None:
+    """Other hashes, another time zone, and a processor of which numpy uses half as much."""
+    off = "X86_V3 X86_V4 AVX512_ICL AVX512_SPR AVX2 FMA3 AVX512F AVX512_SKX"
+    env = os.environ | {
+        "PYTHONHASHSEED": "77",
+        "TZ": "Asia/Kathmandu",
+        "NPY_DISABLE_CPU_FEATURES": off,
+    }
+    words = [sys.executable, "-W", "ignore", "-m", "agentgym", "demo", str(tmp_path / "d")]
+    done = subprocess.run(words, env=env, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    mine, others = _files(demo.run.root), _files(tmp_path / "d")
+    assert {name for name in mine | others if mine.get(name) != others.get(name)} == set()
 
 
 def test_it_passes_every_check_of_runs(demo: Demo) -> None:

@@ -9,6 +9,8 @@ from documents import follow
 from agentgym.lab.estimators import VARIANTS, compared
 from agentgym.trainers.credit import CREDITS
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_TERMS = {"ui_s1"}
 """They read reward terms that none of these environments gives."""
 

@@ -2,10 +2,13 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from chat_server import ChatServer, as_expert
 from documents import follow
 
 from agentgym.envs.calculator.env import CalculatorConfig
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 URL = "http://localhost:8000/v1"

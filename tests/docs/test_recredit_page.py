@@ -15,6 +15,8 @@ from agentgym.cli.main import main
 from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.diagnostics import diagnose
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "recredit.md"
 TEXT = PAGE.read_text("utf-8")
 

@@ -2,7 +2,10 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from documents import follow
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[2] / "docs" / "search.md"
 

@@ -8,6 +8,8 @@ from agentgym.engines.model import Loaded, ModelConfig, load_model
 from agentgym.engines.tiny import TinyConfig, make_tiny
 from agentgym.types import ToolSpec
 
+pytestmark = pytest.mark.slow
+
 SIZE = TinyConfig(layers=1, width=16, heads=2, max_context=64)
 
 

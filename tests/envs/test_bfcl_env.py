@@ -21,6 +21,8 @@ from agentgym.rollout.replay import Replay, replay
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.types import Message, Task, ToolCall, Trajectory
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("bfcl_eval")
 mpmath = pytest.importorskip("mpmath")
 

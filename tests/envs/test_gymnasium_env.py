@@ -22,6 +22,8 @@ from agentgym.rollout.replay import Replay, replay
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.types import Message, Task, Trajectory
 
+pytestmark = pytest.mark.slow
+
 TAXI = next(name for name in sorted(gymnasium.registry) if name.startswith("Taxi-v"))
 CLIFF = next(name for name in sorted(gymnasium.registry) if name.startswith("CliffWalking-v"))
 MINIGRID = "minigrid:MiniGrid-DoorKey-5x5-v0"

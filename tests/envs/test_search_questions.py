@@ -16,6 +16,8 @@ from agentgym.envs.search.relations import PLURALS, RELATIONS
 from agentgym.envs.search.text import normalise, words
 from agentgym.types import Task
 
+pytestmark = pytest.mark.slow
+
 WORLD = corpus(2400, 0)
 
 

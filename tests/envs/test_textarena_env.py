@@ -20,6 +20,8 @@ from agentgym.rollout.replay import Replay, replay
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.types import Message, Task, Trajectory
 
+pytestmark = pytest.mark.slow
+
 textarena = pytest.importorskip("textarena")
 
 FOR_ONE = [

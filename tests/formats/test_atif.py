@@ -48,6 +48,7 @@ def test_what_another_agent_wrote_is_read_and_nothing_is_made_up(tmp_path: Path)
     )
     assert first.usage == {"prompt_tokens": 5.0, "cost": 0.5}
     assert first.completion is None
+    assert (first.timings.started_s, second.timings.started_s) == (0.0, 2.0)
     assert first.action_key
     assert second.completion is not None
     assert second.completion.token_ids == (3,)
@@ -73,6 +74,52 @@ def test_agents_that_were_called_are_episodes_and_copied_context_is_prompt(tmp_p
     assert [message.role for message in parent.prompt] == ["user", "assistant", "tool", "user"]
     assert len(parent.steps) == 1
     assert (called.id, called.parent_id) == ("child", "s-1")
+
+
+def test_what_stands_in_other_files_or_was_said_by_no_model_is_told(tmp_path: Path) -> None:
+    away = {"subagent_trajectory_ref": [{"trajectory_path": "/else.json"}]}
+    inside = {"subagent_trajectory_ref": [{"trajectory_id": "child"}]}
+    step = {"source": "agent", "message": "", "llm_call_count": 0}
+    steps = [ATIF["steps"][0], step | {"observation": {"results": [inside, away]}}]
+    _, reader = read(ATIF | {"steps": steps, "continued_trajectory_ref": "b.json"}, tmp_path)
+    assert reader.told == {
+        "that go on in another file, which is not read": 1,
+        "that called agents of another file, which is not read": 1,
+        "with turns that no model said": 1,
+        "without an end": 1,
+    }
+    _, reader = read(
+        ATIF | {"steps": [step | {"llm_call_count": 1, "observation": {"results": [inside]}}]},
+        tmp_path,
+    )
+    assert reader.told == {"without an end": 1}
+
+
+def test_the_model_may_be_named_by_the_turns(tmp_path: Path) -> None:
+    agent = {"name": "terminus", "version": "2"}
+    (unnamed,), _ = read(ATIF | {"agent": agent}, tmp_path)
+    steps = [
+        step | {"model_name": "m-2"} if step["source"] == "agent" else step
+        for step in ATIF["steps"]
+    ]
+    (named,), _ = read(ATIF | {"agent": agent, "steps": steps}, tmp_path)
+    assert (unnamed.policy, named.policy) == ("terminus", "m-2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": ""}, {"id": "x" * 2000}, {"prompt": -1}, {"end": "never"}],
+    ids=lambda change: str(change)[:20],
+)
+def test_what_is_ours_is_read_as_carefully(tmp_path: Path, change: Any) -> None:
+    document = to_atif(episode("a"))
+    document["extra"]["agentgym"] |= change
+    with pytest.raises(StoreError, match=next(iter(change))):
+        read(document, tmp_path)
+    document = to_atif(episode("a"))
+    document["steps"][1]["extra"]["agentgym"]["versions"] = []
+    with pytest.raises(StoreError, match="versions"):
+        read(document, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 import gzip
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from foreign import ATIF
 
 from agentgym.errors import ConfigError, StoreError
 from agentgym.formats.as_run import import_run
@@ -99,6 +101,71 @@ def test_ids_are_short_and_told_apart(tmp_path: Path) -> None:
     first, second = (each.id for each in read_any(path))
     assert len(first) < 150
     assert second == f"{first}-2"
+
+
+def lines_with_ids(*ids: str) -> str:
+    about = {"env": "", "task": "", "split": "", "policy": "", "outcome": 1}
+    return "".join(
+        json.dumps(json.loads(LINE) | {"metadata": about | {"episode": name}}) + "\n"
+        for name in ids
+    )
+
+
+def test_no_id_is_given_twice_whatever_they_are_called(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text(lines_with_ids("a", "a", "a-2", "a", "a-2"))
+    ids = [each.id for each in read_any(path)]
+    assert ids[:2] == ["a", "a-2"]
+    assert len(set(ids)) == 5
+    assert import_run(read_any(path), tmp_path / "r") == 5
+
+
+def test_those_that_were_called_name_the_caller_of_their_own_document(tmp_path: Path) -> None:
+    child = ATIF | {"session_id": ATIF["session_id"], "subagent_trajectories": [ATIF]}
+    line = json.dumps(ATIF | {"subagent_trajectories": [child, ATIF]})
+    path = tmp_path / "a"
+    path.write_text(f"{line}\n{line}\n")
+    found = [(each.id, each.parent_id) for each in read_any(path)]
+    assert found[:4] == [
+        ("s-1", None),
+        ("s-1.0", "s-1"),
+        ("s-1.0.0", "s-1.0"),
+        ("s-1.1", "s-1"),
+    ]
+    assert found[4:] == [
+        ("s-1-2", None),
+        ("s-1.0-2", "s-1-2"),
+        ("s-1.0.0-2", "s-1.0-2"),
+        ("s-1.1-2", "s-1-2"),
+    ]
+
+
+@pytest.mark.parametrize("start", [LINE[:-9], b'{"a": nul}', b"\xef\xbb\xbf" + LINE[:-9]])
+def test_a_first_line_that_is_broken_is_left_out_like_others(tmp_path: Path, start: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(start + b"\n" + LINE + b"\n")
+    broken: list[StoreError] = []
+    assert [each.id for each in read_any(path, on_broken=broken.append)] == ["line-2"]
+    assert [f"{path}, line 1" in str(error) for error in broken] == [True]
+
+
+def test_what_is_printed_over_several_lines_is_no_file_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"[\n" + LINE + b"\n]")
+    assert [each.id for each in read_any(path)] == ["item-1"]
+    path.write_bytes(b"{\n" + LINE + b"\n}")
+    with pytest.raises(StoreError, match="expected JSON"):
+        read_any(path, on_broken=lambda _: None)
+
+
+def test_many_messages_in_a_row_take_no_longer_than_they_are(tmp_path: Path) -> None:
+    said = [{"role": "assistant", "content": ""}] + [{"role": "user", "content": ""}] * 100_000
+    path = tmp_path / "a"
+    path.write_text(json.dumps({"messages": said}))
+    began = time.monotonic()
+    (episode,) = read_any(path)
+    assert len(episode.steps[0].replies) == 100_000
+    assert time.monotonic() - began < 5
 
 
 def test_a_run_is_made_that_holds_what_was_read(tmp_path: Path) -> None:

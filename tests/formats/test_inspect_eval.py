@@ -30,6 +30,12 @@ def test_logs_of_inspect_are_read_whole_and_in_chunks(name: str) -> None:
     assert answer.message.content == "2"
     assert (first.task.env, first.task.answer, first.policy) == ("sums", "2", "mockllm/model")
     assert (first.end, first.outcome, first.seconds > 0) == ("terminated", 1.0, True)
+    assert [tool.name for tool in first.tools] == ["add"]
+    assert first.tools[0].parameters["required"] == ["x", "y"]
+    assert set(call.usage) == {"prompt_tokens", "completion_tokens"}
+    assert call.usage["prompt_tokens"] > 10
+    assert 0 < call.timings.started_s <= answer.timings.started_s < first.seconds
+    assert call.timings.generate_s > 0
     assert episodes["7", 0].outcome == 0.0
     assert found.told == {"without tokens": 4}
 
@@ -48,6 +54,89 @@ def test_attachments_and_reasoning_are_put_back(tmp_path: Path) -> None:
     (found,) = read_any(archive(tmp_path / "a", SAMPLE))
     assert [m.content for m in found.messages] == ["Really?", "<think>\nHm.\n</think>\n\nYes"]
     assert found.id == "1-1"
+
+
+def test_what_a_tool_could_not_do_is_what_the_model_was_told(tmp_path: Path) -> None:
+    fault = {"type": "timeout", "message": "It took too long."}
+    told = [
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": "f"}]},
+        {"role": "tool", "content": "", "tool_call_id": "c", "error": fault},
+        {"role": "tool", "content": "half", "tool_call_id": "c", "error": fault},
+    ]
+    (found,) = read_any(archive(tmp_path / "a", SAMPLE | {"messages": told}))
+    said = [reply.content for reply in found.steps[0].replies]
+    assert said == ["Error: It took too long.", "half\n\nError: It took too long."]
+
+
+def test_what_stood_in_the_input_the_model_did_not_say(tmp_path: Path) -> None:
+    shown = [
+        {"role": "user", "content": "1 + 1?", "source": "input"},
+        {"role": "assistant", "content": "2", "source": "input"},
+        {"role": "user", "content": "2 + 2?", "source": "input"},
+        {"role": "assistant", "content": "4", "source": "generate"},
+    ]
+    (found,) = read_any(archive(tmp_path / "a", SAMPLE | {"messages": shown}))
+    assert [message.content for message in found.prompt] == ["1 + 1?", "2", "2 + 2?"]
+    assert [step.message.content for step in found.steps] == ["4"]
+
+
+def test_the_task_keeps_what_it_was_made_of(tmp_path: Path) -> None:
+    about = {"input": "attachment://ab12", "choices": ["a", "b"], "metadata": {"level": 3}}
+    (found,) = read_any(archive(tmp_path / "a", SAMPLE | about))
+    assert found.task.prompt == "Really?"
+    assert found.task.payload == {"choices": ["a", "b"], "metadata": {"level": 3}}
+
+
+EVENT: dict[str, Any] = {
+    "event": "model",
+    "timestamp": "2026-01-01T00:00:02+00:00",
+    "tools": [{"name": "f", "description": "attachment://ab12", "parameters": {"type": "object"}}],
+    "output": {
+        "choices": [{"message": {"id": "m-1"}}],
+        "usage": {"input_tokens": 3, "input_tokens_cache_read": 4, "output_tokens": 5},
+        "time": 0.5,
+    },
+}
+
+
+def test_events_tell_of_tools_times_and_usage(tmp_path: Path) -> None:
+    messages = [SAMPLE["messages"][0], SAMPLE["messages"][1] | {"id": "m-1"}]
+    events = [{"event": "info"}, 3, EVENT | {"timestamp": "never"}, EVENT]
+    sample = {"messages": messages, "events": events, "started_at": "2026-01-01T00:00:00+00:00"}
+    found = read_any(archive(tmp_path / "a", SAMPLE | sample))
+    (episode,) = found
+    (step,) = episode.steps
+    assert step.usage == {"prompt_tokens": 7.0, "completion_tokens": 5.0}
+    assert (step.timings.generate_s, step.timings.started_s) == (0.5, 2.0)
+    assert [(tool.name, tool.description) for tool in episode.tools] == [("f", "Really?")]
+    assert found.told["requests in events that cannot be read"] == 1
+
+
+def test_attachments_are_put_back_only_so_often(tmp_path: Path, monkeypatch) -> None:
+    many = [{"role": "user", "content": "attachment://ab12 " * 200}]
+    path = archive(tmp_path / "a", SAMPLE | {"messages": many})
+    assert len(list(read_any(path))) == 1
+    monkeypatch.setattr("agentgym.formats.source.LIMIT", 3000)
+    path = archive(tmp_path / "a", SAMPLE | {"messages": [many[0] | {"content": "x"}]})
+    assert len(list(read_any(path))) == 1
+    texts = {"ab12": "y" * 400}
+    path = archive(
+        tmp_path / "a",
+        SAMPLE
+        | {
+            "attachments": texts,
+            "messages": [{"role": "user", "content": "attachment://ab12 " * 9}],
+        },
+    )
+    with pytest.raises(StoreError, match="put in more often"):
+        list(read_any(path))
+
+
+def test_a_sample_that_was_written_again_is_read_once(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a", SAMPLE)
+    with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
+        file.writestr("samples/0_epoch_1.json", json.dumps(SAMPLE | {"target": "new"}))
+    assert [each.task.answer for each in read_any(path)] == ["new"]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +162,24 @@ def test_how_a_sample_ended(tmp_path: Path, change: Any, end: str, reason: str) 
             {"several"},
         ),
         ({"match": {"value": "fine"}}, {}, {"no number", "without a reward"}),
+        ({"match": {"value": "P"}}, {OUTCOME: 0.5}, set()),
+        ({"match": {"value": "Yes"}}, {OUTCOME: 1.0}, set()),
+        ({"match": {"value": "false"}}, {OUTCOME: 0.0}, set()),
+        ({"match": {"value": "-0.25e1"}}, {OUTCOME: -2.5}, set()),
+        ({"match": {"value": "1e999"}}, {}, {"no number", "without a reward"}),
+        ({"match": {"value": "nan"}}, {}, {"no number", "without a reward"}),
+        ({"match": {"value": 10**400}}, {}, {"no number", "without a reward"}),
+        ({"match": {"value": [1]}}, {}, {"no number", "without a reward"}),
+        (
+            {"grader": {"value": {"tone": "C", "facts": 0.5}}},
+            {"grader/tone": 1.0, "grader/facts": 0.5},
+            {"several"},
+        ),
+        (
+            {"match": {"value": 1}, "words": {"value": "fine"}},
+            {"match": 1.0},
+            {"several", "no number"},
+        ),
         ({"match": {"value": None}}, {}, {"no number", "without a reward"}),
         (None, {}, {"without a reward"}),
     ],

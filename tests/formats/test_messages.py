@@ -8,7 +8,7 @@ from foreign import MESSAGES
 from hypothesis import given, settings
 
 from agentgym.errors import StoreError
-from agentgym.formats.imported import read_any
+from agentgym.formats.imported import Imported, read_any
 from agentgym.formats.messages import MessagesReader, MessagesWriter, to_example
 from agentgym.formats.source import Source, Value
 from agentgym.types import Message, Step, Task, ToolCall, Trajectory
@@ -20,6 +20,12 @@ def read(tmp_path: Path, text: str) -> list[Trajectory]:
     return list(read_any(path))
 
 
+def read_any_text(tmp_path: Path, text: str) -> Imported:
+    path = tmp_path / "a.jsonl"
+    path.write_text(text)
+    return read_any(path)
+
+
 def test_conversations_of_any_program_are_read(tmp_path: Path) -> None:
     (found,) = read(tmp_path, json.dumps({"messages": MESSAGES, "label": 3}))
     assert found.prompt == (Message("system", "Be brief."), Message("user", "Hi"))
@@ -28,6 +34,48 @@ def test_conversations_of_any_program_are_read(tmp_path: Path) -> None:
     assert found.steps[0].replies == (Message("tool", "3"),)
     assert [step.reward_terms for step in found.steps] == [{}, {}]
     assert (found.id, found.task.prompt, found.task.env) == ("line-1", "Hi", "")
+
+
+def test_calls_refusals_and_thoughts_of_other_shapes_are_kept(tmp_path: Path) -> None:
+    old = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    refused = {"role": "assistant", "content": None, "refusal": "No."}
+    parts = [
+        {"type": "thinking", "thinking": "Hm.", "signature": "x"},
+        {"type": "redacted_thinking", "data": "eJx"},
+        {"type": "refusal", "refusal": "Not that."},
+        "bare",
+        {"type": []},
+    ]
+    other = {"role": "assistant", "content": parts, "thinking": "First."}
+    found = read_any_text(tmp_path, json.dumps({"messages": [MESSAGES[1], old, refused, other]}))
+    (episode,) = found
+    said = [step.message for step in episode.steps]
+    assert said[0].tool_calls == (ToolCall("f", "{}"),)
+    assert said[1].content == "No."
+    assert said[2].content == (
+        "<think>\nFirst.\n</think>\n\n<think>\nHm.\n</think>\n\nNot that.bare"
+    )
+    assert found.told["'redacted_thinking' parts left out"] == 1
+    assert found.told["'[]' parts left out"] == 1
+
+
+def test_encrypted_reasoning_is_no_text_and_its_summary_is(tmp_path: Path) -> None:
+    hidden = {"type": "reasoning", "reasoning": "gAAAAB", "redacted": True}
+    parts = [hidden | {"summary": "Short."}, hidden]
+    found = read_any_text(
+        tmp_path, json.dumps({"messages": [{"role": "assistant", "content": parts}]})
+    )
+    (episode,) = found
+    assert episode.steps[0].message.content == "<think>\nShort.\n</think>\n\n"
+    assert found.told["reasoning that is encrypted, left out"] == 1
+
+
+def test_what_a_file_calls_its_parts_does_not_fill_the_account(tmp_path: Path) -> None:
+    parts = [{"type": f"kind-{number}"} for number in range(1000)]
+    found = read_any_text(tmp_path, json.dumps({"messages": [{"role": "user", "content": parts}]}))
+    list(found)
+    assert len(found.told) < 30
+    assert found.told["other parts left out"] > 900
 
 
 @pytest.mark.parametrize("text", ["[%s, %s]", "%s\n\n%s\n", "[\n%s,\n%s\n]"])

@@ -103,6 +103,61 @@ def changed(**fields: Any) -> dict[str, Any]:
     return record
 
 
+def test_tokens_of_the_template_may_follow_those_that_were_sampled(tmp_path: Path) -> None:
+    tokens = {"token_ids": [5, 6, 7], "mask": [False, True, False], "logprobs": [-0.5]}
+    first, *_ = read(tmp_path, changed(**tokens))
+    assert first.steps[0].completion is not None
+    assert first.steps[0].completion.token_ids == (6,)
+    (segment,) = first.segments
+    assert segment.steps[0] == (0, 5, 6)
+    assert segment.token_ids[4:7] == [5, 6, 7]
+    assert segment.sampled[4:7] == [False, True, False]
+    assert segment.logprobs[4:7] == [0.0, -0.5, 0.0]
+
+
+def test_what_came_out_of_a_cache_was_shown_too(tmp_path: Path) -> None:
+    record = lines()[0]
+    record["traces"][0]["calls"][0]["usage"]["cached_input_tokens"] = 10
+    (found,) = read(tmp_path, record)
+    assert found.steps[0].usage == {"prompt_tokens": 14.0, "completion_tokens": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "end", "reason"),
+    [
+        ({"stop_condition": "agent_completed", "calls": []}, "terminated", "agent_completed"),
+        ({"stop_condition": "agent_completed"}, "truncated", "agent_completed"),  # by length
+        ({"stop_condition": "max_turns", "calls": []}, "truncated", "max_turns"),
+        ({"stop_condition": "compaction_failed", "calls": []}, "truncated", "compaction_failed"),
+        ({"stop_condition": "harness_timeout", "calls": []}, "truncated", "harness_timeout"),
+        ({"stop_condition": "sandbox_error", "calls": []}, "error", "sandbox_error"),
+        ({"stop_condition": None, "calls": []}, "terminated", ""),
+        (
+            {"stop_condition": None, "ok": None, "calls": []},
+            "truncated",
+            "the file does not say how it ended",
+        ),
+    ],
+)
+def test_how_a_trace_ended(tmp_path: Path, changes: Any, end: str, reason: str) -> None:
+    record = lines()[0]
+    record["traces"][0] |= changes
+    (found,) = read(tmp_path, record)
+    assert (found.end, found.reason) == (end, reason)
+
+
+def test_branches_are_laid_out_only_as_far_as_there_is_room(tmp_path: Path, monkeypatch) -> None:
+    node = lines()[0]["traces"][0]["nodes"][0]
+    long = node | {"token_ids": [1] * 1000, "mask": [False] * 1000}
+    record = lines()[0]
+    record["traces"][0]["nodes"] = [long, *([node | {"parent": 0}] * 50)]
+    (found,) = read(tmp_path, record)
+    assert len(found.segments) == 50
+    monkeypatch.setattr("agentgym.formats.verifiers._TOKENS", 10_000)
+    with pytest.raises(StoreError, match="line 1: its branches have more than 10000 tokens"):
+        read(tmp_path, record)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -151,3 +206,4 @@ def test_verifiers_itself_reads_the_same() -> None:
         ]
         assert ours.outcome == trace.reward
         assert len(ours.steps) == trace.num_turns
+        assert (ours.end == "truncated") == trace.is_truncated

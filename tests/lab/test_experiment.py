@@ -21,6 +21,8 @@ from agentgym.rollout.episode import Job, run_episode
 from agentgym.rollout.forks import take_fork
 from agentgym.types import Message, Trajectory
 
+pytestmark = pytest.mark.slow
+
 CONFIG = KeyDoorConfig(max_turns=10)
 EPSILON = 0.5
 SMALL: dict[str, Any] = {"tasks": 3, "steps": 12, "draws": 3, "sizes": (2, 4)}

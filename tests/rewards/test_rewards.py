@@ -1,9 +1,10 @@
 import doctest
 import math
+import sys
 from itertools import permutations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 import agentgym.rewards.bleu
 import agentgym.rewards.carr
@@ -82,6 +83,7 @@ def test_without_a_cache_the_penalty_comes_at_once() -> None:
 
 
 @given(NUMBERS, st.lists(NUMBERS, min_size=1), st.floats(0, 100))
+@example(sys.float_info.max, [-1e292], 0.0)
 def test_par_stays_between_zero_and_one(score: float, references: list[float], k: float) -> None:
     assert 0 <= par_reward(score, references, k=k) <= 1
 

@@ -16,6 +16,8 @@ from agentgym.trainers.compare import (
     unpaired_rates,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_examples_of_the_docstrings_run() -> None:
     failed, attempted = doctest.testmod(agentgym.trainers.compare)

@@ -171,6 +171,22 @@ def test_lines_that_come_in_parts_are_handed_out_once(tmp_path_factory, garbage)
     assert [line["n"] for line in found if "n" in line] == list(range(len(garbage)))
 
 
+def test_another_file_in_the_same_place_is_read_from_its_start(tmp_path) -> None:
+    """Longer than the one before, and under the same number of the file system."""
+    path = tmp_path / "lines"
+    lines = GrowingLines(path)
+    path.write_text('{"old": 1}\n')
+    assert list(lines.new()) == [{"old": 1}]
+    with path.open("a") as file:
+        file.write('{"old": 2}\n')
+    assert not lines.is_another()
+    path.write_text('{"new": 1}\n{"new": 2}\n{"new": 3}\n')
+    assert lines.is_another()
+    lines.restart()
+    assert [line["new"] for line in lines.new()] == [1, 2, 3]
+    assert not lines.is_another()
+
+
 def test_folders_of_runs_are_opened_and_what_is_none_is_refused(trained, tmp_path) -> None:
     for name in ("b", "a"):
         shutil.copytree(trained, tmp_path / "runs" / name)

@@ -23,6 +23,8 @@ from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.serve import PortError, listen, serve
 
+pytestmark = pytest.mark.slow
+
 
 class Answer(NamedTuple):
     status: int

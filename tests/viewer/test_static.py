@@ -34,6 +34,7 @@ def _needs_node() -> None:
         pytest.skip("esbuild is not installed: run `make viewer`")
 
 
+@pytest.mark.slow
 def test_a_fresh_build_has_the_same_bytes(tmp_path):
     _needs_node()
     subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=WEB, check=True, timeout=60)
@@ -42,6 +43,7 @@ def test_a_fresh_build_has_the_same_bytes(tmp_path):
     assert built == {name: static_files()[name] for name in built}
 
 
+@pytest.mark.slow
 def test_the_sources_do_what_their_tests_say():
     _needs_node()
     done = subprocess.run(

@@ -89,6 +89,22 @@ def test_the_demo_agrees_with_itself(tmp_path):
         assert_agrees(TokenWeights(update, training, run.info["seed"]), known=0.3)
 
 
+def test_a_record_of_the_first_schema_agrees_too(tiny):
+    """There a token without an advantage was trained, where others of its row had one."""
+    update, training = take_step(tiny, loss=PPO(), credit=lambda table, _: table.step % 2 - 0.0)
+    found = TokenWeights(update, training, SEED)
+    alone = found.is_used & (found.advantage == 0)
+    assert alone.any()
+    cause = np.where(alone, Cause.TRAINED, found.cause).astype(np.int8)
+    weights = np.where(alone, found.shares.share, found.weight).astype(np.float32)
+    columns = {**update.columns, "cause": cause, "weights": weights}
+    assert_agrees(
+        TokenWeights(replace(update, schema=1, columns=columns), training, SEED), known=0.95
+    )
+    other = TokenWeights(replace(update, columns=columns), training, SEED)
+    assert (other.derived[alone] == Cause.ZERO_ADVANTAGE).all()
+
+
 def test_dropped_tokens_tell_their_number(tiny):
     found = weights_of(tiny, PPO(correction=IcePop(low=0.3, high=1.8)))
     dropped = found.cause == Cause.DROPPED

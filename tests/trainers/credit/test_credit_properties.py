@@ -23,6 +23,8 @@ from agentgym.trainers.credit.rloo import RLOO
 from agentgym.trainers.credit.salt import SALT
 from agentgym.types import OUTCOME, Group, Step
 
+pytestmark = pytest.mark.slow
+
 VARIANTS: list[CreditConfig] = [
     *(estimator() for estimator in CREDITS.values()),
     GRPO(singletons="raw"),

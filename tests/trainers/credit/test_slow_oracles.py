@@ -17,6 +17,8 @@ from agentgym.trainers.credit import CREDITS
 from agentgym.trainers.credit.base import CreditConfig
 from agentgym.types import OUTCOME
 
+pytestmark = pytest.mark.slow
+
 Values = list[list[float]]
 """By trajectory: a number for each of its steps, or for each of its tokens."""
 

@@ -10,6 +10,7 @@ import { colourOf, type Scale, symmetric } from "./colours";
 import { type Fold, FOLDS, folds, type Line, lineOf, marks, nextOf } from "./folds";
 import { cell, count, number } from "./format";
 import type { Key } from "./keys";
+import { labelOf } from "./labels";
 import { type Jump, Windowed } from "./list";
 import { Choice, Legend, Shade } from "./parts";
 import { look, query, told, whole } from "./state";
@@ -133,7 +134,8 @@ function Head({ run, member, scale }: { run: string; member: Member; scale: Scal
       >
         {cell(reward)}
       </span>{" "}
-      <span class={member.end === "error" ? "bad" : "quiet"}>{member.end}</span>
+      <span class={member.end === "error" ? "bad" : "quiet"}>{member.end}</span>{" "}
+      {labelOf(run, member.id, member.label ?? null) ?? ""}
     </span>
   );
 }

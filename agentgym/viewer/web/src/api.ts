@@ -7,13 +7,17 @@ import type {
   Curves,
   Episode,
   EpisodeLine,
+  Filters,
+  Found,
   GridGroup,
   GroupShown,
   Ledger,
+  Lens,
   Matrix,
   Page,
   Panel,
   Pieces,
+  Progress,
   RunDetail,
   RunLine,
   StatesShown,
@@ -67,6 +71,16 @@ export async function grid(run: string, query: Query): Promise<Page<GridGroup>> 
   return { total: found.total, rows: found.groups };
 }
 
+/** What an estimator makes of a group; `asking` is credit, minus and shaping. */
+export const askLens = (run: string, group: string, asking: Query) =>
+  json<Lens>(of(run, "lens"), { group, ...asking });
+
+/** What an estimator gives each sampled token of an episode. */
+export async function advantages(run: string, episode: string, asking: Query): Promise<Columns> {
+  const response = await ask(of(run, "episodes", episode, "advantages"), asking);
+  return decodeColumns(await response.arrayBuffer());
+}
+
 /** How its rewards came about, by the shaper of the run or another one; null: it has none. */
 export async function showLedger(
   run: string,
@@ -84,6 +98,29 @@ export const panels = (run: string, episode: string, offset: number, limit: numb
 /** The episodes of a group, member by member. */
 export async function members(run: string, group: string): Promise<EpisodeLine[]> {
   return (await json<Page<EpisodeLine>>(of(run, "groups", group, "members"))).rows;
+}
+
+export const showFilters = (run: string, all: boolean) =>
+  json<Filters>(of(run, "filters"), { all: all ? 1 : undefined });
+
+/** Episodes in which something was said; `behind` is told how many were not searched yet. */
+export async function searchRun(
+  run: string,
+  query: Query,
+  behind: (episodes: number) => void,
+): Promise<Page<Found>> {
+  const found = await json<Page<Found> & { worded: Progress }>(of(run, "search"), query);
+  behind(found.worded.of_episodes - found.worded.episodes);
+  return found;
+}
+
+export async function putLabel(
+  run: string,
+  given: { episode: string; label: string; text: string },
+): Promise<{ label: string | null; text: string }> {
+  const sent = await fetch(of(run, "labels"), { method: "POST", body: JSON.stringify(given) });
+  if (!sent.ok) throw await wrong(sent);
+  return (await sent.json()) as { label: string | null; text: string };
 }
 
 /** The file that needs no server, with a group or an episode in it. */
@@ -156,14 +193,33 @@ async function json<T>(path: string, query: Query = {}): Promise<T> {
 }
 
 async function ask(path: string, query: Query): Promise<Response> {
-  let response: Response;
-  try {
-    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query));
-  } catch {
-    throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
-  }
+  const response = await (file ? answerFrom(file, path, query) : fetched(path, query));
   if (!response.ok) throw await wrong(response);
   return response;
+}
+
+async function fetched(path: string, query: Query): Promise<Response> {
+  const waits = LATER.has(path.slice(path.lastIndexOf("/") + 1));
+  if (waits) await calm();
+  else asked++;
+  try {
+    return await fetch(canonical(path, query));
+  } catch {
+    throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
+  } finally {
+    if (!waits) asked--;
+  }
+}
+
+/** What stands beside what one looks at, and takes a server long. */
+const LATER: ReadonlySet<string> = new Set(["ledger", "lens", "tags", "panels", "members"]);
+const CALM_MS = 80;
+let asked = 0;
+
+/** Waits until nothing is asked that somebody waits for. */
+export async function calm(): Promise<void> {
+  do await new Promise((rested) => setTimeout(rested, CALM_MS));
+  while (asked > 0);
 }
 
 async function wrong(response: Response): Promise<ApiError> {

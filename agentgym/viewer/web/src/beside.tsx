@@ -48,7 +48,7 @@ function Shown({ first, second, keys }: Props): JSX.Element {
   const loaded = useLoaded(name, ask).value;
   const shown = loaded.value;
   useEffect(() => {
-    const close: Key = { keys: "x", what: "close the two episodes", act: dropPicks };
+    const close: Key = { keys: "q", what: "close the two episodes", act: dropPicks };
     screenKeys.value = [...keys, ...(shown ? alignedKeys(shown) : []), close];
     return () => void (screenKeys.value = keys);
   }, [shown]);

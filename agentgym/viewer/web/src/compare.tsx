@@ -250,7 +250,7 @@ function Pair({ versus, task }: Omit<TaskRowProps, "scale">): JSX.Element | null
       aria-pressed={
         query.value["first"] === chosen.first && query.value["second"] === chosen.second
       }
-      aria-label={`lay episodes of ${task.task} side by side`}
+      aria-label={`align episodes of ${task.task}`}
       onClick={() => look({ ...chosen, row: undefined })}
     >
       align

@@ -4,11 +4,15 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
-import { members, showEpisode, showLedger } from "./api";
+import { useCredited } from "./credited";
+import { Asking } from "./lens";
+import { members, showEpisode, showLedger, showTags } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
+import { Labelling } from "./labelling";
+import { give, labelKeys, noteOf } from "./labels";
 import { TurnRewards } from "./ledger";
 import { useLoaded } from "./load";
 import { Messages } from "./messages";
@@ -48,6 +52,9 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
   ).value;
   const given = useMemo(() => givenLedger(episode.steps), [episode]);
   const ledger = asked.value ?? given;
+  const credited = useCredited(run, episode);
+  const { lens } = credited;
+  const noted = episode.credits.map((label) => `noted:${label}`);
   return (
     <div class="screen">
       <Facts run={run} episode={episode} group={group} />
@@ -65,16 +72,21 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               value={view}
               choose={(next) => look({ view: next })}
             />
+            <Asking
+              label={credited.isAsked ? credited.label : null}
+              known={[...noted, ...(lens.value?.known ?? [])]}
+            />
             <Share run={run} episode={episode.id} />
           </div>
+          {credited.isAsked && lens.error && <Wrong error={lens.error} />}
           {view === "tokens" ? (
-            <Tokens run={run} episode={episode} turn={turn} picked={picked} />
+            <Tokens {...{ run, episode, turn, picked, credited }} />
           ) : (
-            <Messages episode={episode} turn={turn} />
+            <Messages episode={episode} turn={turn} credited={credited} />
           )}
         </div>
         <aside class="side" aria-label="steps">
-          <Ribbon episode={episode} turn={turn} />
+          <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           <TurnRewards episode={episode} ledger={ledger} turn={turn} />
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
@@ -100,6 +112,7 @@ function Facts({
     0,
   );
   const reward = group.find((each) => each.id === episode.id)?.reward;
+  const tags = useLoaded(`${run}\n${episode.id}`, () => showTags(run, episode.id)).value.value;
   return (
     <dl class="facts">
       <div>
@@ -154,19 +167,12 @@ function Facts({
           </dd>
         </div>
       )}
-      {episode.label && (
-        <div>
-          <dt>label</dt>
-          <dd>
-            <Text text={episode.label} />
-          </dd>
-        </div>
-      )}
-      {episode.tags.length > 0 && (
+      <Labelling run={run} episode={episode} />
+      {tags && tags.length > 0 && (
         <div>
           <dt>tags</dt>
           <dd>
-            {episode.tags.map((tag) => (
+            {tags.map((tag) => (
               <span class={tag.tripwire ? "tag bad" : "tag"} title={tag.note}>
                 {tag.name}
               </span>
@@ -240,6 +246,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
         { ...query.value, turn: undefined, token: undefined },
       );
   };
+  const noted = (episode.label !== null && episode.notes.at(-1)?.text) || "";
   const colour = (key: string) => look({ view: "tokens", colour: MODES[Number(key) - 1]?.name });
   return [
     {
@@ -278,6 +285,12 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       keys: "/",
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+    },
+    ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),
+    {
+      keys: "n",
+      what: "write a note",
+      act: () => document.querySelector<HTMLElement>("input.note")?.focus(),
     },
     ...shareKeys(),
   ];

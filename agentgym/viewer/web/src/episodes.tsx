@@ -1,15 +1,19 @@
 // Episodes of a run: a filter, an order, and as many rows as there are.
 
-import { useSignal } from "@preact/signals";
-import { useCallback, useMemo } from "preact/hooks";
+import { type Signal, useSignal } from "@preact/signals";
+import { useCallback, useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { listEpisodes } from "./api";
 import { cell, count, counted } from "./format";
-import { Windowed } from "./list";
+import { FilterChips } from "./filters";
+import { type Key, panelKeys } from "./keys";
+import { give, labelKeys, labelOf } from "./labels";
+import { type Jump, Windowed } from "./list";
 import { Pages } from "./pages";
 import { Quiet, Wrong } from "./parts";
-import { look, query } from "./state";
+import { Hits, WordsField } from "./search";
+import { go, look, query } from "./state";
 import type { EpisodeLine } from "./types";
 
 interface Field {
@@ -18,7 +22,7 @@ interface Field {
   /** Left out where the page is narrow. */
   wide?: boolean;
   number?: boolean;
-  show: (line: EpisodeLine) => string;
+  show: (line: EpisodeLine, run: string) => string;
 }
 
 const FIELDS: readonly Field[] = [
@@ -36,7 +40,8 @@ const FIELDS: readonly Field[] = [
     name: "label",
     key: "label",
     wide: true,
-    show: (line) => [line.label, ...line.tags].filter(Boolean).join(" "),
+    show: (line, run) =>
+      [labelOf(run, line.id, line.label), ...line.tags].filter(Boolean).join(" "),
   },
 ];
 
@@ -51,14 +56,24 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
     [key],
   );
   const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
+  const cursor = useSignal(-1);
+  const jump = useSignal<Jump | null>(null);
+  useEffect(() => {
+    cursor.value = -1;
+    panelKeys.value = [...rowKeys({ run, pages, cursor, jump }), ...FIELD_KEYS];
+    return () => void (panelKeys.value = []);
+  }, [pages]);
   void pages.came.value;
   const error = pages.error.value;
+  const words = query.value["words"] ?? "";
+  const here = cursor.value;
   return (
     <div class="fill">
       <div class="bar">
         <Filter where={where} />
+        <WordsField />
         <span class="quiet" role="status">
-          {pages.total.value === null ? "" : counted(pages.total.value, "episode")}
+          {pages.total.value === null || words ? "" : counted(pages.total.value, "episode")}
         </span>
         {now > seen.value && (
           <button type="button" onClick={() => (seen.value = now)}>
@@ -66,12 +81,15 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
           </button>
         )}
       </div>
+      <FilterChips run={run} where={where} />
       {error && <Wrong error={error} filter={where} />}
-      {!error && pages.total.value === 0 && (
+      {words && !error && <Hits run={run} words={words} />}
+      {!words && !error && pages.total.value === 0 && (
         <Quiet>{where ? "No episode is like this." : "No episode is in the index yet."}</Quiet>
       )}
       <div
         class="episodes"
+        hidden={!!words}
         role="table"
         aria-label="episodes"
         aria-rowcount={(pages.total.value ?? 0) + 1}
@@ -91,12 +109,53 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
           label="rows"
           roles="rows"
           onSeen={onSeen}
-          render={(index) => <Row run={run} line={pages.at(index)} />}
+          jump={jump}
+          render={(index) => <Row run={run} line={pages.at(index)} isHere={index === here} />}
         />
       </div>
     </div>
   );
 }
+
+interface Rows {
+  run: string;
+  pages: Pages<EpisodeLine>;
+  /** The row that keys are for; -1: none yet. */
+  cursor: Signal<number>;
+  jump: Signal<Jump | null>;
+}
+
+function rowKeys({ run, pages, cursor, jump }: Rows): Key[] {
+  const move = (by: number) => {
+    const last = (pages.total.value ?? 0) - 1;
+    cursor.value = Math.max(0, Math.min(last, cursor.value + by));
+    const row = document.querySelector(`.episodes [data-item="${cursor.value}"]`);
+    if (row) row.scrollIntoView({ block: "nearest" });
+    else jump.value = { index: cursor.value };
+  };
+  const here = () => pages.at(cursor.value)?.id;
+  const put = (label: string) => {
+    const episode = here();
+    if (episode !== undefined) void give(run, episode, label);
+  };
+  const open = () => {
+    const episode = here();
+    if (episode !== undefined) go({ screen: "episode", run, episode });
+  };
+  return [
+    { keys: "j k", what: "the row below, the row above", act: (key) => move(key === "j" ? 1 : -1) },
+    { keys: "o", what: "open the episode of the row", act: open },
+    ...labelKeys(put),
+  ];
+}
+
+const FIELD_KEYS: readonly Key[] = [
+  {
+    keys: "w",
+    what: "search what was said",
+    act: () => document.querySelector<HTMLElement>("input[name=words]")?.focus(),
+  },
+];
 
 function Filter({ where }: { where: string }): JSX.Element {
   const typed = useSignal<string | null>(null);
@@ -138,13 +197,19 @@ function Head({ field, sort }: { field: Field; sort: string }): JSX.Element {
   );
 }
 
-function Row({ run, line }: { run: string; line: EpisodeLine | undefined }): JSX.Element {
+interface RowProps {
+  run: string;
+  line: EpisodeLine | undefined;
+  isHere: boolean;
+}
+
+function Row({ run, line, isHere }: RowProps): JSX.Element {
   if (!line) return <div class="episode-row quiet">…</div>;
   const to = printAddress({ screen: "episode", run, episode: line.id });
   return (
-    <div class={`episode-row ${line.end}`}>
+    <div class={`episode-row ${line.end} ${isHere ? "here" : ""}`}>
       {FIELDS.map((field, at) => {
-        const text = field.show(line);
+        const text = field.show(line, run);
         return (
           <span class={classes(field)} role="cell" title={field.number ? undefined : text}>
             {at === 0 ? <a href={to}>{text}</a> : text}

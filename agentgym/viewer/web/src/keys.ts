@@ -13,6 +13,14 @@ export interface Key {
 /** The keys of the screen that is shown. */
 export const screenKeys = signal<readonly Key[]>([]);
 
+/** The keys of a part of it, which come first. */
+export const panelKeys = signal<readonly Key[]>([]);
+
+/** All keys that mean something now. */
+export function keysNow(): readonly Key[] {
+  return [...panelKeys.value, ...screenKeys.value, ...EVERYWHERE];
+}
+
 export const EVERYWHERE: readonly Key[] = [
   {
     keys: "c",
@@ -42,7 +50,7 @@ export function listen(): void {
   addEventListener("keydown", (event) => {
     const target = event.target instanceof HTMLElement ? event.target : null;
     const key = keyOf(event, !!target?.closest("input:not([type=checkbox]), textarea, select"));
-    const found = key && findKey([...screenKeys.value, ...EVERYWHERE], key);
+    const found = key && findKey(keysNow(), key);
     if (!key || !found || (key === "Space" && target?.closest("button, a, summary"))) return;
     event.preventDefault();
     found.act(key);

@@ -162,7 +162,7 @@ export function LedgerRows({
   };
   const shared = { page, turn, scale, ledger };
   return (
-    <div class="rows" role="table" aria-label="reward ledger" onClick={follow}>
+    <div class="rows" role="table" tabIndex={0} aria-label="reward ledger" onClick={follow}>
       <TurnNumbers page={page} turn={turn} of={ledger.rewards.length} />
       <SumRow {...shared} name="reward" values={ledger.rewards} />
       {ledger.recorded && <SumRow {...shared} name="trained on" values={ledger.recorded} />}

@@ -134,16 +134,17 @@ function Cell({ run, cell, chosen }: CellProps): JSX.Element {
     own.some((each) => pick && pickName(each) === pickName(pick)),
   );
   const told = `${cell.won} of ${counted(cell.of, "episode")} succeeded`;
+  const mark = ["first ", "second "][place] ?? "";
   return (
     <button
       type="button"
       class={`matrix-cell num ${colourOf(SCALE, rate)}`}
       aria-pressed={place >= 0}
-      aria-label={`${run}: ${told}`}
+      aria-label={`${mark}${cell.won}/${cell.of}, ${run}`}
       title={told}
       onClick={() => pick(own, place, chosen)}
     >
-      {place >= 0 && <b>{["first", "second"][place]} </b>}
+      <b>{mark}</b>
       {cell.won}/{cell.of}
     </button>
   );

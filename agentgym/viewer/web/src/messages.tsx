@@ -1,27 +1,33 @@
 // The conversation of an episode, with a search of its own: the browser sees only a part of it.
 
 import { useSignal } from "@preact/signals";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { useJump } from "./jump";
+import type { Credited } from "./credited";
 import { cutMatches, find, firstFrom, type Match } from "./find";
-import { counted, number, signed } from "./format";
+import { counted, number } from "./format";
 import { Windowed } from "./list";
-import { Text } from "./parts";
-import { asMarkdown, episodeRows, plain, type Row, turnStarts } from "./rows";
-import { copy, look } from "./state";
+import { Shade, Text } from "./parts";
+import { asMarkdown, episodeRows, plains, type Row, turnStarts } from "./rows";
+import { copy, look, query } from "./state";
 import type { Episode, Step } from "./types";
 
-export function Messages({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
+interface Props {
+  episode: Episode;
+  turn: number;
+  credited: Credited;
+}
+
+export function Messages({ episode, turn, credited }: Props): JSX.Element {
   const rows = useMemo(() => episodeRows(episode), [episode]);
   const starts = useMemo(() => turnStarts(rows), [rows]);
   const jump = useJump(turn, (to) => starts[to] ?? 0);
-  const wanted = useSignal("");
+  const wanted = useSignal(query.value["find"] ?? "");
   const at = useSignal(0);
-  const texts = useMemo(() => once(() => rows.map(plain)), [rows]);
   const matches = useMemo(
-    () => (wanted.value ? find(texts(), wanted.value) : []),
-    [texts, wanted.value],
+    () => (wanted.value ? find(plains(rows), wanted.value) : []),
+    [rows, wanted.value],
   );
   const current = matches[at.value] ?? null;
   const step = (by: number) => {
@@ -31,15 +37,19 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
   };
   const search = (text: string) => {
     wanted.value = text;
-    const found = find(texts(), text);
+    const found = find(plains(rows), text);
     at.value = firstFrom(found, starts[turn] ?? 0);
     if (found.length) jump.value = { index: found[at.value]!.item };
   };
+  useEffect(() => {
+    if (matches.length > 0) at.value = firstFrom(matches, starts[turn] ?? 0);
+  }, [episode]);
   return (
     <>
       <div class="bar">
         <input
           type="search"
+          defaultValue={wanted.peek()}
           aria-label="find in the episode"
           placeholder="find"
           onInput={(event) => search(event.currentTarget.value)}
@@ -80,6 +90,7 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
             isHere={rows[index]!.turn === turn}
             matches={cutMatches(matches, index)}
             current={current}
+            credited={credited}
           />
         )}
       />
@@ -92,9 +103,10 @@ interface RowProps {
   isHere: boolean;
   matches: readonly Match[];
   current: Match | null;
+  credited: Credited;
 }
 
-function MessageRow({ row, isHere, matches, current }: RowProps): JSX.Element {
+function MessageRow({ row, isHere, matches, current, credited }: RowProps): JSX.Element {
   return (
     <div
       class={`message ${row.role} ${row.kind} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
@@ -110,7 +122,7 @@ function MessageRow({ row, isHere, matches, current }: RowProps): JSX.Element {
           </a>
         )}
         {row.head && <span class="role">{row.role}</span>}
-        {row.begins && <StepFacts step={row.begins} />}
+        {row.begins && <StepFacts step={row.begins} credited={credited} />}
       </div>
       <div class="said">
         {row.kind === "call" && (
@@ -135,7 +147,8 @@ function follow(event: MouseEvent, turn: number): void {
   look({ turn: String(turn), token: undefined });
 }
 
-function StepFacts({ step }: { step: Step }): JSX.Element {
+function StepFacts({ step, credited }: { step: Step; credited: Credited }): JSX.Element {
+  const advantage = credited.at(step.index);
   const earned = Object.values(step.reward_terms).reduce((sum, each) => sum + each, 0);
   return (
     <>
@@ -144,9 +157,9 @@ function StepFacts({ step }: { step: Step }): JSX.Element {
           r {number(step.reward ?? earned)}
         </span>
       )}
-      {step.advantage !== null && (
-        <span class="num" title="advantage of the step">
-          A {signed(step.advantage)}
+      {advantage !== null && (
+        <span class="num">
+          A <Shade value={advantage} scale={credited.scale} what={`${credited.label} gives`} />
         </span>
       )}
       {step.timed_out && <span class="bad">timed out</span>}

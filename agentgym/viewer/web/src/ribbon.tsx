@@ -4,6 +4,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { symmetric } from "./colours";
+import type { Credited } from "./credited";
 import { count } from "./format";
 import { type Jump, Windowed } from "./list";
 import { Shade } from "./parts";
@@ -12,16 +13,18 @@ import type { Episode, Step } from "./types";
 
 const ROW = 22;
 
-export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
+export function Ribbon({
+  episode,
+  turn,
+  credited,
+}: {
+  episode: Episode;
+  turn: number;
+  credited: Credited;
+}): JSX.Element {
   const { steps, update } = episode;
   const jump = useSignal<Jump | null>(null);
-  const scales = useMemo(
-    () => ({
-      reward: symmetric(steps.map(earned)),
-      advantage: symmetric(steps.map((step) => step.advantage)),
-    }),
-    [episode],
-  );
+  const rewards = useMemo(() => symmetric(steps.map(earned)), [episode]);
   useEffect(() => {
     if (query.peek()["turn"] !== undefined) jump.value = { index: Math.max(0, turn - 4) };
   }, [turn]);
@@ -53,10 +56,14 @@ export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): J
           {lag(step, update?.version ?? null)}
         </span>
         <span role="cell" class="num">
-          <Shade value={earned(step)} scale={scales.reward} what="reward" />
+          <Shade value={earned(step)} scale={rewards} what="reward" />
         </span>
         <span role="cell" class="num">
-          <Shade value={step.advantage} scale={scales.advantage} what="advantage" />
+          <Shade
+            value={credited.at(index)}
+            scale={credited.scale}
+            what={`${credited.label} gives`}
+          />
         </span>
       </div>
     );

@@ -1,5 +1,6 @@
 // What is on screen, to be passed on: as a file that needs no server.
 
+import "./share.css";
 import { signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
@@ -62,7 +63,7 @@ function Asked(props: Props): JSX.Element {
     busy.value = false;
   };
   return (
-    <form class="panel" aria-label="share" onSubmit={(event) => void take(event)}>
+    <form aria-label="share" onSubmit={(event) => void take(event)}>
       <label>
         estimators to ask in it{" "}
         <input ref={field} spellcheck={false} placeholder="none" defaultValue={onScreen()} />

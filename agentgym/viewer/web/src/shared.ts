@@ -59,6 +59,7 @@ interface Cut {
 /** Of these the file has the whole, of which a question asks a part. */
 const CUTS: Record<string, Cut> = {
   columns: { words: ["names"], cut: (whole) => new Response(bytes(whole as string)) },
+  advantages: { words: [], cut: (whole) => new Response(bytes(whole as string)) },
   pieces: {
     words: ["first", "stop"],
     cut: (whole, { first = 0, stop }) => {

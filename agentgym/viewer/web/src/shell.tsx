@@ -7,7 +7,7 @@ import { printAddress } from "./address";
 import { Compare } from "./compare";
 import { EpisodeScreen } from "./episode";
 import { Group } from "./group";
-import { EVERYWHERE, screenKeys } from "./keys";
+import { keysNow } from "./keys";
 import { Choice, Quiet } from "./parts";
 import { RunScreen } from "./run";
 import { Runs } from "./runs";
@@ -35,7 +35,7 @@ export function Shell(): JSX.Element {
               {to && at < names.length - 1 ? (
                 <a href={printAddress(to)}>{name}</a>
               ) : (
-                <span aria-current="page">{name}</span>
+                <h1 aria-current="page">{name}</h1>
               )}
             </>
           ))}
@@ -92,7 +92,7 @@ function Help(): JSX.Element {
     <aside class="help" aria-label="keys">
       <h2>Keys</h2>
       <dl>
-        {[...screenKeys.value, ...EVERYWHERE].map((key) => (
+        {keysNow().map((key) => (
           <>
             <dt>
               {key.keys.split(" ").map((each) => (

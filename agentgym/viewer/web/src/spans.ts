@@ -179,11 +179,7 @@ export function strongest(values: ArrayLike<number | null>, lines: number): (num
   return found;
 }
 
-function farthest(
-  values: ArrayLike<number | null>,
-  first: number,
-  stop: number,
-): number | null {
+function farthest(values: ArrayLike<number | null>, first: number, stop: number): number | null {
   let best: number | null = null;
   for (let place = first; place < stop; place++) {
     const value = values[place]!;

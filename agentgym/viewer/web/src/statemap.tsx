@@ -61,7 +61,7 @@ function mapKeys(shown: StatesShown): Key[] {
       what: "where winners and the rest part: next, before",
       act: (key) => move(key === "n" ? 1 : -1),
     },
-    { keys: "x", what: "close what is chosen on the map", act: () => choose({}) },
+    { keys: "q", what: "close what is chosen on the map", act: () => choose({}) },
   ];
 }
 
@@ -248,10 +248,10 @@ function NodeMark({ node, at: [x, y], looked, isChosen, choose }: NodeProps): JS
       <title>{`${label}\n${visible(node.text || node.key)}`}</title>
       <circle cx={x} cy={y} r={radius} />
       {isParting(node) && <circle class="ring" cx={x} cy={y} r={radius + 3} />}
-      <text x={x} y={y + 4} text-anchor="middle">
+      <text aria-hidden="true" x={x} y={y + 4} text-anchor="middle">
         {node.visits}
       </text>
-      <text class="value" x={x} y={y + 18 + radius} text-anchor="middle">
+      <text aria-hidden="true" class="value" x={x} y={y + 18 + radius} text-anchor="middle">
         {node.kind === "end" ? node.key.replace(/,? ?outcome /, " ") : cell(node.value)}
       </text>
     </g>

@@ -4,19 +4,19 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { visible } from "./ansi";
-import { ApiError, type Columns, columns, pieces } from "./api";
+import { ApiError, type Column, type Columns, pieces } from "./api";
 import { colourOf, type Scale } from "./colours";
 import { piece } from "./format";
 import { brief, describe, type Picked } from "./inspector";
 import { useJump } from "./jump";
+import { type Credited, useTokenCredit } from "./credited";
 import { Windowed } from "./list";
-import { useLoaded } from "./load";
 import { Minimap } from "./minimap";
 import { Pages } from "./pages";
+import { useRecorded } from "./recorded";
 import { Choice, Legend, Quiet, Wrong } from "./parts";
 import {
   at,
-  COLUMNS,
   hasMode,
   type Mode,
   modeValues,
@@ -35,19 +35,23 @@ interface Props {
   episode: Episode;
   turn: number;
   picked: Signal<Picked | null>;
+  credited: Credited;
 }
 
-export function Tokens({ run, episode, turn, picked }: Props): JSX.Element {
+export function Tokens({ run, episode, turn, picked, credited }: Props): JSX.Element {
   const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
   const segment = Math.min(asked, Math.max(0, episode.segments.length - 1));
-  const loaded = useLoaded(`${run}\n${episode.id}\n${segment}`, () =>
-    columns(run, episode.id, segment, COLUMNS),
-  ).value;
+  const loaded = useRecorded(run, episode.id, segment);
+  const lens = useTokenCredit(run, episode);
   if (episode.segments.length === 0) return <Quiet>No tokens were recorded of this episode.</Quiet>;
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
   return (
-    <Segment key={segment} {...{ run, episode, turn, picked, segment }} found={loaded.value} />
+    <Segment
+      key={segment}
+      {...{ run, episode, turn, picked, credited, segment, lens }}
+      recorded={loaded.value}
+    />
   );
 }
 
@@ -57,13 +61,16 @@ function Segment({
   turn,
   picked,
   segment,
-  found,
-}: Props & { segment: number; found: Columns }): JSX.Element {
+  credited,
+  recorded,
+  lens,
+}: Props & { segment: number; recorded: Columns; lens: Column | null }): JSX.Element {
+  const found = useMemo(() => withLens(recorded, credited, lens), [recorded, credited, lens]);
   const length = episode.segments[segment]!.length;
-  const rows = useMemo(() => tokenRows(episode.steps, segment, length), [found]);
+  const rows = useMemo(() => tokenRows(episode.steps, segment, length), [episode]);
   const texts = useMemo(
     () => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE),
-    [found],
+    [episode],
   );
   const mode =
     MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
@@ -72,7 +79,11 @@ function Segment({
     () => modeValues(found, mode, episode.steps, segment, length),
     [found, mode],
   );
-  const scale = useMemo(() => mode.scale(values), [values]);
+  const scale = useMemo(
+    () => (mode.name === "advantage" ? credited.scale : mode.scale(values)),
+    [values, credited],
+  );
+  const what = mode.name === "advantage" ? `advantage by ${credited.label}` : mode.what;
   const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
   const token = whole("token");
   const place = episode.steps[turn]?.tokens;
@@ -121,9 +132,9 @@ function Segment({
           value={mode.name}
           choose={(next) => look({ colour: next })}
         />
-        {mode.needs.length > 0 && <Legend scale={scale} what={mode.what} />}
+        {mode.needs.length > 0 && <Legend scale={scale} what={what} />}
         {episode.segments.length > 1 && <SegmentChoice episode={episode} segment={segment} />}
-        <Hovered line={hover} otherwise={mode.what} />
+        <Hovered line={hover} otherwise={what} />
       </div>
       {texts.error.value && <Wrong error={texts.error.value} />}
       <div class="mapped" onClick={pick} onMouseOver={onHover}>
@@ -155,7 +166,7 @@ function Hovered({ line, otherwise }: { line: Signal<string>; otherwise: string 
 interface RowProps {
   row: TokenRow;
   found: Columns;
-  values: readonly (number | null)[];
+  values: Float32Array;
   scale: Scale;
   texts: Pages<string | null>;
   chosen: number;
@@ -203,6 +214,14 @@ function SegmentChoice({ episode, segment }: { episode: Episode; segment: number
       </select>
     </label>
   );
+}
+
+/** The columns, with the advantages of the estimator that is asked for in the place of the record's. */
+function withLens(recorded: Columns, credited: Credited, lens: Column | null): Columns {
+  if (lens) return { ...recorded, advantage: lens };
+  if (!credited.isAsked) return recorded;
+  const { advantage: _, ...rest } = recorded;
+  return rest;
 }
 
 function defaultMode(found: Columns): Mode {

@@ -66,6 +66,33 @@ export interface EpisodeLine {
   label: string | null;
 }
 
+/** How many episodes were looked at, of how many. */
+export interface Progress {
+  episodes: number;
+  of_episodes: number;
+}
+
+export interface Filters {
+  tags: { name: string; note: string; tripwire: boolean; episodes: number }[];
+  labels: { label: string; episodes: number }[];
+  tagged: Progress;
+}
+
+/** A place where something was said; turn null: in the prompt. */
+export interface Hit {
+  turn: Num;
+  role: string;
+  before: string;
+  match: string;
+  after: string;
+}
+
+export interface Found extends EpisodeLine {
+  hits: Hit[];
+  /** Turns that are not among the hits. */
+  more: number;
+}
+
 export interface Page<T> {
   total: number;
   rows: T[];
@@ -138,6 +165,20 @@ export interface Episode {
   trouble: string | null;
   /** Whether the environment drew anything. */
   panels: boolean;
+}
+
+/** What an estimator, less another one, made of a group. */
+export interface Lens {
+  label: string;
+  returns: Record<string, Num>;
+  /** By episode, the advantage of each step. */
+  steps: Record<string, Num[]>;
+  /** Whether tokens of a step differ. */
+  tokens: boolean;
+  /** How far from 0 an advantage is at most, of any token of the group. */
+  most: number;
+  /** Estimators that can be asked. */
+  known: string[];
 }
 
 /** How the rewards of an episode came about; lists are by turn. */
@@ -220,6 +261,7 @@ export interface AlignedRow {
 /** Rollouts of one group, or of several runs. */
 export interface AlignedShown {
   members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+    label?: string | null;
     run?: string;
     actions: string[];
   })[];
