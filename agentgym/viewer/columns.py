@@ -109,7 +109,7 @@ def segment_ids(head: Head, segment: int) -> Column | None:
     Raises:
         ConfigError, StoreError: as `segment_columns`.
     """
-    return _ids(head.shard, head.offset, head.stop, segment)
+    return _ids(_place(head), segment)
 
 
 def segment_lengths(head: Head) -> tuple[int, ...]:
@@ -118,30 +118,44 @@ def segment_lengths(head: Head) -> tuple[int, ...]:
     Raises:
         StoreError: the record is broken.
     """
-    return _lengths(head.shard, head.offset, head.stop)
+    found = _lengths.get(_place(head))
+    return keep_lengths(head, read_record(head, only=()).body) if found is None else found
+
+
+def keep_lengths(head: Head, body: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the same from the line of a record, and keep it: a long line takes long to be read.
+
+    Raises:
+        StoreError: it tells none.
+    """
+    with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
+        found = tuple(int(each["num_tokens"]) for each in body["segments"])
+    while len(_lengths) >= _MOST_LENGTHS:
+        _lengths.pop(next(iter(_lengths)), None)
+    return _lengths.setdefault(_place(head), found)
+
+
+Place = tuple[Path, int, int]
+
+_MOST_LENGTHS = 64
+_lengths: dict[Place, tuple[int, ...]] = {}
+
+
+def _place(head: Head) -> Place:
+    return head.shard, head.offset, head.stop
 
 
 @lru_cache(maxsize=2)
-def _ids(shard: Path, offset: int, stop: int, segment: int) -> Column | None:
+def _ids(place: Place, segment: int) -> Column | None:
     """Return the tokens of a segment; those of a million take 4 MB, and are read in many parts."""
-    head = _head(shard, offset, stop)
-    column = segment_columns(head, ("token_ids",), segment).get("token_ids")
+    column = segment_columns(_head(*place), ("token_ids",), segment).get("token_ids")
     return None if column is None else column.copy()  # lets go of the other segments
 
 
-@lru_cache(maxsize=64)
-def _lengths(shard: Path, offset: int, stop: int) -> tuple[int, ...]:
-    """Return the tokens in each segment; kept, as a long episode takes long to be read."""
-    body = read_record(_head(shard, offset, stop), only=()).body
-    with boundary(StoreError, f"{shard}: reading the episode at byte {offset}"):
-        return tuple(int(each["num_tokens"]) for each in body["segments"])
-
-
 def _head(shard: Path, offset: int, stop: int) -> Head:
-    for head in read_heads(shard, schema=SCHEMA, start=offset):
-        if head.stop == stop:
-            return head
-        break
+    head = next(read_heads(shard, schema=SCHEMA, start=offset), None)
+    if head is not None and head.stop == stop:
+        return head
     raise StoreError(f"{shard}: the episode at byte {offset} is gone")
 
 

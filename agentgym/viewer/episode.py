@@ -9,6 +9,7 @@ from typing import Any, SupportsFloat
 from agentgym.errors import StoreError, boundary
 from agentgym.store.frames import Head, read_record
 from agentgym.types import Trajectory
+from agentgym.viewer.columns import keep_lengths
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.learnt import Learnt, read_learnt
@@ -147,6 +148,7 @@ def show_episode(
     body = read_record(head, only=()).body
     with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
         name, count = str(body["id"]), len(body["steps"])
+    keep_lengths(head, body)
     noted, trouble = None, None
     try:
         noted = read_noted(index, name)
@@ -207,6 +209,8 @@ def _capped(value: Any) -> Any:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
+        if all(type(each) is str and len(each) <= LONGEST for each in value.values()):
+            return value  # most messages, of which there may be very many
         return {key: _capped(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_capped(each) for each in value]

@@ -144,11 +144,10 @@ export async function columns(
   segment: number,
   names: readonly string[],
 ): Promise<Columns> {
-  const response = await ask(of(run, "episodes", episode, "columns"), {
-    segment,
-    names: names.join(","),
-  });
-  return decodeColumns(await response.arrayBuffer());
+  const query = { segment, names: names.join(",") };
+  return read(of(run, "episodes", episode, "columns"), query, async (response) =>
+    decodeColumns(await response.arrayBuffer()),
+  );
 }
 
 /** Lays typed arrays over an answer: u32 length, JSON header, little-endian columns. */
@@ -189,37 +188,46 @@ function of(run: string, ...parts: string[]): string {
 }
 
 async function json<T>(path: string, query: Query = {}): Promise<T> {
-  return (await ask(path, query)).json() as Promise<T>;
+  return read(path, query, (response) => response.json() as Promise<T>);
 }
 
-async function ask(path: string, query: Query): Promise<Response> {
-  const response = await (file ? answerFrom(file, path, query) : fetched(path, query));
-  if (!response.ok) throw await wrong(response);
-  return response;
-}
-
-async function fetched(path: string, query: Query): Promise<Response> {
+/** Asks, and reads the answer; what can wait does not begin before all else was read. */
+async function read<T>(
+  path: string,
+  query: Query,
+  how: (response: Response) => Promise<T>,
+): Promise<T> {
   const waits = LATER.has(path.slice(path.lastIndexOf("/") + 1));
   if (waits) await calm();
-  else asked++;
+  else reading++;
   try {
-    return await fetch(canonical(path, query));
-  } catch {
-    throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
+    return await how(await ask(path, query));
   } finally {
-    if (!waits) asked--;
+    if (!waits) reading--;
   }
 }
 
 /** What stands beside what one looks at, and takes a server long. */
 const LATER: ReadonlySet<string> = new Set(["ledger", "lens", "tags", "panels", "members"]);
-const CALM_MS = 80;
-let asked = 0;
+const CALM_MS = 150;
+let reading = 0;
 
 /** Waits until nothing is asked that somebody waits for. */
 export async function calm(): Promise<void> {
+  if (file) return;
   do await new Promise((rested) => setTimeout(rested, CALM_MS));
-  while (asked > 0);
+  while (reading > 0);
+}
+
+async function ask(path: string, query: Query): Promise<Response> {
+  let response: Response;
+  try {
+    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query));
+  } catch {
+    throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
+  }
+  if (!response.ok) throw await wrong(response);
+  return response;
 }
 
 async function wrong(response: Response): Promise<ApiError> {
