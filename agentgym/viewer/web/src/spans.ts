@@ -67,6 +67,8 @@ export interface Mode {
   needs: readonly string[];
   /** The value of a sampled token: its place in the segment, and among the sampled ones. */
   value: (columns: Columns, place: number, sampled: number) => number | null;
+  /** Whether its values are a column as it is, by place in the segment or among the sampled ones. */
+  copies?: "place" | "sampled";
   scale: (values: Iterable<number | null>) => Scale;
   /** What its numbers are. */
   what: string;
@@ -83,6 +85,7 @@ export const MODES: readonly Mode[] = [
     name: "advantage",
     needs: ["advantage"],
     value: of("advantage"),
+    copies: "sampled",
     scale: symmetric,
     what: "advantage that was trained on",
   },
@@ -90,6 +93,7 @@ export const MODES: readonly Mode[] = [
     name: "weight",
     needs: ["weight"],
     value: of("weight"),
+    copies: "sampled",
     scale: symmetric,
     what: "weight of the token in the loss",
   },
@@ -97,6 +101,7 @@ export const MODES: readonly Mode[] = [
     name: "cause",
     needs: ["cause"],
     value: of("cause"),
+    copies: "sampled",
     scale: () => ({ kind: "classes", names: CAUSES }),
     what: "why it had no weight",
   },
@@ -104,6 +109,7 @@ export const MODES: readonly Mode[] = [
     name: "logprob",
     needs: ["logprobs"],
     value: (columns, place) => at(columns["logprobs"], place),
+    copies: "place",
     scale: downFromZero,
     what: "log-probability when it was sampled",
   },
@@ -118,6 +124,7 @@ export const MODES: readonly Mode[] = [
     name: "entropy",
     needs: ["entropy"],
     value: of("entropy"),
+    copies: "sampled",
     scale: fromLeast,
     what: "entropy of the policy",
   },
@@ -125,6 +132,7 @@ export const MODES: readonly Mode[] = [
     name: "value",
     needs: ["value"],
     value: of("value"),
+    copies: "sampled",
     scale: fromLeast,
     what: "estimated value",
   },
@@ -132,6 +140,7 @@ export const MODES: readonly Mode[] = [
     name: "reward",
     needs: ["reward"],
     value: of("reward"),
+    copies: "sampled",
     scale: symmetric,
     what: "reward of the step",
   },
@@ -159,10 +168,16 @@ export function modeValues(
   const values = new Float32Array(length).fill(NaN);
   const starts = sampledStarts(steps);
   for (const step of sampledIn(steps, segment)) {
-    const [first, stop] = step.tokens!;
-    const sampled = sampledPlace(step, first, starts) - first;
-    for (let place = first; place < Math.min(stop, length); place++) {
-      values[place] = mode.value(columns, place, sampled + place) ?? NaN;
+    const [first, end] = step.tokens!;
+    const stop = Math.min(end, length);
+    const sampled = sampledPlace(step, first, starts);
+    if (mode.copies) {
+      const from = mode.copies === "place" ? first : sampled;
+      values.set(columns[mode.needs[0]!]!.subarray(from, from + stop - first), first);
+      continue;
+    }
+    for (let place = first; place < stop; place++) {
+      values[place] = mode.value(columns, place, sampled + place - first) ?? NaN;
     }
   }
   return values;

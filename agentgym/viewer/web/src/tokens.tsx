@@ -75,14 +75,10 @@ function Segment({
   const mode =
     MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
     defaultMode(found);
-  const values = useMemo(
-    () => modeValues(found, mode, episode.steps, segment, length),
-    [found, mode],
-  );
-  const scale = useMemo(
-    () => (mode.name === "advantage" ? credited.scale : mode.scale(values)),
-    [values, credited],
-  );
+  const drawn = useMemo(() => new Map<string, Drawn>(), [found]);
+  const { values, scale: own } = drawn.get(mode.name) ?? draw(found, mode, episode, segment);
+  drawn.set(mode.name, { values, scale: own });
+  const scale = mode.name === "advantage" ? credited.scale : own;
   const what = mode.name === "advantage" ? `advantage by ${credited.label}` : mode.what;
   const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
   const token = whole("token");
@@ -158,6 +154,18 @@ function Segment({
   );
 }
 
+/** What a mode makes of a segment; it is kept, as a long one has a million values. */
+interface Drawn {
+  values: Float32Array;
+  scale: Scale;
+}
+
+function draw(found: Columns, mode: Mode, episode: Episode, segment: number): Drawn {
+  const { length } = episode.segments[segment]!;
+  const values = modeValues(found, mode, episode.steps, segment, length);
+  return { values, scale: mode.scale(values) };
+}
+
 /** By itself, so that a pointer that moves draws nothing else anew. */
 function Hovered({ line, otherwise }: { line: Signal<string>; otherwise: string }): JSX.Element {
   return <span class="quiet num">{line.value || otherwise}</span>;
@@ -173,8 +181,27 @@ interface RowProps {
   isHere: boolean;
 }
 
-function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JSX.Element {
+function Row(props: RowProps): JSX.Element {
+  const { row, texts, isHere } = props;
   void texts.came.value;
+  const isThere = [row.first, row.stop - 1].every((place) => texts.at(place) !== undefined);
+  return (
+    <div
+      class={`message tokens ${row.step ? "assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
+    >
+      <div class="gutter">
+        {row.head && row.step && <span class="turn num">{row.step.index}</span>}
+        <span class="quiet num">{row.first}</span>
+      </div>
+      <pre class="said">
+        {isThere || texts.error.value ? spans(props) : "·".repeat(row.stop - row.first)}
+      </pre>
+    </div>
+  );
+}
+
+/** An element for each token, which is dear: they are made when the texts are there. */
+function spans({ row, found, values, scale, texts, chosen }: RowProps): JSX.Element[] {
   const tokens: JSX.Element[] = [];
   for (let place = row.first; place < row.stop; place++) {
     const swap = row.step?.versions.some(
@@ -187,17 +214,7 @@ function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JS
       </span>,
     );
   }
-  return (
-    <div
-      class={`message tokens ${row.step ? "assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
-    >
-      <div class="gutter">
-        {row.head && row.step && <span class="turn num">{row.step.index}</span>}
-        <span class="quiet num">{row.first}</span>
-      </div>
-      <pre class="said">{tokens}</pre>
-    </div>
-  );
+  return tokens;
 }
 
 function SegmentChoice({ episode, segment }: { episode: Episode; segment: number }): JSX.Element {
