@@ -91,7 +91,8 @@ def _show_run(run: "Run", name: str, *, last: int, end: str | None, json: bool) 
         return
     info = run.info
     echo(paint(f"{name}  {run.status}", "bold"))
-    echo(f"{info.get('env')}  seed {info['seed']}  step {run.step}  since {info['created']}")
+    env = one_line(info.get("env") or "-")
+    echo(f"{env}  seed {info['seed']}  step {run.step}  since {info['created']}")
     echo(one_line(" ".join(info["command"])))
     if info.get("sandbox"):
         echo(_sandbox(info["sandbox"]))

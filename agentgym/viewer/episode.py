@@ -8,14 +8,13 @@ from typing import Any, SupportsFloat
 
 from agentgym.errors import StoreError, boundary
 from agentgym.store.frames import Head, read_record
-from agentgym.types import Trajectory
 from agentgym.viewer.columns import keep_lengths
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.learnt import Learnt, read_learnt
 from agentgym.viewer.noted import Noted, Values, credit_labels, read_noted
 from agentgym.viewer.panels import has_panels
-from agentgym.viewer.scenes import Scenes, plain_of
+from agentgym.viewer.scenes import Scenes, read_plain
 from agentgym.viewer.tagging import see
 from agentgym.viewer.tags import tags_of
 
@@ -164,19 +163,20 @@ def show_episode(
         learnt=read_learnt(scenes, head, noted, parts=parts),
         credits=credit_labels(index, name),
         notes=_labels(index, name),
-        tags=show_tags(index, head, plain_of(head, body), success) if "tags" in parts else (),
+        tags=show_tags(index, head, success=success) if "tags" in parts else (),
         trouble=trouble,
     )
 
 
-def show_tags(index: Index, head: Head, plain: Trajectory, success: float) -> list[Json]:
+def show_tags(index: Index, head: Head, *, success: float = 1.0) -> list[Json]:
     """Return the tags of an episode, with what they saw.
 
     Raises:
-        StoreError: its record says what cannot be.
+        StoreError: its record is broken.
     """
+    trajectory = read_plain(head)
     with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
-        seen = see(index, plain.id, plain, success=success)
+        seen = see(index, trajectory.id, trajectory, success=success)
         return [each.to_json() for each in tags_of(seen)]
 
 

@@ -152,7 +152,8 @@ class Sharing:
             of = {"segment": str(segment)}
             columns = self._bytes(canonical(f"{path}/columns", {**of, "names": ",".join(names)}))
             yield canonical(f"{path}/columns", of), base64.b64encode(columns).decode()
-            yield canonical(f"{path}/pieces", of), self._pieces(path, segment, length)
+            for what in ("pieces", "truth"):
+                yield canonical(f"{path}/{what}", of), self._of_tokens(path, what, segment, length)
             left -= length
             if left >= 0:
                 address = canonical(f"/api/runs/{run.name}/why", {"episode": name, **of})
@@ -180,16 +181,16 @@ class Sharing:
         address = canonical(path, words)
         return address, _or_told(partial(self._ask, address))
 
-    def _pieces(self, path: str, segment: int, length: int) -> Json:
-        """Return the texts of all tokens of a segment."""
-        pieces: list[str | None] = []
+    def _of_tokens(self, path: str, what: str, segment: int, length: int) -> Json:
+        """Return what `pieces` or `truth` tells of all tokens of a segment."""
+        all_of_them: list[Any] = []
         for first in range(0, length, MOST):
             words = {"segment": str(segment), "first": str(first), "stop": str(first + MOST)}
-            found: Json = self._ask(canonical(f"{path}/pieces", words))
-            if found["pieces"] is None:
+            found: Json = self._ask(canonical(f"{path}/{what}", words))
+            if found[what] is None:
                 return found
-            pieces += found["pieces"]
-        return {"pieces": pieces, "first": 0, "of": length}
+            all_of_them += found[what]
+        return {what: all_of_them, "first": 0, "of": length}
 
     def _ask(self, target: str) -> Any:
         return json.loads(self._bytes(target))

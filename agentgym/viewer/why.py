@@ -136,7 +136,7 @@ def _links(
 ) -> Iterator[Link]:
     cause = int(weights.cause[token])
     yield Link("batch", weights.update.number, _batch(weights))
-    row = int(weights.rows.of_token[token])
+    row = int(weights.row[token])
     if row < 0 or cause == Cause.NOT_IN_BATCH:
         yield Link("segment", None, "no segment has it: the context was rewritten", stops=True)
         return

@@ -10,6 +10,7 @@ import pytest
 from hostile_run import NAMES, SCRIPT, encoded
 from trained_run import make_trained_run
 
+from agentgym.config.methods import recorded_training
 from agentgym.store.episodes import read_episodes
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.credit.rloo import RLOO
@@ -17,6 +18,7 @@ from agentgym.trainers.recompute import read_updates
 from agentgym.viewer.app import make_app
 from agentgym.viewer.entries import clean
 from agentgym.viewer.guard import Door
+from agentgym.viewer.weights import TokenWeights
 
 GROUP = "train-000001-001"
 FAULT = "train-000001-000.0.0x"
@@ -118,6 +120,24 @@ def test_the_map_has_every_step_once(browse, trained) -> None:
     assert sorted(steps) == expected
     assert found["credit"]["label"] == "grpo"
     assert {node["id"] for node in found["nodes"]} == set(range(len(found["nodes"])))
+
+
+def test_tokens_are_opened_of_one_episode_only(trained, open_runs, updates) -> None:
+    (run,) = open_runs(trained)
+    training = recorded_training(trained / "config.toml")
+    for update in updates:
+        whole = TokenWeights(update, training, run_seed(trained))
+        for episode in update.trajectories[::3]:
+            found = run.scenes.weights(episode.id)
+            assert [len(each.segments[0].token_ids) > 0 for each in found.update.trajectories] == [
+                each.id == episode.id for each in update.trajectories
+            ]
+            for name, values in whole.columns(episode.id).items():
+                np.testing.assert_array_equal(found.columns(episode.id)[name], values)
+
+
+def run_seed(root: Path) -> int:
+    return json.loads((root / "run.json").read_text())["seed"]
 
 
 def test_why_tells_the_recorded_weight_of_every_token(browse, trained, updates) -> None:

@@ -8,6 +8,8 @@ import type {
   Episode,
   EpisodeLine,
   Filters,
+  Fork,
+  ForkOffer,
   Found,
   GridGroup,
   GroupShown,
@@ -22,6 +24,7 @@ import type {
   RunLine,
   StatesShown,
   Tally,
+  Truth,
   Versus,
   Why,
 } from "./types";
@@ -82,13 +85,12 @@ export async function advantages(run: string, episode: string, asking: Query): P
 }
 
 /** How its rewards came about, by the shaper of the run or another one; null: it has none. */
-export async function showLedger(
+export function showLedger(
   run: string,
   episode: string,
   shaping: string | undefined,
-): Promise<Ledger | null> {
-  const path = of(run, "episodes", episode, "ledger");
-  return (await json<{ ledger: Ledger | null }>(path, { shaping })).ledger;
+): Promise<{ ledger: Ledger | null }> {
+  return json(of(run, "episodes", episode, "ledger"), { shaping });
 }
 
 /** What was drawn of the states of an episode: after reset, after each turn. */
@@ -118,15 +120,26 @@ export async function putLabel(
   run: string,
   given: { episode: string; label: string; text: string },
 ): Promise<{ label: string | null; text: string }> {
-  const sent = await fetch(of(run, "labels"), { method: "POST", body: JSON.stringify(given) });
-  if (!sent.ok) throw await wrong(sent);
-  return (await sent.json()) as { label: string | null; text: string };
+  return send(of(run, "labels"), given);
 }
 
 /** The file that needs no server, with a group or an episode in it. */
 export async function shareFile(query: Query): Promise<Blob> {
   return (await ask("/share", query)).blob();
 }
+
+/** The episodes that go on from the middle of another one, by the turn. */
+export async function forksOf(run: string, episode: string): Promise<EpisodeLine[]> {
+  const where = `parent="${episode.replace(/[\\"]/g, "\\$&")}"`;
+  return (await listEpisodes(run, { where, sort: "fork_step", limit: 1000 })).rows;
+}
+
+export const forkOffer = (run: string, episode: string) =>
+  json<ForkOffer>(of(run, "fork"), { episode });
+export const runningForks = (run: string) => json<Fork[]>(of(run, "forks"));
+export const startFork = (run: string, wish: object) => send<Fork>(of(run, "fork"), wish);
+export const speakTo = (run: string, fork: string, line: { say: string } | { leave: true }) =>
+  send<Fork>(of(run, "forks", fork), line);
 
 export function pieces(
   run: string,
@@ -136,6 +149,16 @@ export function pieces(
   stop: number,
 ): Promise<Pieces> {
   return json<Pieces>(of(run, "episodes", episode, "pieces"), { segment, first, stop });
+}
+
+export function truth(
+  run: string,
+  episode: string,
+  segment: number,
+  first: number,
+  stop: number,
+): Promise<Truth> {
+  return json<Truth>(of(run, "episodes", episode, "truth"), { segment, first, stop });
 }
 
 export async function columns(
@@ -219,10 +242,15 @@ export async function calm(): Promise<void> {
   while (reading > 0);
 }
 
-async function ask(path: string, query: Query): Promise<Response> {
+async function send<T>(path: string, value: object): Promise<T> {
+  const sent = { method: "POST", body: JSON.stringify(value) };
+  return (await ask(path, {}, sent)).json() as Promise<T>;
+}
+
+async function ask(path: string, query: Query, sent?: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query));
+    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query), sent);
   } catch {
     throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
   }

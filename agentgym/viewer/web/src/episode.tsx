@@ -9,6 +9,7 @@ import { Asking } from "./lens";
 import { members, showEpisode, showLedger, showTags } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
+import { ForkButton, forkKeys, ForkPanel, ForksOf } from "./fork";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { Labelling } from "./labelling";
@@ -21,9 +22,10 @@ import { Choice, Quiet, Text, Wrong } from "./parts";
 import { faster } from "./playing";
 import { Ribbon } from "./ribbon";
 import { Share, shareKeys } from "./share";
+import { file } from "./shared";
 import { MODES } from "./spans";
 import { go, look, query, whole } from "./state";
-import { givenLedger } from "./terms";
+import { givenLedger, noLedger } from "./terms";
 import { Timeline } from "./timeline";
 import { Tokens } from "./tokens";
 import type { Episode, EpisodeLine } from "./types";
@@ -50,8 +52,12 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
     () => showLedger(run, episode.id, shaping),
     true,
   ).value;
-  const given = useMemo(() => givenLedger(episode.steps), [episode]);
-  const ledger = asked.value ?? given;
+  const isThere = !!asked.value || !!asked.error;
+  const given = useMemo(
+    () => (isThere ? givenLedger(episode.steps) : noLedger(episode.steps)),
+    [episode, isThere],
+  );
+  const ledger = asked.value?.ledger ?? given;
   const credited = useCredited(run, episode);
   const { lens } = credited;
   const noted = episode.credits.map((label) => `noted:${label}`);
@@ -63,6 +69,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
           <Text text={episode.trouble} />
         </p>
       )}
+      {query.value["fork"] && !file && <ForkPanel run={run} episode={episode} turn={turn} />}
       <div class={`split view-${view}`}>
         <div class="fill">
           <div class="bar views">
@@ -76,6 +83,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               label={credited.isAsked ? credited.label : null}
               known={[...noted, ...(lens.value?.known ?? [])]}
             />
+            <ForkButton turn={turn} />
             <Share run={run} episode={episode.id} />
           </div>
           {credited.isAsked && lens.error && <Wrong error={lens.error} />}
@@ -88,7 +96,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
         <aside class="side" aria-label="steps">
           <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          <TurnRewards episode={episode} ledger={ledger} turn={turn} />
+          {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
       </div>
@@ -167,13 +175,17 @@ function Facts({
           </dd>
         </div>
       )}
+      <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
       {tags && tags.length > 0 && (
         <div>
           <dt>tags</dt>
           <dd>
             {tags.map((tag) => (
-              <span class={tag.tripwire ? "tag bad" : "tag"} title={tag.note}>
+              <span
+                class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
+                title={tag.note}
+              >
                 {tag.name}
               </span>
             ))}
@@ -286,6 +298,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
     },
+    ...forkKeys(),
     ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),
     {
       keys: "n",

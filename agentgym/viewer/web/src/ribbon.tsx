@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { symmetric } from "./colours";
 import type { Credited } from "./credited";
-import { count } from "./format";
+import { count, number } from "./format";
 import { type Jump, Windowed } from "./list";
 import { Shade } from "./parts";
 import { look, query } from "./state";
@@ -48,7 +48,7 @@ export function Ribbon({
         <span
           role="cell"
           class={`num ${step.versions.length > 1 ? "swap" : ""}`}
-          title={versionTitle(step, update?.version ?? null)}
+          title={versionTitle(step, update?.version ?? null) + apart(episode.ribbon?.[index])}
         >
           {versions(step)}
         </span>
@@ -106,6 +106,12 @@ function lag(step: Step, trained: number | null): string {
   return trained === null || step.versions.length === 0
     ? "–"
     : String(trained - Math.min(...step.versions.map(([, version]) => version)));
+}
+
+function apart(told: { ratio: number | null; kl: number | null } | undefined): string {
+  return told && told.ratio !== null
+    ? `; mean ratio ${number(told.ratio, 4)}, KL ${number(told.kl, 3)}`
+    : "";
 }
 
 function versionTitle(step: Step, trained: number | null): string {

@@ -26,6 +26,7 @@ import {
   tokenRows,
 } from "./spans";
 import { look, query, whole } from "./state";
+import { type Truths, truthClass, truthWords, useTruths } from "./truth";
 import type { Episode } from "./types";
 
 const PAGE = 1024;
@@ -72,6 +73,8 @@ function Segment({
     () => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE),
     [episode],
   );
+  const truths = useTruths(run, episode.id, segment);
+  void truths?.came.value;
   const mode =
     MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
     defaultMode(found);
@@ -94,22 +97,29 @@ function Segment({
   void texts.came.value;
   const onSeen = useCallback(
     (first: number, stop: number) => {
-      if (rows.length) texts.want(rows[first]!.first, rows[Math.min(stop, rows.length) - 1]!.stop);
+      if (!rows.length) return;
+      for (const pages of [texts, truths])
+        pages?.want(rows[first]!.first, rows[Math.min(stop, rows.length) - 1]!.stop);
     },
-    [rows, texts],
+    [rows, texts, truths],
   );
+  const about = (row: TokenRow, place: number): Picked => {
+    const told = describe(found, row, segment, place, starts, texts.at(place));
+    const wrong = truthWords(found, row, place, truths);
+    return wrong ? { ...told, values: [...told.values, ["truth", wrong]] } : told;
+  };
   useEffect(() => {
     const row = rows.find((each) => each.first <= chosen && chosen < each.stop);
-    picked.value = row ? describe(found, row, segment, chosen, starts, texts.at(chosen)) : null;
+    picked.value = row ? about(row, chosen) : null;
     document.querySelector(".t.chosen")?.scrollIntoView({ block: "nearest" });
-  }, [chosen, found, texts.came.value]);
+  }, [chosen, found, texts.came.value, truths?.came.value]);
   const pick = (event: MouseEvent) => {
     const place = placeOf(event);
     const row = rows.find((each) => place !== null && each.first <= place && place < each.stop);
     if (!row || place === null) return;
     if (row.step)
       look({ turn: String(row.step.index), token: String(place - row.step.tokens![0]) });
-    else picked.value = describe(found, row, segment, place, starts, texts.at(place));
+    else picked.value = about(row, place);
   };
   const goTo = (place: number) =>
     (jump.value = { index: rows.findIndex((row) => place < row.stop) });
@@ -117,7 +127,11 @@ function Segment({
     const place = placeOf(event);
     const row =
       place === null ? undefined : rows.find((each) => each.first <= place && place < each.stop);
-    hover.value = row ? brief(found, mode, row, place!, starts) : "";
+    hover.value = row
+      ? [brief(found, mode, row, place!, starts), truthWords(found, row, place!, truths)]
+          .filter(Boolean)
+          .join("; ")
+      : "";
   };
   return (
     <>
@@ -130,9 +144,18 @@ function Segment({
         />
         {mode.needs.length > 0 && <Legend scale={scale} what={what} />}
         {episode.segments.length > 1 && <SegmentChoice episode={episode} segment={segment} />}
+        <button
+          type="button"
+          aria-pressed={!!truths}
+          title="mark tokens that their own text would not give again"
+          onClick={() => look({ truth: truths ? undefined : "1" })}
+        >
+          truth
+        </button>
         <Hovered line={hover} otherwise={what} />
       </div>
       {texts.error.value && <Wrong error={texts.error.value} />}
+      {truths?.error.value && <Wrong error={truths.error.value} />}
       <div class="mapped" onClick={pick} onMouseOver={onHover}>
         <Windowed
           count={rows.length}
@@ -143,7 +166,7 @@ function Segment({
           onSeen={onSeen}
           render={(index) => (
             <Row
-              {...{ row: rows[index]!, found, values, scale, texts, chosen }}
+              {...{ row: rows[index]!, found, values, scale, texts, truths, chosen }}
               isHere={rows[index]!.step?.index === turn}
             />
           )}
@@ -177,12 +200,14 @@ interface RowProps {
   values: Float32Array;
   scale: Scale;
   texts: Pages<string | null>;
+  truths: Truths | null;
   chosen: number;
   isHere: boolean;
 }
 
 function Row(props: RowProps): JSX.Element {
-  const { row, texts, isHere } = props;
+  const { row, texts, truths, isHere } = props;
+  void truths?.came.value;
   void texts.came.value;
   const isThere = [row.first, row.stop - 1].every((place) => texts.at(place) !== undefined);
   return (
@@ -192,6 +217,7 @@ function Row(props: RowProps): JSX.Element {
       <div class="gutter">
         {row.head && row.step && <span class="turn num">{row.step.index}</span>}
         <span class="quiet num">{row.first}</span>
+        {row.head && !row.step && <span class="quiet">given</span>}
       </div>
       <pre class="said">
         {isThere || texts.error.value ? spans(props) : "·".repeat(row.stop - row.first)}
@@ -201,13 +227,13 @@ function Row(props: RowProps): JSX.Element {
 }
 
 /** An element for each token, which is dear: they are made when the texts are there. */
-function spans({ row, found, values, scale, texts, chosen }: RowProps): JSX.Element[] {
+function spans({ row, found, values, scale, texts, truths, chosen }: RowProps): JSX.Element[] {
   const tokens: JSX.Element[] = [];
   for (let place = row.first; place < row.stop; place++) {
     const swap = row.step?.versions.some(
       ([token]) => token > 0 && token === place - row.step!.tokens![0],
     );
-    const style = `t ${colourOf(scale, values[place])} ${place === chosen ? "chosen" : ""} ${swap ? "swap" : ""}`;
+    const style = `t ${colourOf(scale, values[place])} ${place === chosen ? "chosen" : ""} ${swap ? "swap" : ""} ${truthClass(found, row, place, truths)}`;
     tokens.push(
       <span class={style} data-place={place}>
         {shown(texts.at(place), at(found["token_ids"], place), !!texts.error.value)}
