@@ -93,7 +93,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
             <Messages episode={episode} turn={turn} credited={credited} />
           )}
         </div>
-        <aside class="side" aria-label="steps">
+        <aside class="side" aria-label="steps" tabIndex={0}>
           <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
@@ -295,8 +295,13 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
     },
     {
       keys: "/",
-      what: "find",
-      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+      what: "find in the messages",
+      act: () => {
+        if (query.value["view"] === "tokens") look({ view: undefined });
+        requestAnimationFrame(() =>
+          document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+        );
+      },
     },
     ...forkKeys(),
     ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),
