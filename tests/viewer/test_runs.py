@@ -143,6 +143,15 @@ def test_a_long_curve_is_thinned_evenly_and_keeps_its_end(count, every) -> None:
     assert len(points) >= min(POINTS // 2, last // every // (1 + count // 5000) + 1) // every
 
 
+@pytest.mark.parametrize("value", ["null", "NaN", "Infinity", "-Infinity", "1e999", "9" * 400])
+def test_what_is_no_finite_number_is_a_gap_in_a_curve(tmp_path, value) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1, "x": 1.5}}\n{{"step": 2, "x": {value}, "y": "no", "z": true}}\n')
+    scalars = Scalars(path)
+    scalars.refresh()
+    assert scalars.to_json(["*"]) == {"step": [1, 2], "series": {"x": [1.5, None]}}
+
+
 def test_a_file_that_is_replaced_is_read_again(tmp_path) -> None:
     path = tmp_path / "metrics.jsonl"
     scalars = Scalars(path)

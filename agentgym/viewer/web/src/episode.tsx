@@ -6,7 +6,7 @@ import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { useCredited } from "./credited";
 import { Asking } from "./lens";
-import { members, showEpisode, showLedger } from "./api";
+import { members, showEpisode, showLedger, showTags } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
 import { ForkButton, forkKeys, ForkPanel } from "./fork";
@@ -26,7 +26,7 @@ import { Share, shareKeys } from "./share";
 import { file } from "./shared";
 import { MODES } from "./spans";
 import { go, look, query, whole } from "./state";
-import { givenLedger } from "./terms";
+import { givenLedger, noLedger } from "./terms";
 import { Timeline } from "./timeline";
 import { Tokens } from "./tokens";
 import type { Episode, EpisodeLine } from "./types";
@@ -53,8 +53,12 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
     () => showLedger(run, episode.id, shaping),
     true,
   ).value;
-  const given = useMemo(() => givenLedger(episode.steps), [episode]);
-  const ledger = asked.value ?? given;
+  const isThere = !!asked.value || !!asked.error;
+  const given = useMemo(
+    () => (isThere ? givenLedger(episode.steps) : noLedger(episode.steps)),
+    [episode, isThere],
+  );
+  const ledger = asked.value?.ledger ?? given;
   const credited = useCredited(run, episode);
   const { lens } = credited;
   const noted = episode.credits.map((label) => `noted:${label}`);
@@ -90,10 +94,10 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
             <Messages episode={episode} turn={turn} credited={credited} />
           )}
         </div>
-        <aside class="side" aria-label="steps">
+        <aside class="side" aria-label="steps" tabIndex={0}>
           <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          <TurnRewards episode={episode} ledger={ledger} turn={turn} />
+          {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
       </div>
@@ -117,6 +121,7 @@ function Facts({
     0,
   );
   const reward = group.find((each) => each.id === episode.id)?.reward;
+  const tags = useLoaded(`${run}\n${episode.id}`, () => showTags(run, episode.id)).value.value;
   return (
     <dl class="facts">
       <div>
@@ -159,11 +164,11 @@ function Facts({
       {episode.parent && <ForkedFrom run={run} parent={episode.parent} turn={episode.fork_step} />}
       <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
-      {episode.tags.length > 0 && (
+      {tags && tags.length > 0 && (
         <div>
           <dt>tags</dt>
           <dd>
-            {episode.tags.map((tag) => (
+            {tags.map((tag) => (
               <span
                 class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
                 title={tag.note}
@@ -277,8 +282,13 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
     },
     {
       keys: "/",
-      what: "find",
-      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+      what: "find in the messages",
+      act: () => {
+        if (query.value["view"] === "tokens") look({ view: undefined });
+        requestAnimationFrame(() =>
+          document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+        );
+      },
     },
     ...forkKeys(),
     ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),

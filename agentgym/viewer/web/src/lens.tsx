@@ -60,7 +60,7 @@ export function Asking({
             name={name}
             list={name === "shaping" ? undefined : "estimators"}
             spellcheck={false}
-            size={14}
+            size={10}
             placeholder={example}
             value={query.value[name] ?? ""}
             onChange={(event) => event.currentTarget.form?.requestSubmit()}
