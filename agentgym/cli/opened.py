@@ -27,7 +27,11 @@ def as_run(path: str) -> Iterator[str]:
         return
     with TemporaryDirectory(prefix="agentgym-") as folder:
         run = Path(folder) / (Path(path).name.partition(".")[0] or "file")
-        _import(path, run)
+        try:
+            _import(path, run)
+        except AgentGymError as error:
+            error.hint = error.hint or "no run, and no format that is known: docs/formats.md"
+            raise
         yield str(run)
 
 
