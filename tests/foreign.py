@@ -47,6 +47,22 @@ SAMPLE: dict[str, Any] = {
     "attachments": {"ab12": "Really?"},
 }
 EVAL: dict[str, Any] = {"eval": {"task": "t", "model": "m"}}
+EVENT: dict[str, Any] = {
+    "event": "model",
+    "timestamp": "2026-01-01T00:00:02+00:00",
+    "tools": [{"name": "f", "description": "attachment://ab12", "parameters": {"type": "object"}}],
+    "output": {
+        "choices": [{"message": {"id": "m-1"}}],
+        "usage": {
+            "input_tokens": 3,
+            "input_tokens_cache_read": 4,
+            "input_tokens_cache_write": 6,
+            "output_tokens": 5,
+            "total_cost": 0.25,
+        },
+        "time": 0.5,
+    },
+}
 TURN: dict[str, Any] = {
     "action": "ls",
     "observation": "x.py",

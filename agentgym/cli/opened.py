@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from agentgym.cli.output import counted, note, safe
+from agentgym.errors import AgentGymError
 
 if TYPE_CHECKING:
     from agentgym.errors import StoreError

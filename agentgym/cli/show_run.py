@@ -46,7 +46,8 @@ def show_run(run: "Run", name: str, *, last: int, end: str | None, json: bool) -
         return
     info = run.info
     echo(paint(f"{one_line(name)}  {one_line(run.status)}", "bold"))
-    about = f"{info.get('env')}  seed {info['seed']}  step {run.step}  since {info['created']}"
+    env = info.get("env") or "-"
+    about = f"{env}  seed {info['seed']}  step {run.step}  since {info['created']}"
     echo(safe(about))
     echo(one_line(" ".join(info["command"])))
     if info.get("sandbox"):

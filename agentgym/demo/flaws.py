@@ -12,6 +12,8 @@ STALE = f"train-{STEPS - 1:06d}-000.7.0"
 """Is trained on, though a part of it was sampled by the policy before."""
 LOST = f"train-{STEPS - 1:06d}-002.7.0"
 """The tokens of its last turn stand in no segment, and so in no batch."""
+DRIFTED = f"train-{STEPS - 1:06d}-003.7.0"
+"""A token of its first turn stands in the stream as another one than was sampled."""
 
 
 def spoil_cue(cue: Cue, name: str) -> Cue:
@@ -20,7 +22,11 @@ def spoil_cue(cue: Cue, name: str) -> Cue:
 
 
 def spoil(trajectory: Trajectory) -> None:
-    """Take the tokens of the last turn out of the stream, where this is the one that loses them."""
+    """Put another token in the stream, or take a turn out of it, where this is the one to suffer."""
+    if trajectory.id == DRIFTED:
+        first = trajectory.segments[0].steps[0][1]
+        trajectory.segments[0].token_ids[first] += 1
+        trajectory.drift = 1
     if trajectory.id != LOST:
         return
     segment = trajectory.segments[-1]

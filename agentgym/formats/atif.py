@@ -154,7 +154,8 @@ def _trajectory(document: _Document, value: Value, told: Told, parent: str | Non
         steps[index].timings = Timings(started_s=seconds_between(began, record.timestamp))
         _complete(steps[index], index, record, value, streams, told)
     found = _frame(document, value, prompt, parent) if known is None else _restored(known)
-    found.prompt, found.steps, found.segments = tuple(prompt), steps, streams.segments
+    segments = streams.segments if known is None else streams.arranged(known.streams)
+    found.prompt, found.steps, found.segments = tuple(prompt), steps, segments
     found.tools = tuple(tool.to_ours() for tool in document.agent.tool_definitions or ())
     if known is None:
         told["without an end"] += 1
@@ -207,7 +208,7 @@ def _frame(
 
 def _restored(known: OurTrajectory) -> Trajectory:
     fields = {name: getattr(known, name) for name in OurTrajectory.model_fields}
-    del fields["prompt"]
+    del fields["prompt"], fields["streams"]
     return Trajectory(**fields | {"task": Task(**known.task.model_dump())})
 
 

@@ -45,6 +45,17 @@ class OurTask(Part):
     env: str = ""
 
 
+class OurSegment(Part):
+    """How a stream of tokens came to be; those that turns were shown and said stand with them."""
+
+    turns: int = Field(ge=0)
+    """How many turns sampled in it."""
+    parent: int | None = None
+    reason: Literal["start", "edit", "branch"] = "start"
+    rest: list[int] = Field(default_factory=list)
+    """The tokens after the last turn, which nobody answered."""
+
+
 class OurTrajectory(Part):
     """What an episode of ours has that ATIF has no place for."""
 
@@ -63,6 +74,8 @@ class OurTrajectory(Part):
     seconds: FiniteFloat = 0.0
     prompt: int = Field(ge=0)
     """How many steps of the file are messages of the prompt."""
+    streams: list[OurSegment] = Field(default_factory=list)
+    """Written with the tokens that turns were shown."""
 
 
 class OurMessage(Part):

@@ -42,6 +42,7 @@ class AtifWriter(Writer):
 def to_atif(trajectory: Trajectory, *, prompts: bool = False) -> dict[str, Any]:
     """Return an episode as an ATIF document; what ATIF has no place for stands in `extra`."""
     shown = _shown(trajectory.segments) if prompts else {}
+    streams = [_stream(segment) for segment in trajectory.segments]
     steps = [_prompt_step(message) for message in trajectory.prompt]
     steps += [_step(step, shown.get(index)) for index, step in enumerate(trajectory.steps)]
     agent: dict[str, Any] = {"name": OURS, "version": __version__}
@@ -59,7 +60,7 @@ def to_atif(trajectory: Trajectory, *, prompts: bool = False) -> dict[str, Any]:
             "total_steps": len(steps),
             "total_completion_tokens": trajectory.num_sampled,
         },
-        "extra": {OURS: _root(trajectory)},
+        "extra": {OURS: _root(trajectory) | ({"streams": streams} if prompts else {})},
     }
 
 
@@ -67,6 +68,16 @@ def _root(trajectory: Trajectory) -> dict[str, Any]:
     return _fields(OurTrajectory, trajectory) | {
         "task": _fields(OurTask, trajectory.task),
         "prompt": len(trajectory.prompt),
+    }
+
+
+def _stream(segment: Segment) -> dict[str, Any]:
+    spoken = max((stop for _, _, stop in segment.steps), default=0)
+    return {
+        "turns": len(segment.steps),
+        "parent": segment.parent,
+        "reason": segment.reason,
+        "rest": segment.token_ids[spoken:],
     }
 
 

@@ -134,7 +134,7 @@ class InspectReader(Reader):
         name = short_name(sample.id, value.name)
         yield Trajectory(
             id=short_name(sample.uuid, f"{name}-{sample.epoch}"),
-            task=self._task(sample, name, asked(prompt)),
+            task=self._task(sample, name, asked(prompt[::-1])),  # examples come before
             group_id=name,
             member=max(0, sample.epoch - 1),
             policy=self._header.eval.model,

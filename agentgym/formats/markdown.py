@@ -1,16 +1,21 @@
 """Writing Markdown, to be read or pasted by people.
 
 What models and environments say stands in fences that nothing in it can close, so that it is
-shown as it is: no heading, link, image or HTML comes of it.
+shown as it is: no heading, link, image or HTML comes of it. Characters that command terminals or
+turn the direction of text are spelled out, as the file may be printed.
 """
 
 import re
 from typing import BinaryIO
 
-from agentgym.formats.writer import Writer, valid
+from agentgym.formats.writer import Writer
 from agentgym.types import OUTCOME, Message, Step, Trajectory
 
 _TICKS = re.compile("`+")
+# C0 but tab and newline, DEL, C1, line and paragraph separators, directions, surrogates.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class MarkdownWriter(Writer):
@@ -21,7 +26,7 @@ class MarkdownWriter(Writer):
 
     def add(self, trajectory: Trajectory) -> str | None:
         """Write an episode."""
-        self._file.write(valid(to_markdown(trajectory)).encode())
+        self._file.write(to_markdown(trajectory).encode())
         return None
 
 
@@ -41,7 +46,7 @@ def code(text: str) -> str:
     >>> code("a`b")
     '`` a`b ``'
     """
-    flat = " ".join(text.split()) or " "
+    flat = _visible(" ".join(text.split())) or " "
     ticks = "`" * (_longest(flat) + 1)
     space = " " if "`" in flat else ""
     return f"{ticks}{space}{flat}{space}{ticks}"
@@ -50,7 +55,13 @@ def code(text: str) -> str:
 def fenced(text: str, language: str = "") -> str:
     """Return text in a fence that is longer than any run of backticks in it."""
     fence = "`" * max(3, _longest(text) + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
+    return f"{fence}{language}\n{_visible(text)}\n{fence}"
+
+
+def _visible(text: str) -> str:
+    """Spell out what is not seen; a carriage return before a newline is part of it."""
+    plain = text.replace("\r\n", "\n")
+    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), plain)
 
 
 def _longest(text: str) -> int:

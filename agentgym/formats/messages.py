@@ -151,10 +151,14 @@ def _with_ids(messages: Iterable[Message]) -> Iterator[Message]:
                 )
                 for index, call in enumerate(message.tool_calls)
             ]
-            waiting = deque(call.id for call in calls)
+            pairs = zip(calls, message.tool_calls, strict=True)
+            # Answers without an id are first of calls without one.
+            waiting = deque(new.id for new, old in sorted(pairs, key=lambda pair: pair[1].id != ""))
             yield replace(message, tool_calls=tuple(calls))
         elif message.role == "tool":
-            answered = waiting.popleft() if waiting else None
-            yield replace(message, tool_call_id=message.tool_call_id or answered)
+            named = message.tool_call_id or (waiting[0] if waiting else None)
+            if named is not None and named in waiting:
+                waiting.remove(named)
+            yield replace(message, tool_call_id=named)
         else:
             yield message

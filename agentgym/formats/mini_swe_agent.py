@@ -1,7 +1,7 @@
 """Reading the trajectories of mini-swe-agent: a conversation with times and costs, a document."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -117,10 +117,10 @@ class MiniSweAgentReader(Reader):
 def _measure(steps: Sequence[Step], said: Sequence[_Said | _Exit]) -> None:
     """Give the steps their usage, and the seconds between the times at which messages came."""
     times = [each.extra.timestamp for each in said]
-    passed = [0.0, *(max(0.0, b - a) if a and b else 0.0 for a, b in pairwise(times))]
+    passed = (max(0.0, b - a) if a and b else 0.0 for a, b in pairwise(times))
     owner = -1
     spent: dict[int, dict[str, float]] = {}
-    for each, seconds in zip(said, passed, strict=True):
+    for each, seconds in zip(said, chain((0.0,), passed), strict=False):
         own = isinstance(each, _Said) and each.role == "assistant"
         owner += own
         found = spent.setdefault(owner, {"generate_s": 0.0, "env_s": 0.0})

@@ -10,7 +10,19 @@ from agentgym.types import OUTCOME, Message, Step, Trajectory
 
 _ROWS = 64  # in memory at once
 _BYTES = 64 << 20  # of text and tokens in memory at once, so that long episodes are written sooner
-_FLAT = ("id", "group_id", "member", "attempt", "seed", "policy", "end", "reason", "seconds")
+_FLAT = (
+    "id",
+    "group_id",
+    "member",
+    "attempt",
+    "seed",
+    "policy",
+    "parent_id",
+    "fork_step",
+    "end",
+    "reason",
+    "seconds",
+)
 
 
 class ParquetWriter(Writer):
@@ -84,6 +96,9 @@ def _step(step: Step) -> dict[str, Any]:
         "logprobs": list(done.logprobs) if done else None,
         "finish_reason": done.finish_reason if done else None,
         "version": done.versions[0][1] if done else None,
+        "usage": [(valid(name), value) for name, value in step.usage.items()],
+        "timed_out": step.timed_out,
+        "started_s": step.timings.started_s,
         "generate_s": step.timings.generate_s,
         "env_s": step.timings.env_s,
     }
@@ -134,13 +149,17 @@ def _schema(arrow: Any) -> Any:
         "logprobs": arrow.list_(arrow.float32()),
         "finish_reason": text,
         "version": whole,
+        "usage": arrow.map_(text, real),
+        "timed_out": arrow.bool_(),
+        "started_s": real,
         "generate_s": real,
         "env_s": real,
     }
     names: Mapping[str, Any] = {
         **dict.fromkeys(("id", "group_id", "env", "split", "task_id", "task", "policy"), text),
         **dict.fromkeys(("member", "attempt", "seed"), whole),
-        **dict.fromkeys(("end", "reason"), text),
+        **dict.fromkeys(("parent_id", "end", "reason"), text),
+        "fork_step": whole,
         **dict.fromkeys(("outcome", "seconds"), real),
         "tools": text,
         "messages": arrow.list_(arrow.struct(message)),

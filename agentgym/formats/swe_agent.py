@@ -108,7 +108,7 @@ class SweAgentReader(Reader):
             self.told["without an end"] += 1
         return Trajectory(
             id=name if number == 0 else f"{name}.{number}",
-            task=Task(asked(prompt), id=name),
+            task=Task(_issue(attempt, prompt), id=name),
             group_id=name,
             member=number,
             policy=config.agent.model.name,
@@ -135,6 +135,12 @@ def _config(attempt: _Attempt) -> _Config:
 def _place(attempt: _Attempt) -> str | None:
     """Return the name of the environment, where it is more than that of all of them."""
     return None if attempt.environment in ("main", "swe_main") else attempt.environment
+
+
+def _issue(attempt: _Attempt, prompt: Sequence[Message]) -> str:
+    """Return what was asked, which is not what was shown as an example."""
+    pairs = zip(prompt, attempt.history, strict=False)
+    return asked([message for message, each in pairs if not each.is_demo] or prompt)
 
 
 def _from_history(file: _Attempt, told: Told) -> tuple[tuple[Message, ...], list[Step]] | None:

@@ -210,7 +210,14 @@ def _child(parent: Trajectory, step: int, found: Trajectory, *, said: int) -> Tr
             for number, each in enumerate(parent.steps[:step])
         ]
         steps = [*before, *_linked(before, found.steps[said:], said=said)]
-    return replace(found, prompt=parent.prompt, steps=steps, parent_id=parent.id, fork_step=step)
+    return replace(
+        found,
+        prompt=parent.prompt,
+        panels=parent.panels,
+        steps=steps,
+        parent_id=parent.id,
+        fork_step=step,
+    )
 
 
 def _linked(before: Sequence[Step], after: Sequence[Step], *, said: int) -> list[Step]:

@@ -6,7 +6,7 @@ is left stands side by side from the top of its gap. The order of merging follow
 alone, so that the order of the members changes nothing but the order of the cells.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -31,7 +31,8 @@ class AlignedRow:
     cells: tuple[int | None, ...]
     """[G], the index of the step, or None."""
     same: Same
-    """Whether all members, some, or no two of them decide alike here."""
+    """Whether all members, some, or no two of them decide alike here; of those that a fault ended
+    before, nothing is asked."""
     folded: bool
     """Inside of the shared beginning, of which the last row stays open."""
     rejoins: bool
@@ -70,7 +71,8 @@ def align(members: Sequence[Trajectory]) -> Alignment:
     """Put the steps of trajectories into rows; every step stands in one, in order.
 
     Equal members have equal cells, and what all begin with alike stands in one row each. Two
-    members share as many rows as their longest common subsequence of decisions has.
+    members share as many rows as their longest common subsequence of decisions has. A member that
+    a fault ended does not part from the others by that: it was no decision.
     """
     decisions = [tuple(map(decision, member.steps)) for member in members]
     known = sorted({each for member in decisions for each in member})
@@ -80,7 +82,9 @@ def align(members: Sequence[Trajectory]) -> Alignment:
     rows: list[_Row] = []
     for each in sorted(set(numbered), key=lambda each: (-len(each), each)):
         rows = _merge(rows, each, states)
-    return _aligned([tuple(row.cells.get(each) for each in numbered) for row in rows], numbered)
+    cells = [tuple(row.cells.get(each) for each in numbered) for row in rows]
+    faults = [place for place, member in enumerate(members) if member.end == "error"]
+    return _aligned(cells, numbered, _last_rows(cells, faults))
 
 
 def decision(step: Step) -> Decision:
@@ -200,8 +204,22 @@ def _places(rows: Sequence[set[int]], keys: set[int]) -> dict[int, int]:
     return places
 
 
-def _aligned(cells: Sequence[tuple[int | None, ...]], members: Sequence[_Member]) -> Alignment:
-    same = [_same(row, members) for row in cells]
+def _last_rows(cells: Sequence[Sequence[int | None]], members: Iterable[int]) -> dict[int, int]:
+    """Return the last row that each of some members stands in; -1: it stands in none."""
+    last = dict.fromkeys(members, -1)
+    for number, row in enumerate(cells):
+        last |= {member: number for member in last if row[member] is not None}
+    return last
+
+
+def _aligned(
+    cells: Sequence[tuple[int | None, ...]], members: Sequence[_Member], ended: Mapping[int, int]
+) -> Alignment:
+    """Say what the rows have in common; members that `ended` in a row are not asked after it."""
+    same: list[Same] = []
+    for number, row in enumerate(cells):
+        asked = [i for i in range(len(members)) if number <= ended.get(i, number)]
+        same.append(_same([row[i] for i in asked], [members[i] for i in asked]))
     diverge = next((i for i, each in enumerate(same) if each != "all"), None)
     last = len(cells) if diverge is None else diverge
     after = range(last + 1, len(cells))

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
 from starlette.responses import Response
 
 from agentgym.store.episodes import episode_head, read_episode
 from agentgym.trainers.recompute import label_of
-from agentgym.viewer.answers import json_answer
+from agentgym.viewer.answers import json_answer, kept_answer
 from agentgym.viewer.beside import lay_beside
+from agentgym.viewer.columns import encode
 from agentgym.viewer.entries import clean
 from agentgym.viewer.filter import Where
 from agentgym.viewer.groups import Asking, GroupShown, lens_json, show_group
@@ -36,6 +38,7 @@ class Analysis:
             Route("/api/runs/{run}/why", self.why),
             Route("/api/runs/{run}/tokens", self.tokens),
             Route("/api/runs/{run}/episodes/{episode}/ledger", self.ledger),
+            Route("/api/runs/{run}/episodes/{episode}/advantages", self.advantages),
             Route("/api/compare", self.compare),
             Route("/api/matrix", self.matrix),
             Route("/api/beside", self.beside),
@@ -67,6 +70,14 @@ class Analysis:
         return json_answer(
             lens_json(look(run.scenes.of_group(group), ids, **_asking(asked)._asdict()))
         )
+
+    def advantages(self, asked: Asked) -> Response:
+        """What an estimator gives each token of an episode, as a column."""
+        run = run_of(self._runs, asked)
+        name = str(find_episode(run, asked.names["episode"]).fields["id"])
+        found = look(run.scenes.of_episode(name), [name], **_asking(asked)._asdict()).tokens
+        columns = {"advantage": found[name].astype(np.float32)} if name in found else {}
+        return kept_answer(asked, encode(columns))
 
     def why(self, asked: Asked) -> Response:
         """Why a token weighed what it weighed."""

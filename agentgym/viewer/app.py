@@ -2,9 +2,10 @@
 
 import asyncio
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -22,12 +23,13 @@ from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.listing import grid, list_episodes
 from agentgym.viewer.lookup import find_episode, run_of
 from agentgym.viewer.panels import MOST_STATES, read_panels
-from agentgym.viewer.pieces import MOST, TokenizerError
+from agentgym.viewer.pieces import MOST, Pieces, TokenizerError
 from agentgym.viewer.routes import Asked, Handler, NotFoundError, Route, read_asked, split_path
-from agentgym.viewer.runs import OpenRuns
+from agentgym.viewer.runs import OpenRun, OpenRuns
 from agentgym.viewer.share import Sharing
 from agentgym.viewer.tail import LISTENERS, Tail
 from agentgym.viewer.triage import Triage, wanted_where
+from agentgym.viewer.truth import retokenised
 
 _AT_ONCE = 2  # requests that are worked on: an episode of a million tokens takes 60 MB
 _KINDS = {
@@ -54,6 +56,7 @@ class Viewer:
             Route("/api/runs/{run}/episodes/{episode}/columns", self.columns),
             Route("/api/runs/{run}/episodes/{episode}/pieces", self.pieces),
             Route("/api/runs/{run}/episodes/{episode}/panels", self.panels),
+            Route("/api/runs/{run}/episodes/{episode}/truth", self.truth),
             Route("/api/tail", self.tail),
         ]
 
@@ -124,17 +127,28 @@ class Viewer:
     def pieces(self, asked: Asked) -> Response:
         """The texts of recorded tokens."""
         run = run_of(self._runs, asked)
+        return self._of_tokens(run, asked, "pieces", lambda pieces: pieces.of)
+
+    def truth(self, asked: Asked) -> Response:
+        """Of recorded tokens, what their text would be tokenised as, where that is something else."""
+        run = run_of(self._runs, asked)
+        return self._of_tokens(run, asked, "truth", lambda pieces: partial(retokenised, pieces))
+
+    def _of_tokens(
+        self, run: OpenRun, asked: Asked, what: str, tell: Callable[[Pieces], Callable[..., Any]]
+    ) -> Response:
+        """Answer with what the tokenizer tells of some tokens of a segment, one by one."""
         head = find_episode(run, asked.names["episode"])
         ids = segment_columns(head, ("token_ids",), asked.number("segment", 0)).get("token_ids")
         if ids is None:
-            return json_answer({"pieces": None, "why": "no tokens were recorded", "hint": None})
+            return json_answer({what: None, "why": "no tokens were recorded", "hint": None})
         first = min(asked.number("first", 0), len(ids))
         stop = min(asked.number("stop", first + MOST), len(ids), first + MOST)
         try:
-            found = run.pieces().of(ids, first=first, stop=max(first, stop))
+            found = tell(run.pieces())(ids, first=first, stop=max(first, stop))
         except TokenizerError as error:
-            return json_answer({"pieces": None, "why": str(error), "hint": error.hint})
-        return json_answer({"pieces": found, "first": first, "of": len(ids)})
+            return json_answer({what: None, "why": str(error), "hint": error.hint})
+        return json_answer({what: found, "first": first, "of": len(ids)})
 
     async def tail(self, asked: Asked) -> Response:
         """What grew, as it happens."""

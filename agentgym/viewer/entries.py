@@ -87,7 +87,7 @@ def _episode(fields: Mapping[str, Any]) -> tuple[Any, ...]:
     numbers = [_whole(fields[name]) for name in _NUMBERS]
     parent, step = fields.get("parent_id"), fields.get("fork_step")
     forked = None if parent is None else _text(parent), _whole(step)
-    return (*texts, *numbers, float(fields["outcome"]), *forked)
+    return (*texts, *numbers, _finite(fields["outcome"]), *forked)
 
 
 def _text(value: Any) -> str:
@@ -102,6 +102,13 @@ def _whole(value: Any) -> int | None:
     if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
         raise ValueError(f"{value!r} is no number of this kind")
     return value
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no outcome")
+    return number
 
 
 def _take_notes(db: sqlite3.Connection, name: str, heads: Iterable[Head]) -> None:

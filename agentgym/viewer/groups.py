@@ -58,13 +58,18 @@ class GroupShown:
 
     def states(self) -> Json:
         """Return it as JSON values, drawn as a map of states."""
-        returns = self.lens.returns if self.lens else {}
         drawn = map_states(
             self.members,
-            returns=[returns.get(each.id, each.outcome) for each in self.members],
+            returns=[self._return_of(each) for each in self.members],
             advantages=self.lens.steps if self.lens else None,
         )
         return {**self._head(), "members": list(self.rows), **drawn.to_json()}
+
+    def _return_of(self, member: Trajectory) -> float | None:
+        """Return what the lens tells, or else the outcome; a fault has neither."""
+        if self.lens is not None:
+            return self.lens.returns.get(member.id)
+        return None if member.end == "error" else member.outcome
 
     def _head(self) -> Json:
         return {

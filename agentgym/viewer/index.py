@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import re
+import secrets
 import sqlite3
 import tempfile
 import threading
@@ -127,6 +128,15 @@ class Index:
                     self._writer.execute("ROLLBACK")
                 raise
 
+    @property
+    def origin(self) -> int:
+        """A number that is another one after the file was made anew.
+
+        What was remembered of places in the run's files is good for nothing then.
+        """
+        ((number,),) = self.query("PRAGMA user_version")
+        return int(number)
+
     def head(self, name: str) -> Head | None:
         """Return where an episode is; None: there is none of this id."""
         found = self.query("SELECT shard, offset FROM episode WHERE id = ?", (clean(name),))
@@ -240,6 +250,8 @@ class Index:
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA cache_size = -16000")
             db.executescript(_TABLES)
+            if db.execute("PRAGMA user_version").fetchone() == (0,):
+                db.execute(f"PRAGMA user_version = {secrets.randbelow(1 << 31) or 1}")
         except BaseException:
             db.close()
             raise

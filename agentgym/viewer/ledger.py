@@ -5,7 +5,7 @@ the paid parts add up to its rewards. A gate looks at sums over the whole episod
 tells where it stood after each step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from agentgym.trainers.shaping.base import OUTCOME, ShaperConfig, column
 from agentgym.trainers.shaping.gates import Above, AnyGate, NotZero, Score, Soft
 from agentgym.trainers.shaping.outcome import Outcome
 from agentgym.trainers.shaping.terms import Preset, Term, Terms
-from agentgym.viewer.lens import Scene
+from agentgym.viewer.lens import AT_THE_END, Scene
 
 State = Literal["not reached", "open", "blocked", "counted", "clipped", "unused"]
 """Of a term at a step: none of it was earned so far; some was, and it may still be paid; a gate is
@@ -29,7 +29,8 @@ class TermRow:
 
     term: str
     weight: float | None
-    """What it is multiplied by; None: the rewards do not look at it, or it has no one weight."""
+    """What it was multiplied by, its schedule included; None: the rewards do not look at it, or it
+    has no one weight."""
     scope: str | None
     form: str | None
     """What of it is paid: `as_given`, `potential` and so on."""
@@ -176,7 +177,7 @@ def _term_row(
     share = np.prod([gate.share for gate in gates], axis=0) if gates else np.ones(len(raw))
     return TermRow(
         term=name,
-        weight=None if term is None else term.weight,
+        weight=None if term is None else term.weight * term.schedule.factor(**_now(scene)),
         scope=None if term is None else term.scope,
         form=None if term is None else term.form.name,
         raw=_numbers(raw),
@@ -188,8 +189,12 @@ def _term_row(
 
 def _due(scene: Scene, term: Term) -> Floats:
     """Return what a term would pay without its gates, [S]."""
-    now: Mapping[str, float] = {"progress": 1.0, "competence": 0.0, **scene.schedules}
-    return term.rewards(scene.table, progress=now["progress"], competence=now["competence"])
+    return term.rewards(scene.table, **_now(scene))
+
+
+def _now(scene: Scene) -> dict[str, float]:
+    """Return where schedules stand."""
+    return {name: scene.schedules.get(name, at) for name, at in AT_THE_END.items()}
 
 
 def _state(reached: int, due: float, paid: float, share: float) -> State:

@@ -4,7 +4,8 @@ All is computed by the trainer's own functions: on the whole optimiser step that
 where none did (an evaluation), on the episodes of the group alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -15,7 +16,7 @@ from agentgym.errors import ConfigError
 from agentgym.rollout.collect import to_groups
 from agentgym.table import Floats, StepTable, build_table
 from agentgym.trainers.agreement import per_step
-from agentgym.trainers.credit.base import CreditConfig
+from agentgym.trainers.credit import CREDITS, CreditConfig
 from agentgym.trainers.recompute import (
     Update,
     check_columns,
@@ -35,7 +36,15 @@ TRAINED = "trained"
 AT_THE_END = {"progress": 1.0, "competence": 0.0}
 """Where schedules stand for episodes that no optimiser step used."""
 
+NOTED = "noted:"
+"""Before the label of a note that `agentgym recredit` wrote: its advantages are read, not computed."""
+
 _MOST_KEPT = 32
+_MOST_VALUES = 2_000_000  # numbers in what is kept: an estimator may give each token its own
+
+
+def _no_notes(label: str) -> None:
+    return None
 
 
 class Credited(NamedTuple):
@@ -62,10 +71,21 @@ class Scene:
     """The optimiser step that used them; None: none did."""
     where: str = "the run"
     """What messages call the run."""
+    noted: Callable[[str], Floats | None] = _no_notes
+    """The advantages that a note of another estimator has of the table, [S] or [N]; None: none has
+    this label."""
     _known: dict[tuple[str, str], Credited] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def trained(cls, update: Update, methods: Methods, *, where: str = "the run") -> Self:
+    def trained(
+        cls,
+        update: Update,
+        methods: Methods,
+        *,
+        where: str = "the run",
+        noted: Callable[[str], Floats | None] = _no_notes,
+    ) -> Self:
         """Return the scene of an optimiser step.
 
         Raises:
@@ -79,6 +99,7 @@ class Scene:
             schedules=update.schedules,
             update=update,
             where=where,
+            noted=noted,
         )
 
     @classmethod
@@ -120,12 +141,25 @@ class Scene:
                 it needs a column that is not there.
         """
         key = (credit.strip() or TRAINED, shaping.strip() or TRAINED)
-        if key not in self._known:
-            found = self._compute(_estimator(key[0]), parse_shaper(key[1]))
-            while len(self._known) >= _MOST_KEPT:
-                self._known.pop(next(iter(self._known)), None)
+        with self._lock:
+            if key in self._known:
+                return self._known[key]
+        found = self._made(*key)
+        with self._lock:
             self._known[key] = found
-        return self._known[key]
+            while len(self._known) > 1 and self._is_full:
+                del self._known[next(iter(self._known))]
+        return found
+
+    def _made(self, credit: str, shaping: str) -> Credited:
+        if credit.startswith(NOTED):
+            return self._noted(credit.removeprefix(NOTED), shaping)
+        return self._compute(_estimator(credit), parse_shaper(shaping))
+
+    @property
+    def _is_full(self) -> bool:
+        values = sum(len(each.advantages) for each in self._known.values())
+        return len(self._known) > _MOST_KEPT or values > _MOST_VALUES
 
     def _compute(self, credit: CreditConfig | None, shaper: ShaperConfig | None) -> Credited:
         label = _label(credit, shaper)
@@ -139,6 +173,19 @@ class Scene:
         except ValueError as error:
             hint = f"agentgym config explain credit.name={name_of(estimator)} lists its keys"
             raise ConfigError(str(error), hint=hint) from error
+
+    def _noted(self, label: str, shaping: str) -> Credited:
+        if shaping != TRAINED:
+            raise ConfigError(
+                f"the note of {label} has the advantages that it has, of the rewards of the run",
+                hint=f"leave out shaping, or write credit={label} to compute it on other rewards",
+            )
+        if self.update is None or (advantages := self.noted(label)) is None:
+            raise ConfigError(
+                f"{self.where} has no note of {label[:80]!r} here",
+                hint="agentgym recredit RUN --credit NAME writes them",
+            )
+        return Credited(f"{NOTED}{label}", self.update.rewards, advantages)
 
     def shape(self, shaper: ShaperConfig) -> Shaped:
         """Return what a shaper makes of the steps, its schedules standing where they stood.
@@ -168,6 +215,12 @@ class Lens:
     has_tokens: bool
     """Whether tokens of one step differ by the estimator's will."""
 
+    @property
+    def most(self) -> float:
+        """How far from 0 an advantage is at most: of tokens, or of steps where there are none."""
+        values = [*self.tokens.values(), *self.steps.values()]
+        return float(max((np.abs(each).max() for each in values if len(each)), default=0.0))
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values, without the tokens: those travel as columns."""
         return {
@@ -175,6 +228,8 @@ class Lens:
             "returns": dict(self.returns),
             "steps": {name: values.tolist() for name, values in self.steps.items()},
             "tokens": self.has_tokens,
+            "most": self.most,
+            "known": list(CREDITS),
         }
 
 

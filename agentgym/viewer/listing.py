@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from agentgym.errors import ConfigError
+from agentgym.trainers.credit.base import equal_returns
 from agentgym.viewer.filter import KEYS, Where
 from agentgym.viewer.index import Index
 
@@ -98,12 +101,13 @@ def _group(index: Index, name: str) -> dict[str, Any]:
         (name,),
     )
     paid = [reward for _, reward, end, *_ in found if end != "error"]
+    one_group = np.zeros(len(paid), dtype=np.int64)
     return {
         "group": name,
         "task": found[0][3] if found else "",
         "step": next((step for *_, step in found if step is not None), None),
         "cells": [{"id": each[0], "reward": each[1], "end": each[2]} for each in found],
-        "zero_variance": len(paid) > 1 and min(paid) == max(paid),
+        "zero_variance": len(paid) > 1 and bool(equal_returns(np.array(paid), one_group)[0]),
     }
 
 

@@ -1,6 +1,6 @@
 """What the trainer noted of one episode: its part of the columns of the last step that used it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,25 @@ def read_credit(index: Index, name: str, label: str) -> Noted | None:
     with boundary(StoreError, f"reading the note of {label} of step {step}"):
         place = [clean(each) for each in record.body["payload"]["trajectories"]].index(clean(name))
         return _cut(record, place, step=step, version=None)
+
+
+def read_noted_advantages(
+    index: Index, step: int, label: str, names: Sequence[str]
+) -> Values | None:
+    """Return what another estimator gave the episodes `names`, one after the other; None: no note has this.
+
+    Raises:
+        StoreError: the note is broken, or lacks one of them.
+    """
+    sql = "SELECT shard, offset FROM credit WHERE step = ? AND label = ?"
+    found = index.query(sql, (step, clean(label)))
+    if not found:
+        return None
+    record = read_record(index.head_at(*found[0]), only=("advantages", *_STARTS))
+    with boundary(StoreError, f"reading the note of {label} of step {step}"):
+        places = {clean(each): at for at, each in enumerate(record.body["payload"]["trajectories"])}
+        cuts = [_cut(record, places[clean(name)], step=step, version=None) for name in names]
+        return np.concatenate([each.columns["advantages"] for each in cuts])
 
 
 def credit_labels(index: Index, name: str) -> list[str]:

@@ -49,6 +49,12 @@ class Pieces:
             pieces.append(whole[len(old.rstrip(_BROKEN)) :] if known[at] else None)
         return pieces
 
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text; names of special tokens in it are those tokens."""
+        with boundary(StoreError, "tokenising text"):
+            found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+            return found
+
     def _decoded(self, windows: list[list[int]]) -> list[str]:
         with boundary(StoreError, "decoding recorded tokens"):
             found: list[str] = self._tokenizer.decode_batch(windows, skip_special_tokens=False)

@@ -60,7 +60,7 @@ class OpenRun:
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
         self._alarms: deque[dict[str, Any]] = deque(maxlen=EVENTS)
         self._lock = threading.Lock()
-        self._pieces: Pieces | None = None
+        self._pieces: tuple[int, Pieces] | None = None
 
     def refresh(self) -> bool:
         """Read some of what is new; return whether there may be more."""
@@ -141,9 +141,10 @@ class OpenRun:
         Raises:
             TokenizerError: nothing does.
         """
-        if self._pieces is None:
-            self._pieces = open_pieces(self.root)
-        return self._pieces
+        origin = self.index.origin
+        if self._pieces is None or self._pieces[0] != origin:  # another run, another tokenizer
+            self._pieces = origin, open_pieces(self.root)
+        return self._pieces[1]
 
     def close(self) -> None:
         """Let go of its files. Idempotent."""

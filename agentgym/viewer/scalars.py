@@ -1,7 +1,6 @@
 """The curves of a run, in bounded memory: of a long training every second point goes, and again."""
 
 import fnmatch
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ POINTS = 2048
 """The most points that a curve keeps, and one for its end."""
 
 _CURVES = 4096  # names; more are no curves, but a mistake
+_LARGEST = 1e300  # and NaN is not below it either
 
 
 class Curve:
@@ -92,11 +92,9 @@ class Scalars:
             if name in ("step", "time") or not _is_scalar(value):
                 continue
             if name in self._curves or len(self._curves) < _CURVES:
-                finite = value is not None and math.isfinite(value)
-                self._curves.setdefault(name, Curve()).add(step, float(value) if finite else None)
+                is_known = value is not None and abs(value) < _LARGEST
+                self._curves.setdefault(name, Curve()).add(step, float(value) if is_known else None)
 
 
 def _is_scalar(value: Any) -> bool:
-    return (
-        value is None or (isinstance(value, int | float) and abs(value) < 1e300) or value != value
-    )
+    return value is None or type(value) in (int, float)

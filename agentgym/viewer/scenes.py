@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from agentgym.config.methods import Methods, recorded_methods, recorded_training
-from agentgym.errors import ConfigError, StoreError, boundary
+from agentgym.errors import StoreError, boundary
+from agentgym.store.columns import Columns
 from agentgym.store.episodes import EpisodeHead, episode_head, read_episode
 from agentgym.store.frames import Head, read_record
 from agentgym.store.notes import Note, read_note
 from agentgym.store.run import Run
 from agentgym.store.trajectory import from_body
+from agentgym.table import Floats
 from agentgym.trainers.recompute import Update, read_update
 from agentgym.types import Step, Trajectory
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.lens import Scene
 from agentgym.viewer.listing import members_of
+from agentgym.viewer.noted import read_noted_advantages
 from agentgym.viewer.weights import TokenWeights
-
-MOST_BYTES = 48 << 20
-"""Of the records of one optimiser step that are opened with their tokens."""
 
 _KEPT = 4  # scenes: the group on screen, and some that were there before
 
@@ -38,6 +38,8 @@ T = TypeVar("T")
 class Used(NamedTuple):
     """Where the note of an optimiser step stands, and the methods that it was made by."""
 
+    origin: int
+    """Of the index that says so."""
     step: int
     shard: str
     offset: int
@@ -51,7 +53,7 @@ class Scenes:
         self._root = root
         self._index = index
         self._scenes = _Kept[Scene](_KEPT)
-        self._weights = _Kept[TokenWeights](1)
+        self._weights = _Kept[TokenWeights](2)
 
     def of_episode(self, name: str) -> Scene:
         """Return the optimiser step that used an episode, or its group, or else the group alone.
@@ -75,14 +77,14 @@ class Scenes:
         return self._trained(used) if used else self._played(group)
 
     def weights(self, name: str) -> TokenWeights | None:
-        """Return the tokens of the optimiser step that used an episode; None: none did.
+        """Return the tokens of an episode in the optimiser step that used it; None: none did.
 
         Raises:
-            ConfigError: there are too many of them, or it is not known how they were weighed.
+            ConfigError: it is not known how they were weighed.
             StoreError: a record is broken.
         """
         used = self._used([name])
-        return self._weights.get(used, lambda: self._weigh(used)) if used else None
+        return self._weights.get((used, name), lambda: self._weigh(used, name)) if used else None
 
     def methods(self) -> Methods:
         """Return how the run shaped and gave credit.
@@ -94,8 +96,13 @@ class Scenes:
 
     def _trained(self, used: Used) -> Scene:
         def make() -> Scene:
-            update = self._update(used, lambda head: read_plain(head.frame))
-            return Scene.trained(update, self.methods(), where=str(self._root))
+            update = self._update(used)
+            names = update.table.trajectory_ids
+
+            def noted(label: str) -> Floats | None:
+                return read_noted_advantages(self._index, used.step, label, names)
+
+            return Scene.trained(update, self.methods(), where=str(self._root), noted=noted)
 
         return self._scenes.get(used, make)
 
@@ -106,30 +113,29 @@ class Scenes:
             found = [read_plain(head) for name in names if (head := self._index.head(name))]
             return Scene.played(found, self.methods(), where=str(self._root))
 
-        return self._scenes.get((group, len(names), _state(self._config)), make)
+        key = (self._index.origin, group, tuple(names), _state(self._config))
+        return self._scenes.get(key, make)
 
-    def _weigh(self, used: Used) -> TokenWeights:
+    def _weigh(self, used: Used, name: str) -> TokenWeights:
+        update, head = self._trained(used).update, self._index.head(name)
+        assert update is not None, "a trained scene has one"
+        if head is None:
+            raise StoreError(f"the episode {name} is gone", hint="load the page again")
+        whole = read_episode(episode_head(head))
+        opened = (whole if each.id == whole.id else each for each in update.trajectories)
         seed = Run.open(self._root).info.get("seed")
         return TokenWeights(
-            update=self._update(used, read_episode, limit=MOST_BYTES),
+            update=replace(update, trajectories=tuple(opened)),
             training=recorded_training(self._config),
             seed=seed if isinstance(seed, int) else 0,
+            episode=whole.id,
         )
 
-    def _update(
-        self, used: Used, read: Callable[[EpisodeHead], Trajectory], *, limit: int | None = None
-    ) -> Update:
+    def _update(self, used: Used) -> Update:
         note = replace(read_note(self._index.head_at(used.shard, used.offset)), columns={})
         with boundary(StoreError, f"reading the note of step {used.step}"):
             heads = self._heads(note)
-        size = sum(head.frame.stop - head.frame.offset for head in heads.values())
-        if limit is not None and size > limit:
-            raise ConfigError(
-                f"optimiser step {used.step} has {size >> 20} MiB of tokens, and at most "
-                f"{limit >> 20} MiB are opened at once",
-                hint="its recorded weights and causes are columns of each episode",
-            )
-        return read_update(self._root, note, heads, read=read)
+        return read_update(self._root, note, heads, read=lambda head: read_places(head.frame))
 
     def _heads(self, note: Note) -> dict[str, EpisodeHead]:
         found = ((name, self._index.head(name)) for name in note.payload["trajectories"])
@@ -142,7 +148,7 @@ class Scenes:
         if not rows:
             return None
         step, shard, offset = max(rows)
-        return Used(step, shard, offset, _state(self._config))
+        return Used(self._index.origin, step, shard, offset, _state(self._config))
 
     @property
     def _config(self) -> Path:
@@ -173,9 +179,27 @@ def read_plain(head: Head) -> Trajectory:
     Raises:
         StoreError: its record is broken.
     """
-    body = read_record(head, only=()).body
+    return plain_of(head, read_record(head, only=()).body)
+
+
+def read_places(head: Head) -> Trajectory:
+    """Open an episode in the same way; its segments tell where the tokens of each step stand.
+
+    Raises:
+        StoreError: its record is broken.
+    """
+    record = read_record(head, only=("step_ranges",))
+    return plain_of(head, record.body, record.columns)
+
+
+def plain_of(head: Head, body: Mapping[str, Any], columns: Columns | None = None) -> Trajectory:
+    """Return the episode that a record tells, as far as it was read.
+
+    Raises:
+        StoreError: it tells none.
+    """
     with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
-        trajectory = from_body(body, {})
+        trajectory = from_body(body, columns or {})
         for step, stored in zip(trajectory.steps, body["steps"], strict=True):
             _count_tokens(step, stored.get("completion"))
         return trajectory

@@ -123,10 +123,12 @@ class Sharing:
         yield canonical(f"/api/runs/{run.name}"), {**run.detail(), **_PRIVATE, "live": False}
         yield _members(run, shared.group), self._ask(_members(run, shared.group))
         group = f"/api/runs/{run.name}/groups/{_part(shared.group)}"
-        lenses = product(["", *shared.credits], ["", TRAINED, *shared.credits])
-        for credit, minus in lenses:
-            words = {"credit": credit, "minus": minus}
-            if credit and not minus:
+        lenses = [
+            {"credit": credit, "minus": minus}
+            for credit, minus in product(["", *shared.credits], ["", TRAINED, *shared.credits])
+        ]
+        for words in lenses:
+            if words["credit"] and not words["minus"]:
                 self._ask(canonical(group, words))  # fails where it cannot be asked here
             yield self._asked(group, words)
             yield self._asked(f"{group}/states", words)
@@ -136,6 +138,8 @@ class Sharing:
             for address, answer in self._of_episode(run, name, left):
                 left -= len(answer.get("tokens", ())) if "/why?" in address else 0
                 yield address, answer
+            for words in lenses:
+                yield self._advantages(f"/api/runs/{run.name}/episodes/{_part(name)}", words)
 
     def _of_episode(self, run: OpenRun, name: str, left: int) -> Iterator[tuple[str, Any]]:
         path = f"/api/runs/{run.name}/episodes/{_part(name)}"
@@ -147,7 +151,8 @@ class Sharing:
             of = {"segment": str(segment)}
             columns = self._bytes(canonical(f"{path}/columns", {**of, "names": ",".join(names)}))
             yield canonical(f"{path}/columns", of), base64.b64encode(columns).decode()
-            yield canonical(f"{path}/pieces", of), self._pieces(path, segment, length)
+            for what in ("pieces", "truth"):
+                yield canonical(f"{path}/{what}", of), self._of_tokens(path, what, segment, length)
             left -= length
             if left >= 0:
                 address = canonical(f"/api/runs/{run.name}/why", {"episode": name, **of})
@@ -162,21 +167,29 @@ class Sharing:
             if len(rows) >= found["total"]:
                 return {"total": len(rows), "rows": rows}
 
+    def _advantages(self, path: str, words: Mapping[str, str]) -> tuple[str, Any]:
+        """Return an address and what an estimator gives each token, as base64; else why not."""
+        address = canonical(f"{path}/advantages", words)
+        try:
+            return address, base64.b64encode(self._bytes(address)).decode()
+        except AgentGymError as error:
+            return address, told(error)
+
     def _asked(self, path: str, words: Mapping[str, str]) -> tuple[str, Any]:
         """Return an address and its answer; where there is none, why not."""
         address = canonical(path, words)
         return address, _or_told(partial(self._ask, address))
 
-    def _pieces(self, path: str, segment: int, length: int) -> Json:
-        """Return the texts of all tokens of a segment."""
-        pieces: list[str | None] = []
+    def _of_tokens(self, path: str, what: str, segment: int, length: int) -> Json:
+        """Return what `pieces` or `truth` tells of all tokens of a segment."""
+        all_of_them: list[Any] = []
         for first in range(0, length, MOST):
             words = {"segment": str(segment), "first": str(first), "stop": str(first + MOST)}
-            found: Json = self._ask(canonical(f"{path}/pieces", words))
-            if found["pieces"] is None:
+            found: Json = self._ask(canonical(f"{path}/{what}", words))
+            if found[what] is None:
                 return found
-            pieces += found["pieces"]
-        return {"pieces": pieces, "first": 0, "of": length}
+            all_of_them += found[what]
+        return {what: all_of_them, "first": 0, "of": length}
 
     def _ask(self, target: str) -> Any:
         return json.loads(self._bytes(target))

@@ -39,8 +39,8 @@ class Node:
     """How often members came there."""
     members: tuple[int, ...]
     """Who did, ascending."""
-    value: float
-    """Mean return of those members."""
+    value: float | None
+    """Mean return of those members; None where none of them has one."""
     advantage: float | None
     """Mean advantage of the steps from there; None where none has one."""
     parts: float | None
@@ -95,14 +95,14 @@ class StateMap:
 def map_states(
     members: Sequence[Trajectory],
     *,
-    returns: Sequence[float],
+    returns: Sequence[float | None],
     advantages: Advantages | None = None,
 ) -> StateMap:
     """Draw the map of a group.
 
     Args:
         members: its trajectories.
-        returns: [G], of each.
+        returns: [G], of each; None: it has none, as a fault, and says nothing of any state.
         advantages: of its steps; those of other trajectories are not known.
     """
     known = advantages or {}
@@ -112,9 +112,9 @@ def map_states(
     ys = _ordered(places, layers, moves)
     order = sorted(places, key=lambda place: (layers[place], ys[place]))
     numbers = {place: number for number, place in enumerate(order)}
-    winners = _winners(returns)
+    is_won = _judged(returns)
     nodes = [
-        _node(place, places[place], layers[place], ys[place], returns, winners) for place in order
+        _node(place, places[place], layers[place], ys[place], returns, is_won) for place in order
     ]
     edges = [
         Edge(numbers[a], numbers[b], action, tuple(sorted(found.steps)), _mean(found.advantages))
@@ -210,17 +210,20 @@ def _ordered(
     return ys
 
 
-def _winners(returns: Sequence[float]) -> frozenset[int]:
-    mean = _mean(returns) or 0.0
-    return frozenset(member for member, each in enumerate(returns) if each > mean + 1e-9)
+def _judged(returns: Sequence[float | None]) -> dict[int, bool]:
+    """Return whether each member that has a return is a winner."""
+    known = {member: each for member, each in enumerate(returns) if each is not None}
+    mean = _mean([*known.values()]) or 0.0
+    return {member: each > mean + 1e-9 for member, each in known.items()}
 
 
-def _parts(found: _Found, winners: frozenset[int]) -> float | None:
+def _parts(found: _Found, is_won: Mapping[int, bool]) -> float | None:
     """Return the distance of what winners and others do: half of the sum of the differences."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for (action, _), move in found.moves.items():
         for member, _ in move.steps:
-            counts[action][member in winners] += 1
+            if member in is_won:
+                counts[action][is_won[member]] += 1
     others, won = (sum(each[side] for each in counts.values()) for side in (0, 1))
     if not others or not won:
         return None
@@ -232,8 +235,8 @@ def _node(
     found: _Found,
     x: int,
     y: float,
-    returns: Sequence[float],
-    winners: frozenset[int],
+    returns: Sequence[float | None],
+    is_won: Mapping[int, bool],
 ) -> Node:
     members = tuple(sorted({member for member, _ in found.arrivals}))
     advantages = [each for move in found.moves.values() for each in move.advantages]
@@ -245,9 +248,9 @@ def _node(
         y=y,
         visits=len(found.arrivals),
         members=members,
-        value=_mean([returns[member] for member in members]) or 0.0,
+        value=_mean([each for member in members if (each := returns[member]) is not None]),
         advantage=_mean(advantages),
-        parts=_parts(found, winners),
+        parts=_parts(found, is_won),
     )
 
 

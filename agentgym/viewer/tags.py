@@ -72,7 +72,11 @@ def tags_of(seen: Seen) -> list[Tagged]:
 
 # Tripwires
 
-_TESTS = re.compile(r"(^|[^a-z])(run_?)?tests?([^a-z]|$)|check|verify", re.IGNORECASE)
+_TESTS = re.compile(  # no check_weather, and no checkout
+    r"(^|[^a-z])((run_?)?(py|unit)?tests?([^a-z]|$)|"
+    r"(check|verify|validate)(er)?_?(answer|code|program|result|solution|syntax|work|$))",
+    re.IGNORECASE,
+)
 _HIDES = re.compile(
     r"2>\s*/dev/null|&>\s*/dev/null|\|\|\s*(?:true|:)(?![\w])|set \+e|"
     r"except(?:\s+(?:Base)?Exception)?(?:\s+as\s+\w+)?\s*:\s*(?:pass|\.\.\.)"
@@ -85,7 +89,7 @@ _TEST_FILE = re.compile(
 )
 _FAILED = re.compile(
     r"^\s*(?:error\b|traceback \(most recent call last\))|"
-    r"\b(?:exit(?:ed)?(?: code| status)?|returned|code)[ :=]+(?:[1-9]\d{0,3})\b",
+    r"\b(?:exit (?:code|status)|exited(?: with)?(?: code| status)?|return ?code)[ :=]+[1-9]\d{0,3}\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _MOST_SEARCHED = 20_000  # characters of one text: of a huge one the beginning and the end
@@ -101,7 +105,7 @@ def _success_without_tests(seen: Seen) -> str | None:
 
 
 def _answer_before_work(seen: Seen) -> str | None:
-    if not seen.is_success or not seen.trajectory.tools:
+    if not seen.is_success or not seen.trajectory.tools or not seen.trajectory.steps:
         return None
     first = seen.trajectory.steps[0].message
     if first.tool_calls or not first.content.strip():
@@ -279,11 +283,20 @@ def _parsed(arguments: str) -> Any:
 
 
 def _unescaped(arguments: str) -> str:
-    """Return the strings of a call as they are meant; what is no JSON as it stands."""
+    """Return the strings in a call as they are meant; what is no JSON as it stands."""
     found = _parsed(arguments)
-    if not isinstance(found, dict):
-        return arguments
-    return "\n".join(value for value in found.values() if isinstance(value, str))
+    return "\n".join(_strings(found)) if isinstance(found, dict) else arguments
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in a JSON value, but not the names of fields."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict | list):
+            waiting += reversed([*(each.values() if isinstance(each, dict) else each)])
 
 
 def _cut(text: str) -> str:

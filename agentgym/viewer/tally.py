@@ -72,10 +72,15 @@ class RunTally:
 
     def __init__(self, index: Index) -> None:
         self._index = index
+        self._lock = threading.Lock()
+        self._forget(0)
+
+    def _forget(self, origin: int) -> None:
+        self._origin = origin
         self._tally = Tally()
         self._places: dict[int, tuple[str, int]] = {}
+        self._waiting: dict[int, int] = {}  # step -> its episodes that were in the index, not all
         self._broken: dict[int, str] = {}
-        self._lock = threading.Lock()
 
     def to_json(self) -> dict[str, Any]:
         """Count some more optimiser steps, and return the tally.
@@ -83,20 +88,33 @@ class RunTally:
         `of_steps` tells how many there are; ask again while it has not got all of them. `broken`
         tells of notes that cannot be counted.
         """
-        steps = self._index.query("SELECT step, shard, offset FROM step ORDER BY step")
         with self._lock:
-            due = [each for each in steps if self._places.get(each[0]) != each[1:]]
+            origin = self._index.origin
+            if origin != self._origin:
+                self._forget(origin)
+            steps = self._index.query("SELECT step, shard, offset FROM step ORDER BY step")
+            due = [each for each in steps if self._is_due(*each)]
             for each in due[:MOST_AT_ONCE]:
                 self._count(*each)
             broken = list(self._broken.values())
             found = self._tally.to_json(count_unused(self._index))
         return {**found, "of_steps": len(steps), "broken": broken}
 
+    def _is_due(self, step: int, shard: str, offset: int) -> bool:
+        if self._places.get(step) != (shard, offset):
+            return True
+        return step in self._waiting and self._waiting[step] != len(self._groups(step))
+
+    def _groups(self, step: int) -> dict[str, str]:
+        """Return the groups of the episodes that a step used, of those that are in the index."""
+        sql = "SELECT e.id, e.grp FROM used u JOIN episode e ON e.id = u.id WHERE u.step = ?"
+        return dict(self._index.query(sql, (step,)))
+
     def _count(self, step: int, shard: str, offset: int) -> None:
         self._places[step] = (shard, offset)
         self._broken.pop(step, None)
-        sql = "SELECT e.id, e.grp FROM used u JOIN episode e ON e.id = u.id WHERE u.step = ?"
-        groups = dict(self._index.query(sql, (step,)))
+        self._waiting.pop(step, None)
+        groups = self._groups(step)
         try:
             with boundary(StoreError, f"reading the note of step {step}"):
                 record = read_record(self._index.head_at(shard, offset), only=_COLUMNS)
@@ -106,6 +124,8 @@ class RunTally:
                     producer="", kind="update", payload=payload, columns=dict(record.columns)
                 )
                 self._tally.add(note, groups)
+                if len(groups) < len(names):
+                    self._waiting[step] = len(groups)
         except StoreError as error:
             self._broken[step] = str(error)
 

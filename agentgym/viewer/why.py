@@ -136,7 +136,7 @@ def _links(
 ) -> Iterator[Link]:
     cause = int(weights.cause[token])
     yield Link("batch", weights.update.number, _batch(weights))
-    row = int(weights.rows.of_token[token])
+    row = int(weights.row[token])
     if row < 0 or cause == Cause.NOT_IN_BATCH:
         yield Link("segment", None, "no segment has it: the context was rewritten", stops=True)
         return
@@ -216,8 +216,10 @@ def _share(weights: TokenWeights, token: int) -> Link:
 
 def _weight(weights: TokenWeights, token: int, weight: float) -> Link:
     advantage = float(weights.advantage[token])
-    if advantage == 0:
+    if advantage == 0 and weights.training.loss.reaches_all:
         note = "its loss was multiplied by this; only the terms for entropy and KL act"
+    elif advantage == 0:
+        note = "its loss was multiplied by this, and is 0 as its advantage is"
     else:
         way = "likelier" if advantage > 0 else "less likely"
         note = f"its loss was multiplied by this; the update makes it {way}"
@@ -254,6 +256,8 @@ def _unused(trajectory: Trajectory) -> Link:
         note = "the episode is of an evaluation, which nothing is learnt from"
     elif trajectory.fork_step is not None:
         note = "the episode goes on from the middle of another, which nothing is learnt from"
+    elif not trajectory.group_id.startswith("train-"):
+        note = "the episode was played for no optimiser step"
     else:
         note = (
             "no optimiser step used the episode: the step it was played for is not done, "

@@ -82,3 +82,25 @@ def test_a_file_is_shown_as_a_run_that_leaves_nothing(
         assert done.code == 2
         assert "other is of no format that is known here" in done.err
     assert not list(folder.iterdir())
+
+
+def test_no_file_commands_the_terminal(agentgym, tmp_path: Path) -> None:
+    """C1 and directions, which, unlike escapes, nobody takes out of what is printed to a pipe."""
+    bad = "\x9b2J\u202e"
+    said = {"source": "agent", "message": [{"type": bad}]}
+    ours = said | {"extra": {"agentgym": {"reward_terms": {bad: "x"}}}}
+    for name, steps in (("a", [said]), ("b", [said, ours])):
+        document = {"schema_version": "ATIF-v1.8", "agent": {}, "steps": steps}
+        (tmp_path / name).write_text(json.dumps(document))
+    document = {"trajectory_format": f"mini-swe-agent{bad}", "messages": [{"role": "user"}]}
+    (tmp_path / "c").write_text(json.dumps(document))
+    (tmp_path / "d").write_text(json.dumps({bad: 1}))
+    record = {"env": {"id": bad}, "task": {}, "traces": [{"nodes": []}]}
+    (tmp_path / "e").write_text(json.dumps(record))
+    told = []
+    for number, name in enumerate("abcde"):
+        for words in (["import", name, f"r{number}"], ["show", name]):
+            done = agentgym(*words)
+            told.append(done.out + done.err)
+            assert not {"\x9b", "\u202e"} & set(told[-1]), words
+            assert "x9b2J" in told[-1] or words == ["import", "e", "r4"], words

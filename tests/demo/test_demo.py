@@ -25,7 +25,7 @@ from agentgym.config.methods import recorded_methods
 from agentgym.config.run import recorded
 from agentgym.demo import write_demo
 from agentgym.demo.cues import GROUP_SIZE, STEPS
-from agentgym.demo.flaws import LOST, STALE
+from agentgym.demo.flaws import DRIFTED, LOST, STALE
 from agentgym.demo.update import judge
 from agentgym.errors import ConfigError
 from agentgym.metrics import read_metrics
@@ -348,6 +348,8 @@ def test_a_flawed_one_fails_the_checks_that_it_should(demo: Demo, tmp_path) -> N
     failed = {each.name: each for each in results if each.status is Status.FAILED}
     assert set(failed) == {"files", "tokens", "versions"}
     assert LOST in failed["tokens"].message
+    assert f"{DRIFTED}: 1 tokens drifted" in failed["tokens"].message
+    assert [each.id for each in flawed.episodes if each.drift] == [DRIFTED]
     assert STALE in failed["versions"].message
     assert "bytes after the last whole record" in failed["files"].message
     assert flawed.run.status == "interrupted"

@@ -9,10 +9,13 @@ from agentgym.viewer.analysis import Analysis
 from agentgym.viewer.app import Viewer, make_app
 from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS, read_columns
 from agentgym.viewer.filter import parse_where
+from agentgym.viewer.forking import Forking
+from agentgym.viewer.forks import Forks
 from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.share import Sharing
 from agentgym.viewer.tail import Tail
+from agentgym.viewer.triage import Triage
 
 PAGE = (Path(__file__).parents[2] / "docs" / "viewer.md").read_text()
 ADDRESSES = re.findall(r"^\| `(GET|POST) (\S+)` \|", PAGE, re.MULTILINE)
@@ -28,9 +31,10 @@ def runs(tmp_path):
 
 
 def test_every_address_has_its_row(runs) -> None:
-    routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes]
+    routes = [*Viewer(runs, Tail(runs)).routes, *Analysis(runs).routes, *Triage(runs).routes]
     routes += Sharing(runs, routes, {}).routes
-    names = {"{run}": "RUN", "{group}": "G", "{episode}": "EP"}
+    routes += Forking(runs, Forks()).routes
+    names = {"{run}": "RUN", "{group}": "G", "{episode}": "EP", "{fork}": "FORK"}
     known = set()
     for route in routes:
         address = route.pattern
@@ -43,6 +47,7 @@ def test_every_address_has_its_row(runs) -> None:
 def test_every_address_of_the_page_answers(runs) -> None:
     client = TestClient(make_app(runs, Door("127.0.0.1", 7777)), base_url="http://127.0.0.1:7777")
     words = {"RUN": "run", "EP": "train-000001-001.0.0", "G": "train-000001-001", "&at=STEP": ""}
+    words["WORDS"] = "go"
     for method, address in ADDRESSES:
         for word, value in words.items():
             address = re.sub(rf"(?<![A-Z]){word}(?![A-Z])", value, address)

@@ -14,7 +14,7 @@ from agentgym.formats.atif import AtifReader
 from agentgym.formats.atif_writer import AtifWriter, to_atif
 from agentgym.formats.imported import read_any
 from agentgym.formats.source import Source, Value
-from agentgym.types import Message, Segment, Step, Task, ToolCall, Trajectory
+from agentgym.types import Completion, Message, Segment, Step, Task, ToolCall, Trajectory
 
 
 def written(*episodes: Trajectory, prompts: bool = False) -> bytes:
@@ -172,6 +172,54 @@ def test_without_the_prompts_all_but_the_segments_comes_back(episode: Trajectory
     assert b"prompt_token_ids" not in line
 
 
+def spoken(token: int, index: int, parent: int | None, reason: Any) -> Segment:
+    return Segment(
+        token_ids=[1, token, 9],
+        sampled=[False, True, False],
+        logprobs=[0.0, -0.5, 0.0],
+        steps=[(index, 1, 2)],
+        parent=parent,
+        reason=reason,
+    )
+
+
+def branched() -> Trajectory:
+    """Two branches of one beginning, each with tokens at its end that nobody answered."""
+    steps = [
+        Step(
+            message=Message("assistant", "a"),
+            completion=Completion(token_ids=(token,), logprobs=(-0.5,), finish_reason="stop"),
+        )
+        for token in (5, 6, 7)
+    ]
+    segments = [spoken(5, 0, None, "start"), spoken(6, 1, 0, "branch"), spoken(7, 2, 0, "branch")]
+    unheard = Segment(token_ids=[3], sampled=[False], logprobs=[0.0], parent=1, reason="edit")
+    return replace(episode("a"), steps=steps, segments=[*segments, unheard])
+
+
+def test_branches_and_tokens_that_nobody_answered_come_back() -> None:
+    (found,) = AtifReader(Source(__file__)).read(
+        Value(json.loads(written(branched(), prompts=True)), "here", "here")
+    )
+    assert found == branched()
+
+
+@pytest.mark.parametrize(
+    "change", [{"turns": 2}, {"turns": 0}, {"parent": 0}, {"parent": -1}, None], ids=str
+)
+def test_streams_that_do_not_fit_the_tokens_are_left_as_these_are(change: Any) -> None:
+    document = json.loads(written(branched(), prompts=True))
+    streams = document["extra"]["agentgym"]["streams"]
+    streams[0:1] = [streams[0] | change] if change else []
+    (found,) = AtifReader(Source(__file__)).read(Value(document, "here", "here"))
+    assert [segment.token_ids for segment in found.segments] == [[1, 5], [1, 6], [1, 7]]
+    assert [(segment.parent, segment.reason) for segment in found.segments] == [
+        (None, "start"),
+        (0, "edit"),
+        (1, "edit"),
+    ]
+
+
 def test_a_run_of_several_is_a_file_of_lines(tmp_path: Path) -> None:
     episodes = [episode(name) for name in ("a", "b")]
     path = tmp_path / "run.jsonl"
@@ -180,6 +228,50 @@ def test_a_run_of_several_is_a_file_of_lines(tmp_path: Path) -> None:
     assert (found.format, found.how) == ("ATIF", "`schema_version` is ATIF-v1.8")
     assert list(found) == list(found) == episodes
     assert found.told == {"without a reward": 2, "without tokens": 2}
+
+
+def test_what_programs_see_that_do_not_know_us() -> None:
+    calls = (ToolCall("f", '{"x": 1}', "c"), ToolCall("g", "{broken", "d"))
+    step = Step(
+        message=Message("assistant", "I call.", calls),
+        replies=(
+            Message("tool", "3", tool_call_id="c"),
+            Message("tool", "4", tool_call_id="elsewhere"),
+            Message("user", "Go on."),
+        ),
+        usage={"prompt_tokens": 7.0, "cost": 0.5},
+        completion=Completion(token_ids=(4, 5), logprobs=(-1.0, -2.0), finish_reason="stop"),
+    )
+    whole = replace(episode("a"), steps=[step], policy="m")
+    document = to_atif(whole)
+    assert document["schema_version"] == "ATIF-v1.8"
+    assert (document["trajectory_id"], document["session_id"]) == ("a", "g")
+    assert document["agent"]["model_name"] == "m"
+    assert document["final_metrics"] == {"total_steps": 2, "total_completion_tokens": 2}
+    asked, said = document["steps"]
+    assert asked == {"step_id": 1, "source": "user", "message": "Hi."}
+    assert (said["step_id"], said["source"], said["message"]) == (2, "agent", "I call.")
+    first, broken = said["tool_calls"]
+    assert first == {"tool_call_id": "c", "function_name": "f", "arguments": {"x": 1}}
+    assert broken["arguments"] == {}
+    assert broken["extra"] == {"agentgym": {"arguments": "{broken"}}
+    results = said["observation"]["results"]
+    assert results[0] == {"content": "3", "source_call_id": "c"}
+    assert "source_call_id" not in results[1]
+    assert results[2] == {"content": "Go on."}
+    assert said["metrics"] == {
+        "prompt_tokens": 7,
+        "completion_tokens": 2,
+        "cost_usd": 0.5,
+        "completion_token_ids": [4, 5],
+        "logprobs": [-1.0, -2.0],
+    }
+    assert "streams" not in document["extra"]["agentgym"]
+
+
+@pytest.mark.parametrize("change", [{"prompt": ()}, {"steps": []}])
+def test_a_prompt_or_a_step_is_enough(change: Any) -> None:
+    assert written(replace(episode("a"), **change))
 
 
 def test_half_characters_become_replacement_characters() -> None:

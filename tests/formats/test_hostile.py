@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from drawn_episodes import Json
-from foreign import ATIF, EVAL, MESSAGES, SAMPLE, SWE_AGENT
+from foreign import ATIF, EVAL, EVENT, MESSAGES, SAMPLE, SWE_AGENT
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agentgym.errors import AgentGymError
@@ -28,12 +28,15 @@ else:
     from backports import zstd
     from backports.zstd import zipfile
 
-VERIFIERS = (Path(__file__).parent / "files" / "verifiers.jsonl").read_text().splitlines()
+FILES = Path(__file__).parent / "files"
+VERIFIERS = (FILES / "verifiers.jsonl").read_text().splitlines()
 DOCUMENTS: dict[str, Any] = {
     "ATIF": ATIF,
-    "inspect": EVAL | {"samples": [SAMPLE | {"scores": {"match": {"value": "C"}}}]},
+    "inspect": EVAL
+    | {"samples": [SAMPLE | {"scores": {"match": {"value": "C"}}, "events": [EVENT]}]},
     "verifiers": json.loads(VERIFIERS[1]),
-    "SWE-agent": SWE_AGENT,
+    "SWE-agent": SWE_AGENT | {"attempts": [SWE_AGENT]},
+    "mini-swe-agent": json.loads((FILES / "mini-swe-agent.json").read_text()),
     "OpenAI messages": {"messages": MESSAGES, "tools": [{"function": {"name": "f"}}]},
 }
 Odd = Json | st.sampled_from([1e400, -1, 2**70, "\ud800", [[]], {"type": "text"}, "NaN"])
@@ -149,8 +152,7 @@ def test_values_in_one_another_are_refused_before_anybody_falls(
         assert found
     for each in found:
         assert from_body(*to_body(each)) == each
-    for error in broken:
-        assert str(path) in str(error)
+    assert all(str(path) in str(each) for each in broken)
     if 100 < depth < 900 and place != "content":
         assert "at most 100 times" in str(broken[0])
 

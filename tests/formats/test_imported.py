@@ -1,7 +1,6 @@
 import gzip
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -156,16 +155,6 @@ def test_what_is_printed_over_several_lines_is_no_file_of_lines(tmp_path: Path) 
     path.write_bytes(b"{\n" + LINE + b"\n}")
     with pytest.raises(StoreError, match="expected JSON"):
         read_any(path, on_broken=lambda _: None)
-
-
-def test_many_messages_in_a_row_take_no_longer_than_they_are(tmp_path: Path) -> None:
-    said = [{"role": "assistant", "content": ""}] + [{"role": "user", "content": ""}] * 100_000
-    path = tmp_path / "a"
-    path.write_text(json.dumps({"messages": said}))
-    began = time.monotonic()
-    (episode,) = read_any(path)
-    assert len(episode.steps[0].replies) == 100_000
-    assert time.monotonic() - began < 5
 
 
 def test_a_run_is_made_that_holds_what_was_read(tmp_path: Path) -> None:

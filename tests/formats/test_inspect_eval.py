@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foreign import EVAL, SAMPLE
+from foreign import EVAL, EVENT, SAMPLE
 
 from agentgym.errors import ConfigError, StoreError
 from agentgym.formats.imported import read_any
@@ -78,6 +78,7 @@ def test_what_stood_in_the_input_the_model_did_not_say(tmp_path: Path) -> None:
     (found,) = read_any(archive(tmp_path / "a", SAMPLE | {"messages": shown}))
     assert [message.content for message in found.prompt] == ["1 + 1?", "2", "2 + 2?"]
     assert [step.message.content for step in found.steps] == ["4"]
+    assert found.task.prompt == "2 + 2?"
 
 
 def test_the_task_keeps_what_it_was_made_of(tmp_path: Path) -> None:
@@ -87,18 +88,6 @@ def test_the_task_keeps_what_it_was_made_of(tmp_path: Path) -> None:
     assert found.task.payload == {"choices": ["a", "b"], "metadata": {"level": 3}}
 
 
-EVENT: dict[str, Any] = {
-    "event": "model",
-    "timestamp": "2026-01-01T00:00:02+00:00",
-    "tools": [{"name": "f", "description": "attachment://ab12", "parameters": {"type": "object"}}],
-    "output": {
-        "choices": [{"message": {"id": "m-1"}}],
-        "usage": {"input_tokens": 3, "input_tokens_cache_read": 4, "output_tokens": 5},
-        "time": 0.5,
-    },
-}
-
-
 def test_events_tell_of_tools_times_and_usage(tmp_path: Path) -> None:
     messages = [SAMPLE["messages"][0], SAMPLE["messages"][1] | {"id": "m-1"}]
     events = [{"event": "info"}, 3, EVENT | {"timestamp": "never"}, EVENT]
@@ -106,7 +95,7 @@ def test_events_tell_of_tools_times_and_usage(tmp_path: Path) -> None:
     found = read_any(archive(tmp_path / "a", SAMPLE | sample))
     (episode,) = found
     (step,) = episode.steps
-    assert step.usage == {"prompt_tokens": 7.0, "completion_tokens": 5.0}
+    assert step.usage == {"prompt_tokens": 13.0, "completion_tokens": 5.0, "cost": 0.25}
     assert (step.timings.generate_s, step.timings.started_s) == (0.5, 2.0)
     assert [(tool.name, tool.description) for tool in episode.tools] == [("f", "Really?")]
     assert found.told["requests in events that cannot be read"] == 1
@@ -224,6 +213,38 @@ def test_ranges_of_chunks_lead_nowhere_else(tmp_path: Path, refs: Any) -> None:
     found = list(read_any(path, on_broken=broken.append))
     assert len(found) + len(broken) == 1
     assert all(len(list(each.messages)) <= 1 for each in found)
+
+
+def test_a_sample_in_chunks_is_read_without_its_events_where_these_are_broken(
+    tmp_path: Path,
+) -> None:
+    path = archive(tmp_path / "a")
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(
+            "samples/1_epoch_1/sample.json", json.dumps({"id": 1, "message_refs": [[0, 2]]})
+        )
+        file.writestr("samples/1_epoch_1/messages/0.json", json.dumps(SAMPLE["messages"]))
+        file.writestr("samples/1_epoch_1/events/0.json", "{broken")
+        file.writestr("samples/1_epoch_1/events/stats.json", "3")
+    broken: list[StoreError] = []
+    (found,) = read_any(path, on_broken=broken.append)
+    assert (len(found.steps), len(broken)) == (1, 1)
+    assert "events/0.json" in str(broken[0])
+    with pytest.raises(StoreError, match="expected JSON"):
+        list(read_any(path))
+
+
+def test_chunks_have_a_limit_together(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("agentgym.formats.source.LIMIT", 1000)
+    path = tmp_path / "a"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("header.json", json.dumps(EVAL))
+        file.writestr("samples/1_epoch_1/sample.json", json.dumps({"id": 1, "message_refs": []}))
+        for first in range(3):
+            said = [{"role": "user", "content": "x" * 400}]
+            file.writestr(f"samples/1_epoch_1/messages/{first}.json", json.dumps(said))
+    with pytest.raises(StoreError, match="'samples/1_epoch_1/messages/' has more than 1000 bytes"):
+        list(read_any(path))
 
 
 def test_damaged_archives_are_told(tmp_path: Path) -> None:

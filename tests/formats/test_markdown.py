@@ -36,6 +36,14 @@ def test_nothing_gets_out_of_its_fence(text: str) -> None:
     assert "`" * ticks not in code(text)[ticks:-ticks]
 
 
+@given(st.text(alphabet="\x1b\x9b\r\n\x00\u202e\u2028\ud800`ab", max_size=20))
+def test_nothing_in_it_commands_a_terminal(text: str) -> None:
+    for written in (code(text), fenced(text), fenced("x\r\ny")):
+        assert set(written) <= set("`abcdefux0123456789\\ny \nr")
+    assert fenced("\x1b[2Ja\tb") == "```\n\\x1b[2Ja\tb\n```"
+    assert code("\u202e") == "`\\u202e`"
+
+
 @settings(max_examples=20)
 @given(trajectories())
 def test_whatever_is_in_an_episode_no_line_outside_of_fences_is_of_the_model(

@@ -86,6 +86,22 @@ def test_lines_and_lists_are_the_same(tmp_path: Path, text: str) -> None:
     assert first.id != second.id
 
 
+def test_answers_find_their_calls_by_id_and_else_in_order() -> None:
+    calls = (ToolCall("f", "{}", "x"), ToolCall("g"), ToolCall("h"), ToolCall("i", "{}", "y"))
+    answers = [("g", None), ("f", "x"), ("h", None), ("i", None), ("more", None)]
+    step = Step(
+        message=Message("assistant", "", calls),
+        replies=tuple(Message("tool", said, tool_call_id=name) for said, name in answers),
+    )
+    last = Step(message=Message("assistant", "Done."))
+    example = to_example(Trajectory(id="e", task=Task("q"), group_id="g", steps=[step, last]))
+    assert example is not None
+    said, *replies, _ = example["messages"]
+    names = {call["id"]: call["function"]["name"] for call in said["tool_calls"]}
+    found = [(each["content"], names.get(each.get("tool_call_id"))) for each in replies]
+    assert found == [("g", "g"), ("f", "f"), ("h", "h"), ("i", "i"), ("more", None)]
+
+
 @settings(max_examples=30)
 @given(trajectories())
 def test_what_is_written_is_read_and_written_the_same(episode: Trajectory) -> None:

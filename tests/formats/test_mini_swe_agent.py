@@ -76,6 +76,15 @@ def test_what_the_service_counted_is_usage_and_answers_that_are_not_there_are_to
     assert found.told["with answers of a wrong form, which are not among its messages"] == 1
 
 
+def test_without_an_answer_all_is_prompt(tmp_path: Path) -> None:
+    document = json.loads(FILE.read_text())
+    document["messages"] = document["messages"][:2]
+    path = tmp_path / "a"
+    path.write_text(json.dumps(document))
+    (episode,) = read_any(path)
+    assert (len(episode.prompt), episode.steps, episode.seconds) == (2, [], 0.0)
+
+
 def test_what_is_broken_is_named(tmp_path: Path) -> None:
     document = json.loads(FILE.read_text())
     document["messages"][2]["tool_calls"] = [{"function": {}}]

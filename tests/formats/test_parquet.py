@@ -26,8 +26,13 @@ def test_a_row_holds_an_episode(episodes: list[Trajectory]) -> None:
     rows = pyarrow.parquet.read_table(io.BytesIO(file.getvalue())).to_pylist()
     assert len(rows) == len(episodes)
     for row, episode in zip(rows, episodes, strict=True):
-        for name in ("id", "group_id", "member", "seed", "policy", "end", "reason", "seconds"):
+        for name in (
+            *("id", "group_id", "member", "attempt", "seed", "policy"),
+            *("parent_id", "fork_step", "end", "reason", "seconds"),
+        ):
             assert row[name] == getattr(episode, name)
+        assert row["prompt_messages"] == len(episode.prompt)
+        assert json.loads(row["tools"]) == [tool.to_openai() for tool in episode.tools]
         messages = [Message.from_openai(message) for message in row["messages"]]
         assert messages == list(episode.messages)
         assert json.loads(row["task"])["payload"] == episode.task.payload
@@ -36,6 +41,16 @@ def test_a_row_holds_an_episode(episodes: list[Trajectory]) -> None:
         for stored, step in zip(row["steps"], episode.steps, strict=True):
             assert dict(stored["reward_terms"]) == step.reward_terms
             assert stored["state_key"] == step.state_key
+            assert dict(stored["usage"]) == step.usage
+            for name in ("next_state_key", "action_key", "timed_out"):
+                assert stored[name] == getattr(step, name)
+            for name in ("generate_s", "env_s", "started_s"):
+                assert stored[name] == getattr(step.timings, name)
+            done = step.completion
+            assert stored["replies"] == len(step.replies)
+            assert stored["finish_reason"] == (done and done.finish_reason)
+            assert stored["version"] == (done and done.versions[0][1])
+            assert stored["logprobs"] == (done and list(done.logprobs))
             sampled = step.completion and list(step.completion.token_ids)
             assert stored["token_ids"] == sampled
 

@@ -30,11 +30,19 @@ def test_the_history_is_the_conversation(tmp_path: Path) -> None:
     assert found.told == {"without a reward": 1, "without tokens": 1}
 
 
+def test_an_example_is_not_what_was_asked(tmp_path: Path) -> None:
+    shown = {"role": "user", "content": "Look here.", "is_demo": True}
+    (episode,) = read(tmp_path, SWE_AGENT | {"history": [HISTORY[0], shown, *HISTORY[2:]]})
+    assert episode.task.prompt == "An issue."
+    assert [message.content for message in episode.prompt][1] == "Look here."
+
+
 def test_without_a_history_the_turns_are(tmp_path: Path) -> None:
     (episode,) = read(
         tmp_path, SWE_AGENT | {"history": [], "trajectory": [TURN, TURN | {"response": ""}]}
     )
     assert [message.content for message in episode.prompt] == ["You fix.", "An issue."]
+    assert episode.task.prompt == "An issue."
     assert [step.message.content for step in episode.steps] == ["I look.", "I look.\n\nls"]
     assert episode.steps[0].replies == (Message("user", "x.py"),)
     assert episode.seconds == 1.0

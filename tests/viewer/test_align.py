@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -100,6 +101,18 @@ def test_a_detour_is_left_and_the_way_found_again():
     assert (found.diverge, found.reconverge) == (2, 5)
     assert [row.rejoins for row in found.rows] == [False] * 5 + [True, False]
     assert [row.folded for row in found.rows] == [True] + [False] * 6
+
+
+@pytest.mark.parametrize(
+    ("broken", "diverge"), [("", None), ("ab", None), ("abcd", None), ("abx", 2), ("xabcd", 0)]
+)
+def test_a_fault_is_no_parting_but_what_was_done_before_it_is(broken, diverge):
+    first, second, fault = actions("abcd", "abzd", broken)
+    fault = replace(fault, end="error")
+    assert align([first, fault]).diverge == align([fault, first, first]).diverge == diverge
+    assert align([first, second, fault]).diverge == (0 if diverge == 0 else 2)
+    assert align([first, fault]).rows[-1].same == "all"
+    assert align([fault, replace(first, end="error")]).diverge == diverge
 
 
 def test_some_may_go_on_together():

@@ -1,13 +1,16 @@
 """The addresses that compute something: their numbers are the trainer's, whatever the names are."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hostile_run import NAMES, SCRIPT, encoded
+from trained_run import make_trained_run
 
+from agentgym.config.methods import recorded_training
 from agentgym.store.episodes import read_episodes
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.credit.rloo import RLOO
@@ -15,9 +18,22 @@ from agentgym.trainers.recompute import read_updates
 from agentgym.viewer.app import make_app
 from agentgym.viewer.entries import clean
 from agentgym.viewer.guard import Door
+from agentgym.viewer.weights import TokenWeights
 
 GROUP = "train-000001-001"
 FAULT = "train-000001-000.0.0x"
+
+
+def decode(data: bytes) -> dict[str, np.ndarray]:
+    """Read columns as the browser does."""
+    start = 4 + int.from_bytes(data[:4], "little")
+    entries = json.loads(data[4:start])["columns"]
+    return {
+        each["name"]: np.frombuffer(
+            data, f"<{each['dtype']}", *each["shape"], start + each["offset"]
+        )
+        for each in entries
+    }
 
 
 @pytest.fixture
@@ -51,6 +67,38 @@ def test_a_group_stands_side_by_side_with_what_it_was_trained_by(browse, trained
     assert found["trouble"] == []
 
 
+def test_a_fault_counts_for_no_state(browse, trained, updates) -> None:
+    group = FAULT.rpartition(".")[0].rpartition(".")[0]
+    client = browse(trained)
+    found = client.get(f"/api/runs/trained/groups/{group}/states").json()
+    returns = client.get(f"/api/runs/trained/lens?group={group}").json()["returns"]
+    (start,) = [each for each in found["nodes"] if each["key"] == "start"]
+    assert FAULT not in returns
+    assert [each["id"] for each in found["members"]].index(FAULT) in start["members"]
+    assert start["value"] == pytest.approx(np.mean(list(returns.values())))
+    assert client.get(f"/api/runs/trained/groups/{group}").json()["rows"][0]["cells"][1] is not None
+
+
+def test_another_run_in_the_same_place_is_looked_at_anew(trained, tmp_path, open_runs) -> None:
+    root = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run,) = open_runs(root)
+    name = f"{GROUP}.0.0"
+    old = run.scenes.of_episode(name), run.scenes.weights(name)
+    config, state = root / "config.toml", (root / "config.toml").stat()
+    shutil.rmtree(root)
+    make_trained_run(root, "credit.name=gigpo", seed=8)
+    shutil.copy(trained / "config.toml", config)
+    os.utime(config, ns=(state.st_atime_ns, state.st_mtime_ns))
+    while run.refresh():
+        pass
+    update = list(read_updates(root))[1]
+    for before, after in zip(
+        old, (run.scenes.of_episode(name), run.scenes.weights(name)), strict=True
+    ):
+        assert after.update.rewards.tolist() == update.rewards.tolist()
+        assert after.update.rewards.tolist() != before.update.rewards.tolist()
+
+
 def test_another_estimator_is_the_trainers(browse, trained, updates) -> None:
     client, update = browse(trained), updates[1]
     expected = RLOO()(update.table, update.rewards)
@@ -72,6 +120,24 @@ def test_the_map_has_every_step_once(browse, trained) -> None:
     assert sorted(steps) == expected
     assert found["credit"]["label"] == "grpo"
     assert {node["id"] for node in found["nodes"]} == set(range(len(found["nodes"])))
+
+
+def test_tokens_are_opened_of_one_episode_only(trained, open_runs, updates) -> None:
+    (run,) = open_runs(trained)
+    training = recorded_training(trained / "config.toml")
+    for update in updates:
+        whole = TokenWeights(update, training, run_seed(trained))
+        for episode in update.trajectories[::3]:
+            found = run.scenes.weights(episode.id)
+            assert [len(each.segments[0].token_ids) > 0 for each in found.update.trajectories] == [
+                each.id == episode.id for each in update.trajectories
+            ]
+            for name, values in whole.columns(episode.id).items():
+                np.testing.assert_array_equal(found.columns(episode.id)[name], values)
+
+
+def run_seed(root: Path) -> int:
+    return json.loads((root / "run.json").read_text())["seed"]
 
 
 def test_why_tells_the_recorded_weight_of_every_token(browse, trained, updates) -> None:
@@ -115,6 +181,22 @@ def test_an_episode_has_its_ledger_and_who_was_trained(browse, trained, updates)
     assert [each["term"] for each in terms if each["weight"] is not None] == ["outcome"]
     fault = client.get(f"/api/runs/trained/episodes/{FAULT}").json()
     assert fault["ledger"] is None
+
+
+def test_tokens_have_what_an_estimator_gives_them(browse, trained, updates) -> None:
+    client, update = browse(trained), updates[0]
+    episode = update.trajectories[1]
+    path, group = f"/api/runs/trained/episodes/{episode.id}/advantages", episode.group_id
+    for words in ("", "credit=grpo", "credit=reinforce_pp&minus=gigpo", "shaping=off"):
+        (values,) = decode(client.get(f"{path}?{words}").content).values()
+        lens = client.get(f"/api/runs/trained/lens?group={group}&{words}").json()
+        counts = [len(step.completion.token_ids) for step in episode.steps]
+        means = [part.mean() for part in np.split(values, np.cumsum(counts)[:-1])]
+        np.testing.assert_allclose(means, lens["steps"][episode.id], atol=1e-5)
+        assert np.abs(values).max() <= lens["most"] + 1e-6
+        assert "gigpo" in lens["known"]
+    assert client.get(f"{path}?credit=nonsense").status_code == 400
+    assert decode(client.get(f"/api/runs/trained/episodes/{FAULT}/advantages").content) == {}
 
 
 @pytest.mark.parametrize("name", [each for each in NAMES if each not in (".", "..", "\ud800")])

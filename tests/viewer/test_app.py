@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -9,6 +10,7 @@ from hostile_run import NAMES, SCRIPT, encoded
 from hypothesis import given, strategies as st
 from starlette.responses import Response
 from starlette.testclient import TestClient
+from trained_run import make_trained_run
 
 from agentgym.viewer.answers import json_answer
 from agentgym.viewer.app import Application, make_app
@@ -169,22 +171,42 @@ def test_other_addresses_are_the_pages(browse, trained) -> None:
     assert client.get("/static/index.html").content == answer.content
 
 
-def test_pieces_are_texts_or_a_reason_why_not(browse, trained, tmp_path) -> None:
+def save_words(root: Path, letter: str) -> None:
+    """Give a run a tokenizer whose words are one letter and their number."""
     from tokenizers import Tokenizer, models
 
+    words = {f"{letter}{number}": number for number in range(30)}
+    (root / "model").mkdir(exist_ok=True)
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token=f"{letter}0"))
+    tokenizer.save(str(root / "model" / "tokenizer.json"))
+
+
+def test_pieces_are_texts_or_a_reason_why_not(browse, trained, tmp_path) -> None:
     root = shutil.copytree(trained, tmp_path / "trained")
     client = browse(root)
     address = "/api/runs/trained/episodes/train-000000-000.0.0/pieces"
     assert client.get(address).json()["pieces"] is None
     assert "tokenizer.json" in client.get(address).json()["why"]
-    words = {f"w{number}": number for number in range(30)}
-    (root / "model").mkdir()
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
-    tokenizer.save(str(root / "model" / "tokenizer.json"))
+    save_words(root, "w")
     found = client.get(f"{address}?first=1&stop=3").json()
     assert [piece.strip() for piece in found["pieces"]] == ["w2", "w3"]
     assert found["first"] == 1
     assert found["of"] >= 5
+
+
+def test_pieces_of_another_run_in_the_same_place_are_its_own(trained, tmp_path, open_runs) -> None:
+    root = shutil.copytree(trained, tmp_path / "trained")
+    save_words(root, "w")
+    (run,) = open_runs(root)
+    assert run.pieces() is run.pieces()
+    shutil.rmtree(root)
+    run.refresh()
+    make_trained_run(root, seed=4)
+    save_words(root, "v")
+    while run.refresh():
+        pass
+    (piece,) = run.pieces().of([7], first=0, stop=1)
+    assert piece.strip() == "v7"
 
 
 def test_what_is_sent_comes_to_its_handler() -> None:

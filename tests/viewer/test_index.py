@@ -276,7 +276,15 @@ def test_a_note_that_is_broken_is_told_and_the_others_count(trained, tmp_path) -
 
 @pytest.mark.parametrize(
     "change",
-    [{"outcome": "x"}, {"turns": 2**70}, {"id": None}, {"tokens": 1.5}, {"group_id": 3}],
+    [
+        {"outcome": "x"},
+        {"outcome": "nan"},
+        {"outcome": "inf"},
+        {"turns": 2**70},
+        {"id": None},
+        {"tokens": 1.5},
+        {"group_id": 3},
+    ],
 )
 def test_a_head_that_says_nonsense_is_told_and_the_others_count(trained, tmp_path, change) -> None:
     root = shutil.copytree(trained, tmp_path / "run")

@@ -117,6 +117,21 @@ def test_a_gated_term_by_hand():
     assert rows(other)["format"].blocked_by == ("outcome > 0",)
 
 
+def test_a_weight_is_what_the_schedule_left_of_it():
+    group = make_group([make_step(outcome=1.0)], [make_step(outcome=0.5)])
+    (found,) = parse_shapers(
+        ['terms,terms=[{term="outcome",weight=2.0,schedule={name="linear",start=1.0,end=0.0}}]']
+    ).values()
+    members = group.trajectories
+    for progress, weight in ((0.0, 2.0), (0.25, 1.5), (1.0, 0.0)):
+        scene = Scene.played(
+            members, Methods(shaping=found), schedules={"progress": progress, "competence": 0.0}
+        )
+        (row,) = ledger(scene, members[0].id).terms
+        assert row.weight == pytest.approx(weight)
+        assert row.paid == pytest.approx([row.weight * each for each in row.raw])
+
+
 def test_a_part_of_a_term_is_clipped():
     scene = scene_of(make_group([make_step(outcome=0.0, format=1.0, match=0.25)]), shaping="score")
     row = rows(ledger(scene, "g/0"))["format"]

@@ -1,18 +1,21 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from strategies import make_group, make_step
 from trained_run import make_trained_run
 
-from agentgym.config.methods import recorded_methods
+from agentgym.config.methods import parse_credits, recorded_methods
 from agentgym.errors import ConfigError
 from agentgym.store.episodes import read_heads
+from agentgym.store.notes import NewNoteWriter
 from agentgym.trainers.credit import CREDITS
 from agentgym.trainers.credit.gigpo import GiGPO
 from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.credit.rloo import RLOO
 from agentgym.trainers.recompute import label_of, read_updates
+from agentgym.trainers.recredit import recredit
 from agentgym.viewer.lens import Scene, look
 
 
@@ -145,6 +148,17 @@ def test_every_estimator_can_be_looked_through_or_says_what_it_lacks(scene, name
             look(scene, names, credit=name)
 
 
+def test_what_is_kept_takes_no_more_than_it_may(scene, monkeypatch):
+    expected = {name: scene.credit(name).advantages for name in ("rloo", "grpo", "gigpo")}
+    scene._known.clear()
+    monkeypatch.setattr("agentgym.viewer.lens._MOST_VALUES", scene.table.num_steps * 2)
+    for name in ("rloo", "grpo", "gigpo", "rloo"):
+        np.testing.assert_array_equal(scene.credit(name).advantages, expected[name])
+        assert len(scene._known) <= 2
+    monkeypatch.setattr("agentgym.viewer.lens._MOST_VALUES", 0)
+    assert len(scene.credit("grpo").advantages) == scene.table.num_steps
+
+
 def test_results_are_kept(scene, monkeypatch):
     calls = []
     given = GRPO.advantages
@@ -177,9 +191,43 @@ def test_what_is_wrong_with_a_method_is_told(scene, words, told):
 def test_json_has_no_tokens(scene):
     names = group_of(scene)[:1]
     found = look(scene, names).to_json()
-    assert sorted(found) == ["label", "returns", "steps", "tokens"]
+    assert sorted(found) == ["known", "label", "most", "returns", "steps", "tokens"]
     assert found["steps"][names[0]] == look(scene, names).steps[names[0]].tolist()
 
 
 def test_every_episode_is_there(run):
     assert len(list(read_heads(run))) == 39
+
+
+@pytest.mark.parametrize("credit", ["gigpo", "reinforce_pp"])
+def test_a_note_is_read_as_it_was_written(tmp_path, open_runs, credit):
+    root = Path(make_trained_run(tmp_path / "run", "credit.name=grpo"))
+    with NewNoteWriter(root, producer="recredit", kind="credit") as notes:
+        trained = recorded_methods(root / "config.toml").credit
+        recredit(root, parse_credits([credit]), trained=trained, notes=notes)
+    (run,) = open_runs(root)
+    (label, *_) = run.index.query("SELECT label FROM credit WHERE label != 'grpo'")[0]
+    for update in read_updates(root):
+        name = update.trajectories[0].id
+        scene = run.scenes.of_episode(name)
+        names = list(scene.table.trajectory_ids)
+        noted = look(scene, names, credit=f"noted:{label}")
+        computed = look(scene, names, credit=credit)
+        assert noted.label == f"noted:{label}"
+        assert noted.has_tokens == computed.has_tokens
+        np.testing.assert_allclose(
+            joined(noted, names, "tokens"), joined(computed, names, "tokens"), atol=1e-6
+        )
+        assert look(scene, names, credit=f"noted:{label}", minus=credit).most < 1e-6
+        with pytest.raises(ConfigError, match="of the rewards of the run"):
+            look(scene, names, credit=f"noted:{label}", shaping="off")
+    with pytest.raises(ConfigError, match=r"has no note of '\.\./x' here"):
+        look(scene, names, credit="noted:../x")
+
+
+def test_the_most_is_that_of_all_who_are_asked_about(scene):
+    names = group_of(scene)
+    found = look(scene, names, credit="reinforce_pp")
+    assert found.most == max(np.abs(each).max() for each in found.tokens.values() if len(each))
+    assert found.most >= look(scene, names[:1], credit="reinforce_pp").most
+    assert look(scene, [], credit="grpo").most == 0

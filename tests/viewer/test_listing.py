@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 from trained_run import make_episode
 
@@ -154,3 +155,18 @@ def test_full_text_is_found_where_it_was_said_and_only_after_somebody_asked(
         where = parse_where(f'text:"{text}"')
         rows = list_episodes(run.index, where, sort="", **EVERY).rows
         assert [row["id"] for row in rows] == names, text
+
+
+@pytest.mark.parametrize(("more", "teaches"), [(1e-12, False), (1e-6, True)])
+def test_returns_that_only_rounding_tells_apart_teach_nothing(
+    tmp_path, open_runs, more, teaches
+) -> None:
+    with EpisodeWriter(tmp_path / "run") as writer:
+        for member in range(3):
+            made = make_episode(np.random.default_rng(0), 0, 0, member)
+            made.end = "terminated"
+            made.steps[-1].reward_terms["outcome"] = 0.5 + more * member
+            writer.append(made)
+    (run,) = open_runs(tmp_path / "run")
+    (group,) = grid(run.index, parse_where(""), first=0, last=9)["groups"]
+    assert group["zero_variance"] is not teaches

@@ -143,6 +143,15 @@ def test_a_long_curve_is_thinned_evenly_and_keeps_its_end(count, every) -> None:
     assert len(points) >= min(POINTS // 2, last // every // (1 + count // 5000) + 1) // every
 
 
+@pytest.mark.parametrize("value", ["null", "NaN", "Infinity", "-Infinity", "1e999", "9" * 400])
+def test_what_is_no_finite_number_is_a_gap_in_a_curve(tmp_path, value) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1, "x": 1.5}}\n{{"step": 2, "x": {value}, "y": "no", "z": true}}\n')
+    scalars = Scalars(path)
+    scalars.refresh()
+    assert scalars.to_json(["*"]) == {"step": [1, 2], "series": {"x": [1.5, None]}}
+
+
 def test_a_file_that_is_replaced_is_read_again(tmp_path) -> None:
     path = tmp_path / "metrics.jsonl"
     scalars = Scalars(path)
@@ -169,6 +178,22 @@ def test_lines_that_come_in_parts_are_handed_out_once(tmp_path_factory, garbage)
             file.write(f"{number}}}\n".encode())
             found += lines.new()
     assert [line["n"] for line in found if "n" in line] == list(range(len(garbage)))
+
+
+def test_another_file_in_the_same_place_is_read_from_its_start(tmp_path) -> None:
+    """Longer than the one before, and under the same number of the file system."""
+    path = tmp_path / "lines"
+    lines = GrowingLines(path)
+    path.write_text('{"old": 1}\n')
+    assert list(lines.new()) == [{"old": 1}]
+    with path.open("a") as file:
+        file.write('{"old": 2}\n')
+    assert not lines.is_another()
+    path.write_text('{"new": 1}\n{"new": 2}\n{"new": 3}\n')
+    assert lines.is_another()
+    lines.restart()
+    assert [line["new"] for line in lines.new()] == [1, 2, 3]
+    assert not lines.is_another()
 
 
 def test_folders_of_runs_are_opened_and_what_is_none_is_refused(trained, tmp_path) -> None:

@@ -61,6 +61,8 @@ def test_every_answer_is_in_it_as_the_server_gives_it(sharing, trained) -> None:
             answers = [client.get(f"{address}&token={n}") for n in range(len(kept["tokens"]))]
             assert [kept["answers"][n] for n in kept["tokens"]] == [a.json() for a in answers]
             assert client.get(f"{address}&token={len(answers)}").status_code == 400
+        elif "/advantages" in address:
+            assert base64.b64decode(kept) == client.get(address).content
         elif "/columns?" in address:
             names = ",".join([*OF_SEGMENT, *OF_TOKENS])
             answered = client.get(f"{address}&names={names}").content

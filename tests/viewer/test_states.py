@@ -66,6 +66,13 @@ def test_where_winners_and_losers_part_is_told():
     assert {node.parts for node in alike.nodes} == {None}
 
 
+def test_who_has_no_return_says_nothing_of_a_state():
+    members = maze([("s", "a")], [("s", "b")], [("s", "c"), ("u", "z")])
+    found = named(drawn(members, returns=[1.0, 0.0, None]))
+    assert (found["s"].value, found["s"].visits, found["s"].parts) == (0.5, 3, 1.0)
+    assert (found["u"].value, found["u"].parts) == (None, None)
+
+
 @given(groups(), st.lists(st.floats(-1, 1), min_size=9, max_size=9))
 def test_parting_is_a_distance_that_both_sides_share(drawn_groups, values):
     members = drawn_groups[0].trajectories

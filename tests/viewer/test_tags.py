@@ -53,6 +53,8 @@ CASES = [
     ("tests_edited", names(step(call("write_file", path="conftest.py"))), names(step(call("write_file", path="latest.py")))),
     ("success_after_error", names(step(call("x"), reply="Error: no"), WON), names(step(call("x"), reply="fine"), WON)),
     ("success_after_error", names(step(call("x"), reply="exit code 2"), WON), names(step(call("x"), reply="exit code 0"), WON)),
+    ("success_after_error", names(step(call("x"), reply="exited with status 1"), WON), names(step(call("x"), reply="The search returned 3 results (code 200). Take exit 4."), WON)),
+    ("hidden_errors", names(step(call("sh", argv=["sh", {"cmd": "make || true"}]))), names(step(call("sh", **{"|| true": 1})))),
     ("short_success", names(WON, group=[(1.0, 1), (1.0, 4), (1.0, 5)]), names(WON, group=[(1.0, 1), (1.0, 1), (1.0, 1)])),
     ("short_success", names(WON, group=[(1.0, 1), (1.0, 4), (1.0, 5)]), names(WON, group=[(1.0, 1), (1.0, 9)])),
     ("paid_failure", names(LOST, reward=0.8), names(LOST, reward=0.1)),
@@ -102,6 +104,19 @@ def test_success_is_what_the_environment_calls_so():
     ]
 
 
+@pytest.mark.parametrize(
+    ("tool", "is_test"),
+    [
+        *[(each, True) for each in ("run_tests", "runTests", "pytest", "check", "verify_answer")],
+        *[(each, False) for each in ("checkout", "check_weather", "verify_email", "latest")],
+    ],
+)
+def test_tools_that_test_are_known_by_their_names(tool, is_test):
+    trajectory = replace(episode(WON), tools=(ToolSpec(tool, "", {}),))
+    found = {tag.name for tag in tags_of(Seen(trajectory=trajectory))}
+    assert ("success_without_tests" in found) == is_test
+
+
 def test_a_tag_says_what_it_saw():
     seen = Seen(trajectory=episode(step(call("sh", cmd="x 2>/dev/null"))))
     (tag,) = tags_of(seen)
@@ -135,5 +150,6 @@ def test_huge_fields_take_no_time(part):
 
 def test_an_episode_without_steps_has_only_its_end():
     assert names(end="error", reason="x" * 1000) == {"fault"}
+    assert tags_of(Seen(trajectory=episode(), success=0.0)) != []
     (tag,) = tags_of(Seen(trajectory=episode(end="error", reason="x" * 1000)))
     assert len(tag.note) == 200

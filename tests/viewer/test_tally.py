@@ -99,6 +99,39 @@ def test_a_note_that_breaks_is_told_and_the_others_counted(run, tmp_path):
     index.close()
 
 
+def test_another_run_in_the_same_place_is_counted_anew(run, tmp_path):
+    root = Path(shutil.copytree(run, tmp_path / "run"))
+    index = Index(root, cache=tmp_path)
+    tally = RunTally(index)
+    for changes in ({"steps": 4, "seed": 4}, {"steps": 2, "seed": 5}):
+        shutil.rmtree(root)
+        make_trained_run(root, "credit.name=grpo", **changes)
+        while index.refresh():
+            pass
+        found = tally.to_json()
+        assert found["steps"] == list(range(1, changes["steps"] + 1))
+        expected = slow_count(root)
+        assert {name: found["causes"].get(name, 0) for name in expected} == expected
+    index.close()
+
+
+def test_a_step_whose_episodes_come_later_is_counted_again(index, monkeypatch):
+    counted = []
+    count = RunTally._count
+    monkeypatch.setattr(RunTally, "_count", lambda *a: counted.append(a[1]) or count(*a))
+    tally = RunTally(index)
+    with index.changing() as db:
+        db.execute("CREATE TEMP TABLE kept AS SELECT * FROM episode")
+        db.execute("DELETE FROM episode WHERE grp LIKE 'train-000002-%' AND member > 0")
+    tally.to_json()
+    tally.to_json()
+    assert counted == [1, 2, 3, 4]
+    with index.changing() as db:
+        db.execute("INSERT OR IGNORE INTO episode SELECT * FROM kept")
+    assert tally.to_json() == tally.to_json() == RunTally(index).to_json()
+    assert counted == [1, 2, 3, 4, 3, 1, 2, 3, 4]
+
+
 def test_a_note_that_does_not_fit_is_refused(run):
     note = Note(
         producer="trainer",

@@ -81,12 +81,70 @@ def test_so_do_corrected_ones_as_far_as_the_record_goes(tiny, loss):
     assert_agrees(weights_of(tiny, loss, minibatches=2, epochs=2), known=0.0)
 
 
+def without_tokens(trajectory):
+    """What is read of the other episodes: how many tokens, and where."""
+    steps = [
+        replace(
+            step,
+            completion=replace(
+                step.completion, token_ids=range(len(step.completion.token_ids)), logprobs=()
+            ),
+        )
+        for step in trajectory.steps
+    ]
+    segments = [
+        replace(each, token_ids=[], sampled=[], logprobs=[]) for each in trajectory.segments
+    ]
+    return replace(trajectory, steps=steps, segments=segments)
+
+
+def by_token(table, _):
+    return np.sin(np.arange(table.token_start[-1])) * (np.arange(table.token_start[-1]) % 3 > 0)
+
+
+@pytest.mark.parametrize("credit", [None, by_token], ids=["steps", "tokens"])
+@pytest.mark.parametrize("loss", [LOSSES[4], GSPO(), CORRECTED[1], CORRECTED[-1]], ids=repr)
+def test_the_tokens_of_one_episode_need_no_others(tiny, loss, credit):
+    whole = weights_of(tiny, loss, minibatches=2, credit=credit)
+    assert_agrees(whole, known=0.3)
+    for place, trajectory in enumerate(whole.update.trajectories):
+        opened = [without_tokens(each) for each in whole.update.trajectories]
+        opened[place] = trajectory
+        update = replace(whole.update, trajectories=tuple(opened))
+        found = TokenWeights(update, whole.training, SEED, trajectory.id)
+        span = whole.span(trajectory.id)
+        assert found.span(trajectory.id) == slice(0, found.num_tokens)
+        np.testing.assert_array_equal(found.derived, whole.derived[span])
+        for name, values in whole.columns(trajectory.id).items():
+            np.testing.assert_array_equal(found.columns(trajectory.id)[name], values)
+        with pytest.raises(KeyError):
+            found.span("nobody")
+    with pytest.raises(KeyError):
+        TokenWeights(whole.update, whole.training, SEED, "nobody")
+
+
 def test_the_demo_agrees_with_itself(tmp_path):
     """It pretends updates, but cuts them up as the trainer does."""
     run = write_demo(tmp_path / "demo")
     training = recorded_training(run.config_path)
     for update in read_updates(run.root):
         assert_agrees(TokenWeights(update, training, run.info["seed"]), known=0.3)
+
+
+def test_a_record_of_the_first_schema_agrees_too(tiny):
+    """There a token without an advantage was trained, where others of its row had one."""
+    update, training = take_step(tiny, loss=PPO(), credit=lambda table, _: table.step % 2 - 0.0)
+    found = TokenWeights(update, training, SEED)
+    alone = found.is_used & (found.advantage == 0)
+    assert alone.any()
+    cause = np.where(alone, Cause.TRAINED, found.cause).astype(np.int8)
+    weights = np.where(alone, found.shares.share, found.weight).astype(np.float32)
+    columns = {**update.columns, "cause": cause, "weights": weights}
+    assert_agrees(
+        TokenWeights(replace(update, schema=1, columns=columns), training, SEED), known=0.95
+    )
+    other = TokenWeights(replace(update, columns=columns), training, SEED)
+    assert (other.derived[alone] == Cause.ZERO_ADVANTAGE).all()
 
 
 def test_dropped_tokens_tell_their_number(tiny):
@@ -110,7 +168,7 @@ def test_a_run_of_another_kind_does_not_agree(tiny):
 
 def test_rows_without_an_advantage_are_left_out(tiny):
     found = weights_of(tiny, PPO(), credit=GRPO(), step=0)
-    idle = ~found.is_row_trained[found.rows.of_token] & (found.rows.of_token >= 0)
+    idle = ~found.is_row_trained[found.row] & (found.row >= 0)
     assert idle.any()
     assert (found.cause[idle] == Cause.ZERO_ADVANTAGE).all()
     assert np.isnan(found.shares.share[idle]).all()
@@ -121,7 +179,7 @@ def test_tokens_know_their_row(tiny):
     found = weights_of(tiny, PPO())
     first = found.update.trajectories[0]
     span = found.span(first.id)
-    owners = found.rows.of_token[span].tolist()
+    owners = found.row[span].tolist()
     assert owners[:2] == [-1, -1]
     assert owners[-2:] == [1, 1]
     assert found.rows.segment[:3].tolist() == [0, 1, 0]

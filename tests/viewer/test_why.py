@@ -149,6 +149,7 @@ def test_every_token_of_a_segment_is_sampled_or_not(tiny):
     [
         ({"end": "error"}, "fault"),
         ({"group_id": "eval-sampled-000001-000"}, "evaluation"),
+        ({"group_id": "warm-000001-000"}, "played for no optimiser step"),
         ({}, "no optimiser step used"),
     ],
 )

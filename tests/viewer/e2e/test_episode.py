@@ -76,3 +76,61 @@ def test_real_time_waits_as_long_as_was_recorded(page):
     page.get_by_role("button", name="pause").click()
     page.get_by_label("skip waiting").check()
     assert "wait" not in page.url
+
+
+def test_colours_and_numbers_are_those_of_the_estimator_that_is_asked(page, address):
+    page.goto(f"{REPAIR}?turn=1&view=tokens&token=2&colour=advantage")
+    page.locator(".t.chosen").wait_for()
+    page.get_by_label("credit", exact=True).fill("gigpo")
+    page.get_by_label("credit", exact=True).press("Enter")
+    page.get_by_text("shown: gigpo", exact=True).wait_for()
+    page.get_by_label("less").fill("grpo")
+    page.get_by_label("less").press("Enter")
+    page.get_by_text("shown: gigpo - grpo").wait_for()
+    assert "credit=gigpo" in page.url
+    assert "minus=grpo" in page.url
+    query = "group=train-000002-003&credit=gigpo&minus=grpo"
+    lens = page.request.get(f"{address}/api/runs/demo/lens?{query}").json()
+    given = lens["steps"]["train-000002-003.2.0"]
+    page.locator(".legend", has_text=f"{lens['most']:.3}").wait_for()
+    rows = page.locator(".step-row:not(.head)").all()
+    for row, value in zip(rows, given, strict=True):
+        shown = row.locator(".shade").last.inner_text().replace("\u2212", "-")
+        assert float(shown) == pytest.approx(value, abs=5e-3)
+    facts = page.locator(".pairs").inner_text().replace("\u2212", "-")
+    assert f"{given[1]:.4f}" in facts
+    page.get_by_role("button", name="messages").click()
+    first = page.locator(".gutter .shade").first.inner_text().replace("\u2212", "-")
+    assert float(first) == pytest.approx(given[0], abs=5e-3)
+
+
+def test_an_estimator_that_cannot_be_asked_is_told(page):
+    page.goto(f"{REPAIR}?turn=1&credit=nonsense")
+    page.get_by_role("alert").get_by_text("nonsense").wait_for()
+
+
+def test_tokens_that_their_text_would_not_give_are_marked(page, address):
+    name = "train-000004-005.5.0"  # a page that spells a token of the template in letters
+    page.goto(f"/run/demo/episode/{name}?turn=0&view=tokens")
+    page.locator(".t").first.wait_for()
+    assert page.locator(".t.drift").count() == 0
+    page.get_by_role("button", name="truth").click()
+    page.locator(".t.drift").first.wait_for()
+    told = page.request.get(f"{address}/api/runs/demo/episodes/{name}/truth").json()["truth"]
+    assert page.locator(".t.drift").count() == sum(each is not None for each in told)
+    page.locator(".t.drift").first.hover()
+    page.get_by_text("its text would be tokenised as 1").first.wait_for()
+    assert page.locator(".t.mask-wrong").count() == 0
+
+
+def test_weights_that_changed_within_a_message_are_shown_at_their_token(page, address):
+    query = 'where=tag="switched"&limit=1'
+    (line,) = page.request.get(f"{address}/api/runs/demo/episodes?{query}").json()["rows"]
+    shown = page.request.get(f"{address}/api/runs/demo/episodes/{line['id']}").json()
+    step = next(each for each in shown["steps"] if len(each["versions"]) > 1)
+    token, version = step["versions"][1]
+    page.goto(f"/run/demo/episode/{line['id']}?turn={step['index']}&view=tokens")
+    swapped = page.locator(".t.swap").first
+    swapped.wait_for()
+    assert int(swapped.get_attribute("data-place")) == step["tokens"][0] + token
+    assert page.locator(".step-row.here .swap").inner_text().endswith(f"→{version}")

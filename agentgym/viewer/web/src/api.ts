@@ -8,10 +8,13 @@ import type {
   Episode,
   EpisodeLine,
   Filters,
+  Fork,
+  ForkOffer,
   Found,
   GridGroup,
   GroupShown,
   Ledger,
+  Lens,
   Matrix,
   Page,
   Panel,
@@ -21,6 +24,7 @@ import type {
   RunLine,
   StatesShown,
   Tally,
+  Truth,
   Versus,
   Why,
 } from "./types";
@@ -67,14 +71,23 @@ export async function grid(run: string, query: Query): Promise<Page<GridGroup>> 
   return { total: found.total, rows: found.groups };
 }
 
+/** What an estimator makes of a group; `asking` is credit, minus and shaping. */
+export const askLens = (run: string, group: string, asking: Query) =>
+  json<Lens>(of(run, "lens"), { group, ...asking });
+
+/** What an estimator gives each sampled token of an episode. */
+export async function advantages(run: string, episode: string, asking: Query): Promise<Columns> {
+  const response = await ask(of(run, "episodes", episode, "advantages"), asking);
+  return decodeColumns(await response.arrayBuffer());
+}
+
 /** How its rewards came about, by the shaper of the run or another one; null: it has none. */
-export async function showLedger(
+export function showLedger(
   run: string,
   episode: string,
   shaping: string | undefined,
-): Promise<Ledger | null> {
-  const path = of(run, "episodes", episode, "ledger");
-  return (await json<{ ledger: Ledger | null }>(path, { shaping })).ledger;
+): Promise<{ ledger: Ledger | null }> {
+  return json(of(run, "episodes", episode, "ledger"), { shaping });
 }
 
 /** What was drawn of the states of an episode: after reset, after each turn. */
@@ -104,15 +117,26 @@ export async function putLabel(
   run: string,
   given: { episode: string; label: string; text: string },
 ): Promise<{ label: string | null; text: string }> {
-  const sent = await fetch(of(run, "labels"), { method: "POST", body: JSON.stringify(given) });
-  if (!sent.ok) throw await wrong(sent);
-  return (await sent.json()) as { label: string | null; text: string };
+  return send(of(run, "labels"), given);
 }
 
 /** The file that needs no server, with a group or an episode in it. */
 export async function shareFile(query: Query): Promise<Blob> {
   return (await ask("/share", query)).blob();
 }
+
+/** The episodes that go on from the middle of another one, by the turn. */
+export async function forksOf(run: string, episode: string): Promise<EpisodeLine[]> {
+  const where = `parent="${episode.replace(/[\\"]/g, "\\$&")}"`;
+  return (await listEpisodes(run, { where, sort: "fork_step", limit: 1000 })).rows;
+}
+
+export const forkOffer = (run: string, episode: string) =>
+  json<ForkOffer>(of(run, "fork"), { episode });
+export const runningForks = (run: string) => json<Fork[]>(of(run, "forks"));
+export const startFork = (run: string, wish: object) => send<Fork>(of(run, "fork"), wish);
+export const speakTo = (run: string, fork: string, line: { say: string } | { leave: true }) =>
+  send<Fork>(of(run, "forks", fork), line);
 
 export function pieces(
   run: string,
@@ -122,6 +146,16 @@ export function pieces(
   stop: number,
 ): Promise<Pieces> {
   return json<Pieces>(of(run, "episodes", episode, "pieces"), { segment, first, stop });
+}
+
+export function truth(
+  run: string,
+  episode: string,
+  segment: number,
+  first: number,
+  stop: number,
+): Promise<Truth> {
+  return json<Truth>(of(run, "episodes", episode, "truth"), { segment, first, stop });
 }
 
 export async function columns(
@@ -178,10 +212,15 @@ async function json<T>(path: string, query: Query = {}): Promise<T> {
   return (await ask(path, query)).json() as Promise<T>;
 }
 
-async function ask(path: string, query: Query): Promise<Response> {
+async function send<T>(path: string, value: object): Promise<T> {
+  const sent = { method: "POST", body: JSON.stringify(value) };
+  return (await ask(path, {}, sent)).json() as Promise<T>;
+}
+
+async function ask(path: string, query: Query, sent?: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query));
+    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query), sent);
   } catch {
     throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
   }

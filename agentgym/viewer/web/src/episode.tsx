@@ -4,9 +4,12 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
+import { useCredited } from "./credited";
+import { Asking } from "./lens";
 import { members, showEpisode, showLedger } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
+import { ForkButton, forkKeys, ForkPanel, ForksOf } from "./fork";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { Labelling } from "./labelling";
@@ -19,9 +22,10 @@ import { Choice, Quiet, Text, Wrong } from "./parts";
 import { faster } from "./playing";
 import { Ribbon } from "./ribbon";
 import { Share, shareKeys } from "./share";
+import { file } from "./shared";
 import { MODES } from "./spans";
 import { go, look, query, whole } from "./state";
-import { givenLedger } from "./terms";
+import { givenLedger, noLedger } from "./terms";
 import { Timeline } from "./timeline";
 import { Tokens } from "./tokens";
 import type { Episode, EpisodeLine } from "./types";
@@ -48,8 +52,15 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
     () => showLedger(run, episode.id, shaping),
     true,
   ).value;
-  const given = useMemo(() => givenLedger(episode.steps), [episode]);
-  const ledger = asked.value ?? given;
+  const isThere = !!asked.value || !!asked.error;
+  const given = useMemo(
+    () => (isThere ? givenLedger(episode.steps) : noLedger(episode.steps)),
+    [episode, isThere],
+  );
+  const ledger = asked.value?.ledger ?? given;
+  const credited = useCredited(run, episode);
+  const { lens } = credited;
+  const noted = episode.credits.map((label) => `noted:${label}`);
   return (
     <div class="screen">
       <Facts run={run} episode={episode} group={group} />
@@ -58,6 +69,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
           <Text text={episode.trouble} />
         </p>
       )}
+      {query.value["fork"] && !file && <ForkPanel run={run} episode={episode} turn={turn} />}
       <div class={`split view-${view}`}>
         <div class="fill">
           <div class="bar views">
@@ -67,18 +79,24 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               value={view}
               choose={(next) => look({ view: next })}
             />
+            <Asking
+              label={credited.isAsked ? credited.label : null}
+              known={[...noted, ...(lens.value?.known ?? [])]}
+            />
+            <ForkButton turn={turn} />
             <Share run={run} episode={episode.id} />
           </div>
+          {credited.isAsked && lens.error && <Wrong error={lens.error} />}
           {view === "tokens" ? (
-            <Tokens run={run} episode={episode} turn={turn} picked={picked} />
+            <Tokens {...{ run, episode, turn, picked, credited }} />
           ) : (
-            <Messages episode={episode} turn={turn} />
+            <Messages episode={episode} turn={turn} credited={credited} />
           )}
         </div>
         <aside class="side" aria-label="steps">
-          <Ribbon episode={episode} turn={turn} />
+          <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          <TurnRewards episode={episode} ledger={ledger} turn={turn} />
+          {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
       </div>
@@ -156,13 +174,17 @@ function Facts({
           </dd>
         </div>
       )}
+      <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
       {episode.tags.length > 0 && (
         <div>
           <dt>tags</dt>
           <dd>
             {episode.tags.map((tag) => (
-              <span class={tag.tripwire ? "tag bad" : "tag"} title={tag.note}>
+              <span
+                class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
+                title={tag.note}
+              >
                 {tag.name}
               </span>
             ))}
@@ -275,6 +297,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       what: "find",
       act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
     },
+    ...forkKeys(),
     ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),
     {
       keys: "n",

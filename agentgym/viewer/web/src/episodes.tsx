@@ -213,6 +213,11 @@ function Row({ run, line, isHere }: RowProps): JSX.Element {
         return (
           <span class={classes(field)} role="cell" title={field.number ? undefined : text}>
             {at === 0 ? <a href={to}>{text}</a> : text}
+            {at === 0 && line.tags.includes("drift") && (
+              <span class="bad badge" title="tokens are stored otherwise than they were sampled">
+                drift
+              </span>
+            )}
           </span>
         );
       })}

@@ -162,7 +162,7 @@ export function LedgerRows({
   };
   const shared = { page, turn, scale, ledger };
   return (
-    <div class="rows" role="table" tabIndex={0} aria-label="reward ledger" onClick={follow}>
+    <div class="turn-rows" role="table" tabIndex={0} aria-label="reward ledger" onClick={follow}>
       <TurnNumbers page={page} turn={turn} of={ledger.rewards.length} />
       <SumRow {...shared} name="reward" values={ledger.rewards} />
       {ledger.recorded && <SumRow {...shared} name="trained on" values={ledger.recorded} />}
@@ -170,7 +170,7 @@ export function LedgerRows({
         <>
           <TermRow {...shared} row={row} />
           {ledger.gates
-            .filter((gate) => gate.term === row.term)
+            .filter((gate) => gate.term === row.term && row.raw.some((given) => given !== 0))
             .map((gate) => (
               <GateRow {...shared} gate={gate} />
             ))}
@@ -202,7 +202,7 @@ function TurnNumbers({
 }): JSX.Element {
   const every = page[1] > 100 ? 5 : 1;
   return (
-    <div class="line head" role="row">
+    <div class="turn-line head" role="row">
       <span role="columnheader" class="quiet">
         {page[1] - page[0] < of ? `turns ${page[0]}–${page[1] - 1}` : ""}
       </span>
@@ -214,7 +214,7 @@ function TurnNumbers({
             class={`tick num ${at === turn ? "here" : "quiet"}`}
             aria-label={`turn ${at}`}
           >
-            {at % every === 0 || at === turn ? at : ""}
+            {at % every === 0 ? at : ""}
           </span>
         ))}
       </span>
@@ -229,7 +229,7 @@ function TermRow({ ledger, page, turn, scale, row }: RowProps & { row: LedgerTer
     .filter(Boolean)
     .join(", ");
   return (
-    <div class="line" role="row">
+    <div class="turn-line" role="row">
       <span role="rowheader" class="name" title={how ? `${name} (${how})` : name}>
         {name}
       </span>
@@ -259,7 +259,7 @@ function TermRow({ ledger, page, turn, scale, row }: RowProps & { row: LedgerTer
 function GateRow({ page, turn, gate }: RowProps & { gate: Ledger["gates"][number] }): JSX.Element {
   const name = visible(gate.condition);
   return (
-    <div class="line gate" role="row">
+    <div class="turn-line gate" role="row">
       <span role="rowheader" class="name quiet" title={`gate of ${gate.term}: ${name}`}>
         {name.startsWith("as far") ? name : `if ${name}`}
       </span>
@@ -295,7 +295,7 @@ function SumRow({
   values,
 }: RowProps & { name: string; values: readonly number[] }): JSX.Element {
   return (
-    <div class="line sum" role="row">
+    <div class="turn-line sum" role="row">
       <span role="rowheader" class="name">
         {name}
       </span>

@@ -30,8 +30,14 @@ function Given({ name, words }: { name: "credit" | "minus"; words: string }): JS
   );
 }
 
-/** `label` is what the answer says of itself. */
-export function Asking({ label }: { label: string | null }): JSX.Element {
+/** `label` is what the answer says of itself; `known` are estimators that a field proposes. */
+export function Asking({
+  label,
+  known = [],
+}: {
+  label: string | null;
+  known?: readonly string[];
+}): JSX.Element {
   const take = (event: SubmitEvent & { currentTarget: HTMLFormElement }) => {
     event.preventDefault();
     const given = new FormData(event.currentTarget);
@@ -52,14 +58,20 @@ export function Asking({ label }: { label: string | null }): JSX.Element {
           {words}{" "}
           <input
             name={name}
+            list={name === "shaping" ? undefined : "estimators"}
             spellcheck={false}
-            size={14}
+            size={10}
             placeholder={example}
             value={query.value[name] ?? ""}
             onChange={(event) => event.currentTarget.form?.requestSubmit()}
           />
         </label>
       ))}
+      <datalist id="estimators">
+        {["trained", ...known].map((each) => (
+          <option value={each} />
+        ))}
+      </datalist>
       <span class="quiet">{label && `shown: ${label}`}</span>
     </form>
   );

@@ -4,15 +4,22 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { useJump } from "./jump";
+import type { Credited } from "./credited";
 import { cutMatches, find, firstFrom, type Match } from "./find";
-import { counted, number, signed } from "./format";
+import { counted, number } from "./format";
 import { Windowed } from "./list";
-import { Text } from "./parts";
+import { Shade, Text } from "./parts";
 import { asMarkdown, episodeRows, plain, type Row, turnStarts } from "./rows";
 import { copy, look, query } from "./state";
 import type { Episode, Step } from "./types";
 
-export function Messages({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
+interface Props {
+  episode: Episode;
+  turn: number;
+  credited: Credited;
+}
+
+export function Messages({ episode, turn, credited }: Props): JSX.Element {
   const rows = useMemo(() => episodeRows(episode), [episode]);
   const starts = useMemo(() => turnStarts(rows), [rows]);
   const jump = useJump(turn, (to) => starts[to] ?? 0);
@@ -81,6 +88,7 @@ export function Messages({ episode, turn }: { episode: Episode; turn: number }):
             isHere={rows[index]!.turn === turn}
             matches={cutMatches(matches, index)}
             current={current}
+            credited={credited}
           />
         )}
       />
@@ -93,9 +101,10 @@ interface RowProps {
   isHere: boolean;
   matches: readonly Match[];
   current: Match | null;
+  credited: Credited;
 }
 
-function MessageRow({ row, isHere, matches, current }: RowProps): JSX.Element {
+function MessageRow({ row, isHere, matches, current, credited }: RowProps): JSX.Element {
   return (
     <div
       class={`message ${row.role} ${row.kind} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
@@ -111,7 +120,7 @@ function MessageRow({ row, isHere, matches, current }: RowProps): JSX.Element {
           </a>
         )}
         {row.head && <span class="role">{row.role}</span>}
-        {row.begins && <StepFacts step={row.begins} />}
+        {row.begins && <StepFacts step={row.begins} credited={credited} />}
       </div>
       <div class="said">
         {row.kind === "call" && (
@@ -136,7 +145,8 @@ function follow(event: MouseEvent, turn: number): void {
   look({ turn: String(turn), token: undefined });
 }
 
-function StepFacts({ step }: { step: Step }): JSX.Element {
+function StepFacts({ step, credited }: { step: Step; credited: Credited }): JSX.Element {
+  const advantage = credited.at(step.index);
   const earned = Object.values(step.reward_terms).reduce((sum, each) => sum + each, 0);
   return (
     <>
@@ -145,9 +155,9 @@ function StepFacts({ step }: { step: Step }): JSX.Element {
           r {number(step.reward ?? earned)}
         </span>
       )}
-      {step.advantage !== null && (
-        <span class="num" title="advantage of the step">
-          A {signed(step.advantage)}
+      {advantage !== null && (
+        <span class="num">
+          A <Shade value={advantage} scale={credited.scale} what={`${credited.label} gives`} />
         </span>
       )}
       {step.timed_out && <span class="bad">timed out</span>}

@@ -1,5 +1,6 @@
 // What the environment drew of the state at a turn: grids, differences, tables, terminal output.
 
+import "./panels.css";
 import { useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { visible } from "./ansi";

@@ -4,7 +4,8 @@ import { useEffect, useMemo } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { symmetric } from "./colours";
-import { count } from "./format";
+import type { Credited } from "./credited";
+import { count, number } from "./format";
 import { type Jump, Windowed } from "./list";
 import { Shade } from "./parts";
 import { look, query } from "./state";
@@ -12,16 +13,18 @@ import type { Episode, Step } from "./types";
 
 const ROW = 22;
 
-export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): JSX.Element {
+export function Ribbon({
+  episode,
+  turn,
+  credited,
+}: {
+  episode: Episode;
+  turn: number;
+  credited: Credited;
+}): JSX.Element {
   const { steps, update } = episode;
   const jump = useSignal<Jump | null>(null);
-  const scales = useMemo(
-    () => ({
-      reward: symmetric(steps.map(earned)),
-      advantage: symmetric(steps.map((step) => step.advantage)),
-    }),
-    [episode],
-  );
+  const rewards = useMemo(() => symmetric(steps.map(earned)), [episode]);
   useEffect(() => {
     if (query.peek()["turn"] !== undefined) jump.value = { index: Math.max(0, turn - 4) };
   }, [turn]);
@@ -45,7 +48,7 @@ export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): J
         <span
           role="cell"
           class={`num ${step.versions.length > 1 ? "swap" : ""}`}
-          title={versionTitle(step, update?.version ?? null)}
+          title={versionTitle(step, update?.version ?? null) + apart(episode.ribbon?.[index])}
         >
           {versions(step)}
         </span>
@@ -53,10 +56,14 @@ export function Ribbon({ episode, turn }: { episode: Episode; turn: number }): J
           {lag(step, update?.version ?? null)}
         </span>
         <span role="cell" class="num">
-          <Shade value={earned(step)} scale={scales.reward} what="reward" />
+          <Shade value={earned(step)} scale={rewards} what="reward" />
         </span>
         <span role="cell" class="num">
-          <Shade value={step.advantage} scale={scales.advantage} what="advantage" />
+          <Shade
+            value={credited.at(index)}
+            scale={credited.scale}
+            what={`${credited.label} gives`}
+          />
         </span>
       </div>
     );
@@ -99,6 +106,12 @@ function lag(step: Step, trained: number | null): string {
   return trained === null || step.versions.length === 0
     ? "–"
     : String(trained - Math.min(...step.versions.map(([, version]) => version)));
+}
+
+function apart(told: { ratio: number | null; kl: number | null } | undefined): string {
+  return told && told.ratio !== null
+    ? `; mean ratio ${number(told.ratio, 4)}, KL ${number(told.kl, 3)}`
+    : "";
 }
 
 function versionTitle(step: Step, trained: number | null): string {

@@ -102,7 +102,8 @@ function messageRows(message: Message, turn: number | null): Row[] {
 }
 
 /** Content as text: a string, or parts of which those that are no text are named. */
-function words(content: unknown): string {
+/** The text of a content, whatever it is. */
+export function words(content: unknown): string {
   if (content === null || content === undefined) return "";
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) return JSON.stringify(content);

@@ -59,14 +59,9 @@ interface Cut {
 /** Of these the file has the whole, of which a question asks a part. */
 const CUTS: Record<string, Cut> = {
   columns: { words: ["names"], cut: (whole) => new Response(bytes(whole as string)) },
-  pieces: {
-    words: ["first", "stop"],
-    cut: (whole, { first = 0, stop }) => {
-      const all = whole as { pieces: (string | null)[] | null };
-      const pieces = all.pieces && all.pieces.slice(Number(first), Number(stop));
-      return Response.json({ ...all, pieces });
-    },
-  },
+  advantages: { words: [], cut: (whole) => new Response(bytes(whole as string)) },
+  pieces: { words: ["first", "stop"], cut: ofTokens("pieces") },
+  truth: { words: ["first", "stop"], cut: ofTokens("truth") },
   panels: {
     words: ["offset", "limit"],
     cut: (whole, { offset = 0, limit }) => {
@@ -83,6 +78,14 @@ const CUTS: Record<string, Cut> = {
     },
   },
 };
+
+/** Cuts what is told of each token of a segment. */
+function ofTokens(what: string): Cut["cut"] {
+  return (whole, { first = 0, stop }) => {
+    const all = whole as Record<string, unknown[] | null>;
+    return Response.json({ ...all, [what]: all[what]?.slice(Number(first), Number(stop)) ?? null });
+  };
+}
 
 function bytes(base64: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));

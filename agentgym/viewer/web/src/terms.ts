@@ -34,6 +34,11 @@ export function givenLedger(steps: readonly Step[]): Ledger {
   return { terms, gates: [], rewards: none, total: 0, recorded: null };
 }
 
+/** A ledger without rows, until it is there. */
+export function noLedger(steps: readonly Step[]): Ledger {
+  return { terms: [], gates: [], rewards: steps.map(() => 0), total: 0, recorded: null };
+}
+
 /** What a cell says when it is asked. */
 export function cellWords(row: LedgerTerm, turn: number, gates: Ledger["gates"]): string {
   const state = row.states[turn] ?? "not reached";

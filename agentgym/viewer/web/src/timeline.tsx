@@ -1,5 +1,6 @@
 // The timeline of an episode: played, dragged or stepped through; under it the ledger of rewards.
 
+import "./timeline.css";
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { JSX } from "preact";
@@ -41,7 +42,7 @@ export function Timeline({ episode, turn, ledger, playing }: Props): JSX.Element
   return (
     <section class="timeline" aria-label="timeline" ref={box} style={sizes(episode.steps.length)}>
       <Player episode={episode} turn={turn} playing={playing} isOpen={isOpen} />
-      <div class="line">
+      <div class="turn-line">
         <span class="quiet">turn</span>
         <div class="ticks">
           <Track ledger={ledger} bins={size.value * 4} />

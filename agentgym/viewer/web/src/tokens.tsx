@@ -4,11 +4,12 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { visible } from "./ansi";
-import { ApiError, type Columns, columns, pieces } from "./api";
+import { ApiError, type Column, type Columns, columns, pieces } from "./api";
 import { colourOf, type Scale } from "./colours";
 import { piece } from "./format";
 import { brief, describe, type Picked } from "./inspector";
 import { useJump } from "./jump";
+import { type Credited, useTokenCredit } from "./credited";
 import { Windowed } from "./list";
 import { useLoaded } from "./load";
 import { Minimap } from "./minimap";
@@ -26,6 +27,7 @@ import {
   tokenRows,
 } from "./spans";
 import { look, query, whole } from "./state";
+import { type Truths, truthClass, truthWords, useTruths } from "./truth";
 import type { Episode } from "./types";
 
 const PAGE = 1024;
@@ -35,19 +37,25 @@ interface Props {
   episode: Episode;
   turn: number;
   picked: Signal<Picked | null>;
+  credited: Credited;
 }
 
-export function Tokens({ run, episode, turn, picked }: Props): JSX.Element {
+export function Tokens({ run, episode, turn, picked, credited }: Props): JSX.Element {
   const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
   const segment = Math.min(asked, Math.max(0, episode.segments.length - 1));
   const loaded = useLoaded(`${run}\n${episode.id}\n${segment}`, () =>
     columns(run, episode.id, segment, COLUMNS),
   ).value;
+  const lens = useTokenCredit(run, episode);
   if (episode.segments.length === 0) return <Quiet>No tokens were recorded of this episode.</Quiet>;
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
   return (
-    <Segment key={segment} {...{ run, episode, turn, picked, segment }} found={loaded.value} />
+    <Segment
+      key={segment}
+      {...{ run, episode, turn, picked, credited, segment, lens }}
+      recorded={loaded.value}
+    />
   );
 }
 
@@ -57,14 +65,19 @@ function Segment({
   turn,
   picked,
   segment,
-  found,
-}: Props & { segment: number; found: Columns }): JSX.Element {
+  credited,
+  recorded,
+  lens,
+}: Props & { segment: number; recorded: Columns; lens: Column | null }): JSX.Element {
+  const found = useMemo(() => withLens(recorded, credited, lens), [recorded, credited, lens]);
   const length = episode.segments[segment]!.length;
-  const rows = useMemo(() => tokenRows(episode.steps, segment, length), [found]);
+  const rows = useMemo(() => tokenRows(episode.steps, segment, length), [recorded]);
   const texts = useMemo(
     () => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE),
-    [found],
+    [recorded],
   );
+  const truths = useTruths(run, episode.id, segment);
+  void truths?.came.value;
   const mode =
     MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
     defaultMode(found);
@@ -72,7 +85,11 @@ function Segment({
     () => modeValues(found, mode, episode.steps, segment, length),
     [found, mode],
   );
-  const scale = useMemo(() => mode.scale(values), [values]);
+  const scale = useMemo(
+    () => (mode.name === "advantage" ? credited.scale : mode.scale(values)),
+    [values, credited],
+  );
+  const what = mode.name === "advantage" ? `advantage by ${credited.label}` : mode.what;
   const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
   const token = whole("token");
   const place = episode.steps[turn]?.tokens;
@@ -87,22 +104,29 @@ function Segment({
   void texts.came.value;
   const onSeen = useCallback(
     (first: number, stop: number) => {
-      if (rows.length) texts.want(rows[first]!.first, rows[Math.min(stop, rows.length) - 1]!.stop);
+      if (!rows.length) return;
+      for (const pages of [texts, truths])
+        pages?.want(rows[first]!.first, rows[Math.min(stop, rows.length) - 1]!.stop);
     },
-    [rows, texts],
+    [rows, texts, truths],
   );
+  const about = (row: TokenRow, place: number): Picked => {
+    const told = describe(found, row, segment, place, starts, texts.at(place));
+    const wrong = truthWords(found, row, place, truths);
+    return wrong ? { ...told, values: [...told.values, ["truth", wrong]] } : told;
+  };
   useEffect(() => {
     const row = rows.find((each) => each.first <= chosen && chosen < each.stop);
-    picked.value = row ? describe(found, row, segment, chosen, starts, texts.at(chosen)) : null;
+    picked.value = row ? about(row, chosen) : null;
     document.querySelector(".t.chosen")?.scrollIntoView({ block: "nearest" });
-  }, [chosen, found, texts.came.value]);
+  }, [chosen, found, texts.came.value, truths?.came.value]);
   const pick = (event: MouseEvent) => {
     const place = placeOf(event);
     const row = rows.find((each) => place !== null && each.first <= place && place < each.stop);
     if (!row || place === null) return;
     if (row.step)
       look({ turn: String(row.step.index), token: String(place - row.step.tokens![0]) });
-    else picked.value = describe(found, row, segment, place, starts, texts.at(place));
+    else picked.value = about(row, place);
   };
   const goTo = (place: number) =>
     (jump.value = { index: rows.findIndex((row) => place < row.stop) });
@@ -110,7 +134,11 @@ function Segment({
     const place = placeOf(event);
     const row =
       place === null ? undefined : rows.find((each) => each.first <= place && place < each.stop);
-    hover.value = row ? brief(found, mode, row, place!, starts) : "";
+    hover.value = row
+      ? [brief(found, mode, row, place!, starts), truthWords(found, row, place!, truths)]
+          .filter(Boolean)
+          .join("; ")
+      : "";
   };
   return (
     <>
@@ -121,11 +149,20 @@ function Segment({
           value={mode.name}
           choose={(next) => look({ colour: next })}
         />
-        {mode.needs.length > 0 && <Legend scale={scale} what={mode.what} />}
+        {mode.needs.length > 0 && <Legend scale={scale} what={what} />}
         {episode.segments.length > 1 && <SegmentChoice episode={episode} segment={segment} />}
-        <Hovered line={hover} otherwise={mode.what} />
+        <button
+          type="button"
+          aria-pressed={!!truths}
+          title="mark tokens that their own text would not give again"
+          onClick={() => look({ truth: truths ? undefined : "1" })}
+        >
+          truth
+        </button>
+        <Hovered line={hover} otherwise={what} />
       </div>
       {texts.error.value && <Wrong error={texts.error.value} />}
+      {truths?.error.value && <Wrong error={truths.error.value} />}
       <div class="mapped" onClick={pick} onMouseOver={onHover}>
         <Windowed
           count={rows.length}
@@ -136,7 +173,7 @@ function Segment({
           onSeen={onSeen}
           render={(index) => (
             <Row
-              {...{ row: rows[index]!, found, values, scale, texts, chosen }}
+              {...{ row: rows[index]!, found, values, scale, texts, truths, chosen }}
               isHere={rows[index]!.step?.index === turn}
             />
           )}
@@ -158,18 +195,20 @@ interface RowProps {
   values: readonly (number | null)[];
   scale: Scale;
   texts: Pages<string | null>;
+  truths: Truths | null;
   chosen: number;
   isHere: boolean;
 }
 
-function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JSX.Element {
+function Row({ row, found, values, scale, texts, truths, chosen, isHere }: RowProps): JSX.Element {
+  void truths?.came.value;
   void texts.came.value;
   const tokens: JSX.Element[] = [];
   for (let place = row.first; place < row.stop; place++) {
     const swap = row.step?.versions.some(
       ([token]) => token > 0 && token === place - row.step!.tokens![0],
     );
-    const style = `t ${colourOf(scale, values[place])} ${place === chosen ? "chosen" : ""} ${swap ? "swap" : ""}`;
+    const style = `t ${colourOf(scale, values[place])} ${place === chosen ? "chosen" : ""} ${swap ? "swap" : ""} ${truthClass(found, row, place, truths)}`;
     tokens.push(
       <span class={style} data-place={place}>
         {shown(texts.at(place), at(found["token_ids"], place), !!texts.error.value)}
@@ -183,6 +222,7 @@ function Row({ row, found, values, scale, texts, chosen, isHere }: RowProps): JS
       <div class="gutter">
         {row.head && row.step && <span class="turn num">{row.step.index}</span>}
         <span class="quiet num">{row.first}</span>
+        {row.head && !row.step && <span class="quiet">given</span>}
       </div>
       <pre class="said">{tokens}</pre>
     </div>
@@ -203,6 +243,14 @@ function SegmentChoice({ episode, segment }: { episode: Episode; segment: number
       </select>
     </label>
   );
+}
+
+/** The columns, with the advantages of the estimator that is asked for in the place of the record's. */
+function withLens(recorded: Columns, credited: Credited, lens: Column | null): Columns {
+  if (lens) return { ...recorded, advantage: lens };
+  if (!credited.isAsked) return recorded;
+  const { advantage: _, ...rest } = recorded;
+  return rest;
 }
 
 function defaultMode(found: Columns): Mode {

@@ -62,6 +62,8 @@ export interface EpisodeLine {
   version_min: Num;
   version_max: Num;
   step: Num;
+  parent: string | null;
+  fork_step: Num;
   tags: string[];
   label: string | null;
 }
@@ -163,8 +165,24 @@ export interface Episode {
   label: string | null;
   tags: { name: string; note: string; tripwire: boolean }[];
   trouble: string | null;
+  /** By step: the mean of the trainer's probability over the engine's, and how far they are apart. */
+  ribbon?: { ratio: Num; kl: Num }[] | null;
   /** Whether the environment drew anything. */
   panels: boolean;
+}
+
+/** What an estimator, less another one, made of a group. */
+export interface Lens {
+  label: string;
+  returns: Record<string, Num>;
+  /** By episode, the advantage of each step. */
+  steps: Record<string, Num[]>;
+  /** Whether tokens of a step differ. */
+  tokens: boolean;
+  /** How far from 0 an advantage is at most, of any token of the group. */
+  most: number;
+  /** Estimators that can be asked. */
+  known: string[];
 }
 
 /** How the rewards of an episode came about; lists are by turn. */
@@ -218,6 +236,14 @@ export interface TerminalPanel {
 }
 
 export type Panel = GridPanel | DiffPanel | TablePanel | TerminalPanel;
+
+/** Of each token the ids that its text would have instead; null: the same. */
+export interface Truth {
+  truth: (number[] | null)[] | null;
+  of?: number;
+  why?: string;
+  hint?: string | null;
+}
 
 export interface Pieces {
   pieces: (string | null)[] | null;
@@ -366,4 +392,44 @@ export interface Versus {
   p: Num;
   of_tasks: number;
   tasks: ComparedTask[];
+}
+
+/** What can be done at the turns of an episode; `why_not` says why nothing. */
+export interface ForkOffer {
+  episode: string;
+  why_not: string | null;
+  /** The last turn to begin at. */
+  last: number;
+  checkpoints: number[];
+  policies: string[];
+  most_samples: number;
+  /** Good for one fork. */
+  token: string | null;
+}
+
+/** A process of `agentgym fork` that this viewer started. */
+export interface Fork {
+  fork: string;
+  episode: string;
+  turn: number;
+  how: "samples" | "message";
+  policy: string;
+  status: "running" | "finished" | "failed";
+  done: number;
+  of: number;
+  group: string | null;
+  children: { id: string; end: End; reason: string; outcome: Num; turns: number }[];
+  error: string | null;
+  hint: string | null;
+  /** What was asked before, and said. */
+  talk: (ForkAsked & { said: string })[];
+  /** What a person is asked now. */
+  asked: ForkAsked | null;
+  refused: string | null;
+}
+
+export interface ForkAsked {
+  turn: number;
+  messages: Message[];
+  tools: { name: string; description?: string; parameters?: Record<string, unknown> }[];
 }
