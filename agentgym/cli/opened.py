@@ -1,7 +1,8 @@
 """What a command is to look at: a run, or a file of another program as a run for the time being."""
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,8 @@ from agentgym.errors import AgentGymError
 if TYPE_CHECKING:
     from agentgym.errors import StoreError
     from agentgym.formats import Imported
+
+_EVERY = 100  # episodes between two looks at the clock
 
 
 @contextmanager
@@ -42,6 +45,22 @@ def told_of(imported: "Imported", *, broken: int = 0) -> str:
     return "".join(f"; {count} {safe(what)}" for what, count in told.most_common() if count)
 
 
+@contextmanager
+def counting() -> Iterator[Callable[[int], None]]:
+    """Yield what tells on stderr how many episodes were read, now and then."""
+    from agentgym.cli.progress import Screen
+
+    with Screen(sys.stderr) as screen:
+
+        def tell(count: int) -> None:
+            if count % _EVERY == 0:
+                screen.draw(f"{count} episodes read")
+                if screen.is_time_to_say():
+                    note(f"{count} episodes read")
+
+        yield tell
+
+
 def _import(file: str, run: Path) -> None:
     from agentgym.formats import import_run, read_any
 
@@ -53,6 +72,7 @@ def _import(file: str, run: Path) -> None:
         note(f"warning: {safe(str(error))}")
 
     imported = read_any(file, on_broken=leave_out)
-    count = import_run(imported, run, command=["agentgym", "import", file])
+    with counting() as progress:
+        count = import_run(imported, run, command=["agentgym", "import", file], progress=progress)
     told = told_of(imported, broken=broken)
     note(f"{counted(count, 'episode')} of {imported.format} ({safe(imported.how)}){told}")

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 from trained_run import make_trained_run
 
+from agentgym.cli.view import _why_no_fork
 from agentgym.store.episodes import read_heads
+from agentgym.viewer.guard import Door
 from agentgym.viewer.serve import listen
 
 WITHOUT = """
@@ -70,6 +72,18 @@ def test_what_is_no_run_is_refused(agentgym, tmp_path: Path) -> None:
     done = agentgym("view", "on")
     assert done.code == 2
     assert "hint: did you mean 'runs/one'?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "host", "why"),
+    [
+        (None, "127.0.0.1", None), (None, "::1", None), (True, "0.0.0.0", None),
+        (None, "0.0.0.0", "open to other machines"), (False, "127.0.0.1", "--no-fork"),
+    ],
+)  # fmt: skip
+def test_pages_fork_where_only_this_machine_connects_unless_told(wanted, host, why) -> None:
+    told = _why_no_fork(wanted, Door(host, 7777))
+    assert told is None if why is None else why in told
 
 
 def test_a_port_that_is_taken_is_told(agentgym, tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
-"""A browser before a server that shows the demo run."""
+"""A browser before a server that shows the demo run, and some that are harder to show."""
 
 import os
 import re
+import selectors
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_run import make_hostile_run
+from trained_run import make_trained_run
 
 from agentgym.demo import write_demo
 
@@ -28,14 +32,27 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(demo: Path) -> Iterator[str]:
-    """Where the demo run is shown; without a slash at its end."""
+    """Where the runs are shown, the demo among them; without a slash at its end."""
+    make_trained_run(demo.parent / "trained", "credit.name=gigpo")
+    make_hostile_run(demo.parent / "hostile")
+    write_demo(demo.parent / "torn", flawed=True)
+    with viewing(demo.parent, demo.parent / "cache") as url:
+        yield url
+
+
+@contextmanager
+def viewing(root: Path, cache: Path) -> Iterator[str]:
+    """Serve a run, or a folder of them; yield the address without the slash at its end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "agentgym", "view", str(demo), "--port", "0"],
+        [sys.executable, "-m", "agentgym", "view", str(root), "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"XDG_CACHE_HOME": str(demo.parent / "cache"), "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)},
     )
     try:
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(process.stdout, selectors.EVENT_READ)
+            assert waiting.select(60), "the server told no address within a minute"
         yield re.match(r"http://[^/]+", process.stdout.readline())[0]
     finally:
         process.kill()
@@ -55,17 +72,37 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Any]:
     """A page in which nothing may go wrong, and nobody else may be asked."""
+    with watched(browser, address) as opened:
+        yield opened
+
+
+@contextmanager
+def watched(browser: Any, address: str) -> Iterator[Any]:
+    """Open a page; what goes wrong in it until the end is a failure."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=address)
     page = context.new_page()
     wrong: list[str] = []
     page.on("console", lambda message: _is_wrong(message) and wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: wrong.append(dialog.message) or dialog.dismiss())
     page.on(
         "request", lambda each: each.url.startswith((address, "data:")) or wrong.append(each.url)
     )
     yield page
     context.close()
     assert wrong == []
+
+
+@pytest.fixture
+def watch(browser: Any) -> Any:
+    """Open a page before another server, and watch it in the same way."""
+    return lambda url: watched(browser, url)
+
+
+@pytest.fixture
+def view() -> Any:
+    """Serve other runs."""
+    return viewing
 
 
 def _needs_browser() -> Any:

@@ -6,10 +6,11 @@ import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { useCredited } from "./credited";
 import { Asking } from "./lens";
-import { members, showEpisode, showLedger } from "./api";
+import { members, showEpisode, showLedger, showTags } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
-import { ForkButton, forkKeys, ForkPanel, ForksOf } from "./fork";
+import { ForkButton, forkKeys, ForkPanel } from "./fork";
+import { ForkedFrom, ForksOf } from "./forked";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { Labelling } from "./labelling";
@@ -93,7 +94,7 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
             <Messages episode={episode} turn={turn} credited={credited} />
           )}
         </div>
-        <aside class="side" aria-label="steps">
+        <aside class="side" aria-label="steps" tabIndex={0}>
           <Ribbon episode={episode} turn={turn} credited={credited} />
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
@@ -120,6 +121,7 @@ function Facts({
     0,
   );
   const reward = group.find((each) => each.id === episode.id)?.reward;
+  const tags = useLoaded(`${run}\n${episode.id}`, () => showTags(run, episode.id)).value.value;
   return (
     <dl class="facts">
       <div>
@@ -159,28 +161,14 @@ function Facts({
           {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
         </dd>
       </div>
-      {episode.parent && (
-        <div>
-          <dt>forked from</dt>
-          <dd>
-            <a
-              href={printAddress(
-                { screen: "episode", run, episode: episode.parent },
-                { turn: String(episode.fork_step ?? 0) },
-              )}
-            >
-              {episode.parent}
-            </a>
-          </dd>
-        </div>
-      )}
+      {episode.parent && <ForkedFrom run={run} parent={episode.parent} turn={episode.fork_step} />}
       <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
-      {episode.tags.length > 0 && (
+      {tags && tags.length > 0 && (
         <div>
           <dt>tags</dt>
           <dd>
-            {episode.tags.map((tag) => (
+            {tags.map((tag) => (
               <span
                 class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
                 title={tag.note}
@@ -294,8 +282,13 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
     },
     {
       keys: "/",
-      what: "find",
-      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+      what: "find in the messages",
+      act: () => {
+        if (query.value["view"] === "tokens") look({ view: undefined });
+        requestAnimationFrame(() =>
+          document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+        );
+      },
     },
     ...forkKeys(),
     ...labelKeys((label) => void give(run, episode.id, label, noteOf(run, episode.id, noted))),

@@ -7,7 +7,7 @@ import { CURVE_KEYS, CurvesPanel } from "./curves";
 import { EpisodesPanel } from "./episodes";
 import { count, share, when } from "./format";
 import { GridPanel } from "./grid";
-import { screenKeys } from "./keys";
+import { type Key, screenKeys } from "./keys";
 import { useLoaded } from "./load";
 import { Choice, Quiet, Wrong } from "./parts";
 import { RecordPanel } from "./record";
@@ -24,7 +24,8 @@ export function RunScreen({ run }: { run: string }): JSX.Element {
   const view = VIEWS.find((each) => each === query.value["view"]) ?? "curves";
   useEffect(() => {
     const own = view === "curves" ? CURVE_KEYS : [];
-    screenKeys.value = [...keys(loaded.value?.steps ?? []), ...own];
+    const find = view === "curves" || view === "episodes" ? [FIND] : [];
+    screenKeys.value = [...keys(loaded.value?.steps ?? []), ...find, ...own];
   }, [loaded.value, view]);
   if (loaded.error && !loaded.value) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
@@ -119,6 +120,12 @@ function Facts({ detail }: { detail: RunDetail }): JSX.Element {
   );
 }
 
+const FIND: Key = {
+  keys: "/",
+  what: "filter",
+  act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
+};
+
 function keys(steps: readonly number[]): typeof screenKeys.value {
   const move = (by: number) => {
     const at = steps.indexOf(Number(query.value["step"]));
@@ -133,10 +140,5 @@ function keys(steps: readonly number[]): typeof screenKeys.value {
       act: (key) => move(key === "]" ? 1 : -1),
     },
     { keys: "1 2 3 4", what: "curves, groups, episodes, record", act: view },
-    {
-      keys: "/",
-      what: "filter",
-      act: () => document.querySelector<HTMLElement>("input[type=search]")?.focus(),
-    },
   ];
 }

@@ -94,6 +94,9 @@ function Drawn({ run, shown }: { run: string; shown: StatesShown }): JSX.Element
               choose={() => choose({ node: each.id })}
             />
           ))}
+          {shown.nodes.map((each) => (
+            <NodeText node={each} at={place.of(each)} />
+          ))}
         </svg>
       </div>
       <p class="map-at quiet" aria-hidden="true">
@@ -231,7 +234,7 @@ interface NodeProps {
 
 function NodeMark({ node, at: [x, y], looked, isChosen, choose }: NodeProps): JSX.Element {
   const label = labelOf(node);
-  const radius = 5 + 2 * Math.sqrt(node.visits);
+  const radius = radiusOf(node);
   return (
     <g
       id={`node-${node.id}`}
@@ -248,10 +251,20 @@ function NodeMark({ node, at: [x, y], looked, isChosen, choose }: NodeProps): JS
       <title>{`${label}\n${visible(node.text || node.key)}`}</title>
       <circle cx={x} cy={y} r={radius} />
       {isParting(node) && <circle class="ring" cx={x} cy={y} r={radius + 3} />}
-      <text aria-hidden="true" x={x} y={y + 4} text-anchor="middle">
+    </g>
+  );
+}
+
+const radiusOf = (node: Node) => 5 + 2 * Math.sqrt(node.visits);
+
+/** The numbers of a node: beside the button that it is, which tells them itself. */
+function NodeText({ node, at: [x, y] }: { node: Node; at: Point }): JSX.Element {
+  return (
+    <g class="node-text" aria-hidden="true">
+      <text x={x} y={y + 4} text-anchor="middle">
         {node.visits}
       </text>
-      <text aria-hidden="true" class="value" x={x} y={y + 18 + radius} text-anchor="middle">
+      <text class="value" x={x} y={y + 18 + radiusOf(node)} text-anchor="middle">
         {node.kind === "end" ? node.key.replace(/,? ?outcome /, " ") : cell(node.value)}
       </text>
     </g>

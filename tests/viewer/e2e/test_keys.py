@@ -1,0 +1,73 @@
+"""Every key of every help sheet does something, and says what."""
+
+import pytest
+from screens import SCREENS
+
+pytestmark = [pytest.mark.slow]
+
+STATE = """() => {
+  const at = document.activeElement, main = document.querySelector('main');
+  const pressed = [...main.querySelectorAll('[aria-pressed=true]')].map(each => each.innerText);
+  const checked = [...main.querySelectorAll('input')].map(each => each.checked);
+  return [location.href, at.tagName, at.id, at.textContent.slice(0, 40), pressed, checked,
+    document.querySelector('.told').textContent, document.querySelectorAll('.help').length,
+    main.innerText.length].join('|');
+}"""
+BACK = """home => {
+  history.replaceState(null, '', home);
+  dispatchEvent(new PopStateEvent('popstate'));
+  document.activeElement.blur();
+}"""
+CHANGED = """async ([state, patience]) => {
+  const read = STATE, end = performance.now() + patience;
+  while (performance.now() < end) {
+    if (read() !== state) return true;
+    await new Promise(done => setTimeout(done, 20));
+  }
+  return false;
+}""".replace("STATE", STATE)
+READY = {
+    "episodes": ".episode-row a", "groups": ".group-row a", "group": ".did", "equal group": ".did",
+    "map": ".node", "matrix": ".matrix-cell", "compare": ".pair", "tokens": ".t",
+    "messages": ".message", "steps": ".message", "runs": ".lines a", "curves": ".curve",
+}  # fmt: skip
+# What a key needs before it can do something, and keys that choose what is chosen at first.
+BEFORE = {("runs", "x"): "j", ("episodes", "k"): "j"}
+BEFORE |= {("episodes", key): "j" for key in "=-u0"}
+CHOSEN = {
+    "curves": "1", "groups": "2", "episodes": "3", "record": "4", "group": "d", "equal group": "d",
+    "map": "m", "compare": "1", "matrix": "2", "messages": "m", "tokens": "t", "steps": "s",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [each for each in SCREENS if each != "curves of two runs"])
+def test_every_key_of_the_sheet_does_something(page, name):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(SCREENS[name])
+    page.locator(READY.get(name, "main > * > *")).first.wait_for()
+    page.keyboard.press("?")
+    sheet = page.get_by_role("complementary", name="keys")
+    keys = sheet.locator("kbd").all_inner_texts()
+    assert {"c", "?", "Escape"} <= set(keys)
+    assert all(sheet.locator("dd").all_inner_texts())
+    page.keyboard.press("Escape")
+    sheet.wait_for(state="detached")
+    dead = [key for key in keys if not does_something(page, name, key)]
+    assert dead == [key for key in keys if key == CHOSEN.get(name)]
+
+
+def does_something(page, name: str, key: str) -> bool:
+    page.evaluate(BACK, SCREENS[name])
+    page.locator(READY.get(name, "main > * > *")).first.wait_for()
+    if key == "c":  # what was told last stays for a while
+        page.wait_for_function("() => !document.querySelector('.told').textContent")
+    if key == "Escape" and not page.locator(".help").count():
+        page.keyboard.press("?")
+    if key == "Escape":
+        page.locator(".help").wait_for()
+    if before := BEFORE.get((name, key)):
+        page.keyboard.press(before)
+    state = page.evaluate(STATE)
+    page.keyboard.press({"Space": " "}.get(key, key))
+    patience = 200 if key == CHOSEN.get(name) else 3000
+    return page.evaluate(CHANGED, [state, patience])
