@@ -56,6 +56,15 @@ class Server:
                 return int(found[1]) / 1000
         return None
 
+    @property
+    def cpu_s(self) -> float | None:
+        """The processor time that it took so far; None: this system does not tell."""
+        with suppress(OSError):
+            status = Path(f"/proc/{self._process.pid}/stat").read_text()
+            user, system = status.rpartition(")")[2].split()[11:13]
+            return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return None
+
 
 @contextmanager
 def serving(run: Path, cache: Path) -> Iterator[Server]:
@@ -94,9 +103,11 @@ class Browser:
         try:
             page = context.new_page()
             page.set_default_timeout(_LONGEST_S * 1000)
+            session = context.new_cdp_session(page)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
             page.add_init_script(f"{self._watch}\nbench.awaitFirst({content!r});")
             page.goto(url, wait_until="commit")
-            yield Visit(page)
+            yield Visit(page, session)
         finally:
             context.close()
 
@@ -104,10 +115,17 @@ class Browser:
 class Visit:
     """A page of the viewer; times are milliseconds."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, session: Any) -> None:
         self._page = page
+        self._session = session
         self.first_ms = float(page.evaluate("bench.first"))
         """From the beginning of the navigation."""
+
+    @property
+    def cpu_ms(self) -> float:
+        """The processor time that its main thread took so far."""
+        found = self._session.send("Performance.getMetrics")["metrics"]
+        return float(next(1e3 * each["value"] for each in found if each["name"] == "TaskDuration"))
 
     def measure(self, what: str, argument: object) -> Sequence[float]:
         """Do something again and again, and return what each took."""

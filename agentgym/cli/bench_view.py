@@ -12,7 +12,18 @@ from agentgym.cli.progress import Screen
 if TYPE_CHECKING:
     from agentgym.bench.view import Row
 
-_HEADER = ("case", "figure", "n", "p50 ms", "p95 ms", "a second", "peak MB", "load")
+_HEADER = (
+    "case",
+    "figure",
+    "n",
+    "p50 ms",
+    "p95 ms",
+    "server ms",
+    "page ms",
+    "a second",
+    "peak MB",
+    "load",
+)
 
 
 def view(
@@ -31,11 +42,13 @@ def view(
 
     A figure ends where all that is in the window of 1280 x 800 pixels is painted, and nothing stands
     in for what is still to come. First paints begin with the navigation, in a browser that has
-    nothing of the page; jumps have 50 ms between them. The machine's load stands beside.
+    nothing of the page; jumps have 50 ms between them. Processor time of the server and of the
+    page's main thread stands beside, which does not grow with the machine's load.
 
     The runs are drawn once and kept in ~/.cache/agentgym/bench, 1.1 GB; indexes are made anew.
 
-    JSON: [{case, figure, n, p50_ms, p95_ms, per_second, peak_mb, load}]; peak_mb is of the server
+    JSON: [{case, figure, n, p50_ms, p95_ms, server_ms, page_ms, per_second, peak_mb, load}];
+    server_ms and page_ms are processor time of each on average, peak_mb is of the server
     """
     from agentgym.bench.view import CASES, Sizes, bench_view
 
@@ -67,6 +80,8 @@ def _cells(row: "Row") -> list[object]:
         row.n,
         f"{row.p50_ms:,.1f}",
         f"{row.p95_ms:,.1f}",
+        "" if row.server_ms is None else f"{row.server_ms:,.1f}",
+        "" if row.page_ms is None else f"{row.page_ms:,.1f}",
         "" if row.per_second is None else f"{row.per_second:,.0f}",
         "" if row.peak_mb is None else f"{row.peak_mb:.0f}",
         row.load,

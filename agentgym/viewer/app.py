@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agentgym.errors import ConfigError
 from agentgym.viewer.analysis import Analysis
 from agentgym.viewer.answers import encode, error_answer, json_answer, kept_answer
-from agentgym.viewer.columns import read_columns, segment_columns
-from agentgym.viewer.episode import show_episode
+from agentgym.viewer.columns import read_columns, segment_ids
+from agentgym.viewer.episode import PARTS, show_episode, show_tags
 from agentgym.viewer.forking import Forking
 from agentgym.viewer.forks import Forks
 from agentgym.viewer.guard import Door, Guard
@@ -53,6 +53,7 @@ class Viewer:
             Route("/api/runs/{run}/episodes", self.list_episodes),
             Route("/api/runs/{run}/grid", self.grid),
             Route("/api/runs/{run}/episodes/{episode}", self.episode),
+            Route("/api/runs/{run}/episodes/{episode}/tags", self.tags),
             Route("/api/runs/{run}/episodes/{episode}/columns", self.columns),
             Route("/api/runs/{run}/episodes/{episode}/pieces", self.pieces),
             Route("/api/runs/{run}/episodes/{episode}/panels", self.panels),
@@ -98,15 +99,22 @@ class Viewer:
         )
 
     def episode(self, asked: Asked) -> Response:
-        """One episode, without its tokens."""
+        """One episode, without its tokens; `parts` of it, which take long, or `none` of these."""
         run = run_of(self._runs, asked)
         shown = show_episode(
             run.index,
             run.scenes,
             find_episode(run, asked.names["episode"]),
             success=run.success,
+            parts=asked.words("parts") or PARTS,
         ).to_json()
         return kept_answer(asked, encode(shown), kind="application/json")
+
+    def tags(self, asked: Asked) -> Response:
+        """The tags of an episode, with what they saw."""
+        run = run_of(self._runs, asked)
+        head = find_episode(run, asked.names["episode"])
+        return json_answer({"tags": show_tags(run.index, head, success=run.success)})
 
     def columns(self, asked: Asked) -> Response:
         """Columns of tokens, as bytes."""
@@ -139,7 +147,7 @@ class Viewer:
     ) -> Response:
         """Answer with what the tokenizer tells of some tokens of a segment, one by one."""
         head = find_episode(run, asked.names["episode"])
-        ids = segment_columns(head, ("token_ids",), asked.number("segment", 0)).get("token_ids")
+        ids = segment_ids(head, asked.number("segment", 0))
         if ids is None:
             return json_answer({what: None, "why": "no tokens were recorded", "hint": None})
         first = min(asked.number("first", 0), len(ids))

@@ -103,39 +103,75 @@ def segment_columns(head: Head, names: Sequence[str], segment: int) -> dict[str,
     return {name: record.columns[name][part] for name in names if name in record.columns}
 
 
+def segment_ids(head: Head, segment: int) -> Column | None:
+    """Return the tokens of a segment, [L]; of the ones that were asked for last they are kept.
+
+    Raises:
+        ConfigError, StoreError: as `segment_columns`.
+    """
+    return _ids(_place(head), segment)
+
+
 def segment_lengths(head: Head) -> tuple[int, ...]:
     """Return the tokens in each segment of an episode.
 
     Raises:
         StoreError: the record is broken.
     """
-    return _lengths(head.shard, head.offset, head.stop)
+    found = _lengths.get(_place(head))
+    return keep_lengths(head, read_record(head, only=()).body) if found is None else found
 
 
-@lru_cache(maxsize=64)
-def _lengths(shard: Path, offset: int, stop: int) -> tuple[int, ...]:
-    """Return the tokens in each segment; kept, as a long episode takes long to be read."""
-    for head in read_heads(shard, schema=SCHEMA, start=offset):
-        if head.stop != stop:
-            break
-        body = read_record(head, only=()).body
-        with boundary(StoreError, f"{shard}: reading the episode at byte {offset}"):
-            return tuple(int(each["num_tokens"]) for each in body["segments"])
+def keep_lengths(head: Head, body: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the same from the line of a record, and keep it: a long line takes long to be read.
+
+    Raises:
+        StoreError: it tells none.
+    """
+    with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
+        found = tuple(int(each["num_tokens"]) for each in body["segments"])
+    while len(_lengths) >= _MOST_LENGTHS:
+        _lengths.pop(next(iter(_lengths)), None)
+    return _lengths.setdefault(_place(head), found)
+
+
+Place = tuple[Path, int, int]
+
+_MOST_LENGTHS = 64
+_lengths: dict[Place, tuple[int, ...]] = {}
+
+
+def _place(head: Head) -> Place:
+    return head.shard, head.offset, head.stop
+
+
+@lru_cache(maxsize=2)
+def _ids(place: Place, segment: int) -> Column | None:
+    """Return the tokens of a segment; those of a million take 4 MB, and are read in many parts."""
+    column = segment_columns(_head(*place), ("token_ids",), segment).get("token_ids")
+    return None if column is None else column.copy()  # lets go of the other segments
+
+
+def _head(shard: Path, offset: int, stop: int) -> Head:
+    head = next(read_heads(shard, schema=SCHEMA, start=offset), None)
+    if head is not None and head.stop == stop:
+        return head
     raise StoreError(f"{shard}: the episode at byte {offset} is gone")
 
 
 def encode(columns: Mapping[str, Column]) -> bytes:
     """Return columns in the form above."""
-    blobs, entries, offset = [], [], 0
+    blobs: list[bytes | memoryview] = []
+    entries, offset = [], 0
     for name, column in columns.items():
         dtype = _DTYPES[column.dtype.str[1:]]
-        data = column.astype(np.dtype(f"<{dtype}"), copy=False).tobytes()
-        data += bytes(-len(data) % _ALIGNED)
+        values = np.ascontiguousarray(column, dtype=f"<{dtype}")
         entries.append(
             {"name": name, "dtype": dtype, "shape": list(column.shape), "offset": offset}
         )
-        blobs.append(data)
-        offset += len(data)
+        rest = bytes(-values.nbytes % _ALIGNED)
+        blobs += [values.view(np.uint8).data, rest]  # joined below without a copy of their own
+        offset += values.nbytes + len(rest)
     header = to_json({"columns": entries})
     header += b" " * (-(_LENGTH.size + len(header)) % _ALIGNED)
     return b"".join([_LENGTH.pack(len(header)), header, *blobs])

@@ -1,17 +1,18 @@
 """One episode as JSON: its messages and steps, and what was learnt about each; without tokens."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, SupportsFloat
 
 from agentgym.errors import StoreError, boundary
 from agentgym.store.frames import Head, read_record
+from agentgym.viewer.columns import keep_lengths
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
 from agentgym.viewer.learnt import Learnt, read_learnt
-from agentgym.viewer.noted import Noted, credit_labels, read_noted
+from agentgym.viewer.noted import Noted, Values, credit_labels, read_noted
 from agentgym.viewer.panels import has_panels
 from agentgym.viewer.scenes import Scenes, read_plain
 from agentgym.viewer.tagging import see
@@ -19,6 +20,9 @@ from agentgym.viewer.tags import tags_of
 
 LONGEST = 1_000_000
 """Characters of a text that are shown; the record has all of it."""
+
+PARTS = ("ledger", "ribbon", "tags")
+"""What takes longer to find than all the rest of an episode."""
 
 Json = dict[str, Any]
 
@@ -40,7 +44,15 @@ class Shown:
     """Why what was noted is not shown, though there is something."""
 
     def to_json(self) -> Json:
-        """Return it as the server tells it."""
+        """Return it as the server tells it.
+
+        Raises:
+            StoreError: its record says what cannot be.
+        """
+        with boundary(StoreError, f"reading the episode {self.body.get('id')}"):
+            return self._told()
+
+    def _told(self) -> Json:
         body = self.body
         return {
             **{key: body.get(name) for key, name in _PLAIN.items()},
@@ -99,12 +111,12 @@ class Shown:
         """Return what the training made of a step; None where it made nothing."""
         if self.noted is None:
             return {"shaped": {}, "gates": {}, "reward": None, "advantage": None}
-        parts = self._columns["shaped"].items()
+        found = self._columns
         return {
-            "shaped": {name: _number(values[index]) for name, values in parts},
-            "gates": self._columns["gates"],
-            "reward": _at(self._columns["rewards"], index),
-            "advantage": _at(self._columns["advantages"], index),
+            "shaped": {name: values[index] for name, values in found["shaped"].items()},
+            "gates": found["gates"],
+            "reward": found["rewards"][index],
+            "advantage": found["advantages"][index],
         }
 
     @cached_property
@@ -112,24 +124,30 @@ class Shown:
         noted = self.noted
         assert noted is not None
         return {
-            "shaped": noted.parts("shaped"),
+            "shaped": {name: _numbers(each) for name, each in noted.parts("shaped").items()},
             "gates": self._gates,
-            "rewards": noted.per_step("rewards"),
-            "advantages": noted.per_step("advantages"),
+            "rewards": _numbers(noted.per_step("rewards"), noted.num_steps),
+            "advantages": _numbers(noted.per_step("advantages"), noted.num_steps),
         }
 
 
-def show_episode(index: Index, scenes: Scenes, head: Head, *, success: float = 1.0) -> Shown:
-    """Open an episode, without its tokens.
+def show_episode(
+    index: Index,
+    scenes: Scenes,
+    head: Head,
+    *,
+    success: float = 1.0,
+    parts: Collection[str] = PARTS,
+) -> Shown:
+    """Open an episode, without its tokens; those of `PARTS` that are not asked for are left empty.
 
     Raises:
         StoreError: its record is broken.
     """
-    plain, body = read_plain(head), read_record(head, only=()).body
+    body = read_record(head, only=()).body
     with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
         name, count = str(body["id"]), len(body["steps"])
-        seen = see(index, name, plain, success=success)
-        tags = [each.to_json() for each in tags_of(seen)]
+    keep_lengths(head, body)
     noted, trouble = None, None
     try:
         noted = read_noted(index, name)
@@ -142,12 +160,24 @@ def show_episode(index: Index, scenes: Scenes, head: Head, *, success: float = 1
     return Shown(
         body=body,
         noted=noted,
-        learnt=read_learnt(scenes, head, noted),
+        learnt=read_learnt(scenes, head, noted, parts=parts),
         credits=credit_labels(index, name),
         notes=_labels(index, name),
-        tags=tags,
+        tags=show_tags(index, head, success=success) if "tags" in parts else (),
         trouble=trouble,
     )
+
+
+def show_tags(index: Index, head: Head, *, success: float = 1.0) -> list[Json]:
+    """Return the tags of an episode, with what they saw.
+
+    Raises:
+        StoreError: its record is broken.
+    """
+    trajectory = read_plain(head)
+    with boundary(StoreError, f"{head.shard}: reading the episode at byte {head.offset}"):
+        seen = see(index, trajectory.id, trajectory, success=success)
+        return [each.to_json() for each in tags_of(seen)]
 
 
 def _labels(index: Index, name: str) -> list[dict[str, str]]:
@@ -179,6 +209,8 @@ def _capped(value: Any) -> Any:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
+        if all(type(each) is str and len(each) <= LONGEST for each in value.values()):
+            return value  # most messages, of which there may be very many
         return {key: _capped(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_capped(each) for each in value]
@@ -192,8 +224,11 @@ def _text(value: Any) -> str:
     return f"{text[:LONGEST]}\n[{len(text) - LONGEST} more characters are in the record]"
 
 
-def _at(values: Any, index: int) -> float | None:
-    return None if values is None else _number(values[index])
+def _numbers(values: Values | None, count: int = 0) -> list[float | None]:
+    """Return a column as JSON values; of one that is not there, `count` times None."""
+    if values is None:
+        return [None] * count
+    return [each if math.isfinite(each) else None for each in values.astype(float).tolist()]
 
 
 def _number(value: Any) -> float | None:

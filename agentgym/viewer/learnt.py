@@ -4,7 +4,7 @@ Both look at the optimiser step that used it, and are left out, with the reason,
 be read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +31,26 @@ class Learnt:
     """Why there is no ledger."""
 
 
-def read_learnt(scenes: Scenes, head: Head, noted: Noted | None) -> Learnt:
+def read_learnt(
+    scenes: Scenes, head: Head, noted: Noted | None, *, parts: Collection[str]
+) -> Learnt:
     """Return what became of an episode; `noted` is what the trainer noted of it.
+
+    What is not among `parts`, `ledger` and `ribbon`, is left out.
 
     Raises:
         StoreError: its record is broken.
     """
     found, trouble = None, None
     try:
-        found = read_ledger(scenes, str(head.fields["id"]))
+        found = read_ledger(scenes, str(head.fields["id"])) if "ledger" in parts else None
     except AgentGymError as error:
         trouble = str(error)
+    versions = _ribbon(head, noted) if "ribbon" in parts else None
+    return Learnt(ledger=found, ribbon=versions, trouble=trouble)
+
+
+def _ribbon(head: Head, noted: Noted | None) -> list[dict[str, Any]]:
     is_small = (head.fields.get("tokens") or 0) <= MOST_TOKENS
     trajectory = read_episode(episode_head(head)) if is_small else read_plain(head)
     versions = ribbon(
@@ -49,7 +58,7 @@ def read_learnt(scenes: Scenes, head: Head, noted: Noted | None) -> Learnt:
         trained=noted.version if noted else None,
         trainer_logprobs=noted.per_token("logprobs") if noted else None,
     )
-    return Learnt(ledger=found, ribbon=[each.to_json() for each in versions], trouble=trouble)
+    return [each.to_json() for each in versions]
 
 
 def read_ledger(scenes: Scenes, name: str, *, shaping: str = TRAINED) -> dict[str, Any] | None:

@@ -49,8 +49,11 @@ export const showRun = (run: string) => json<RunDetail>(of(run));
 export const curves = (run: string) => json<Curves>(of(run, "metrics"));
 export const listEpisodes = (run: string, query: Query) =>
   json<Page<EpisodeLine>>(of(run, "episodes"), query);
+/** Without what takes long to find: its ledger and its tags are asked for by themselves. */
 export const showEpisode = (run: string, episode: string) =>
-  json<Episode>(of(run, "episodes", episode));
+  json<Episode>(of(run, "episodes", episode), { parts: "none" });
+export const showTags = async (run: string, episode: string) =>
+  (await json<{ tags: Episode["tags"] }>(of(run, "episodes", episode, "tags"))).tags;
 
 export const showGroup = (run: string, group: string, query: Query) =>
   json<GroupShown>(of(run, "groups", group), query);
@@ -164,11 +167,10 @@ export async function columns(
   segment: number,
   names: readonly string[],
 ): Promise<Columns> {
-  const response = await ask(of(run, "episodes", episode, "columns"), {
-    segment,
-    names: names.join(","),
-  });
-  return decodeColumns(await response.arrayBuffer());
+  const query = { segment, names: names.join(",") };
+  return read(of(run, "episodes", episode, "columns"), query, async (response) =>
+    decodeColumns(await response.arrayBuffer()),
+  );
 }
 
 /** Lays typed arrays over an answer: u32 length, JSON header, little-endian columns. */
@@ -209,7 +211,35 @@ function of(run: string, ...parts: string[]): string {
 }
 
 async function json<T>(path: string, query: Query = {}): Promise<T> {
-  return (await ask(path, query)).json() as Promise<T>;
+  return read(path, query, (response) => response.json() as Promise<T>);
+}
+
+/** Asks, and reads the answer; what can wait does not begin before all else was read. */
+async function read<T>(
+  path: string,
+  query: Query,
+  how: (response: Response) => Promise<T>,
+): Promise<T> {
+  const waits = LATER.has(path.slice(path.lastIndexOf("/") + 1));
+  if (waits) await calm();
+  else reading++;
+  try {
+    return await how(await ask(path, query));
+  } finally {
+    if (!waits) reading--;
+  }
+}
+
+/** What stands beside what one looks at, and takes a server long. */
+const LATER: ReadonlySet<string> = new Set(["ledger", "lens", "tags", "panels", "members"]);
+const CALM_MS = 150;
+let reading = 0;
+
+/** Waits until nothing is asked that somebody waits for. */
+export async function calm(): Promise<void> {
+  if (file) return;
+  do await new Promise((rested) => setTimeout(rested, CALM_MS));
+  while (reading > 0);
 }
 
 async function send<T>(path: string, value: object): Promise<T> {

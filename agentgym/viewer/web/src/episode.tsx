@@ -7,10 +7,11 @@ import type { JSX } from "preact";
 import { printAddress } from "./address";
 import { useCredited } from "./credited";
 import { Asking } from "./lens";
-import { members, showEpisode, showLedger } from "./api";
+import { members, showEpisode, showLedger, showTags } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
-import { ForkButton, forkKeys, ForkPanel, ForksOf } from "./fork";
+import { ForkButton, forkKeys, ForkPanel } from "./fork";
+import { ForkedFrom, ForksOf } from "./forked";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { Labelling } from "./labelling";
@@ -121,6 +122,7 @@ function Facts({
     0,
   );
   const reward = group.find((each) => each.id === episode.id)?.reward;
+  const tags = useLoaded(`${run}\n${episode.id}`, () => showTags(run, episode.id)).value.value;
   return (
     <dl class="facts">
       <div>
@@ -162,28 +164,14 @@ function Facts({
           {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
         </dd>
       </div>
-      {episode.parent && (
-        <div>
-          <dt>forked from</dt>
-          <dd>
-            <a
-              href={printAddress(
-                { screen: "episode", run, episode: episode.parent },
-                { turn: String(episode.fork_step ?? 0) },
-              )}
-            >
-              {visible(episode.parent)}
-            </a>
-          </dd>
-        </div>
-      )}
+      {episode.parent && <ForkedFrom run={run} parent={episode.parent} turn={episode.fork_step} />}
       <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
-      {episode.tags.length > 0 && (
+      {tags && tags.length > 0 && (
         <div>
           <dt>tags</dt>
           <dd>
-            {episode.tags.map((tag) => (
+            {tags.map((tag) => (
               <span
                 class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
                 title={tag.note}

@@ -1,7 +1,7 @@
 // Follows the turn that the address names.
 
 import { type Signal, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import type { Jump } from "./list";
 import { query } from "./state";
 
@@ -9,7 +9,7 @@ import { query } from "./state";
 export function useJump(turn: number, indexOf: (turn: number) => number): Signal<Jump | null> {
   const jump = useSignal<Jump | null>(null);
   const named = query.value["turn"];
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (named !== undefined) jump.value = { index: indexOf(turn) };
   }, [turn, named]);
   return jump;

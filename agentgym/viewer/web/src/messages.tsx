@@ -9,7 +9,7 @@ import { cutMatches, find, firstFrom, type Match } from "./find";
 import { counted, number } from "./format";
 import { Windowed } from "./list";
 import { Shade, Text } from "./parts";
-import { asMarkdown, episodeRows, plain, type Row, turnStarts } from "./rows";
+import { asMarkdown, episodeRows, plains, type Row, turnStarts } from "./rows";
 import { copy, look, query } from "./state";
 import type { Episode, Step } from "./types";
 
@@ -25,8 +25,10 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
   const jump = useJump(turn, (to) => starts[to] ?? 0);
   const wanted = useSignal(query.value["find"] ?? "");
   const at = useSignal(0);
-  const texts = useMemo(() => rows.map(plain), [rows]);
-  const matches = useMemo(() => find(texts, wanted.value), [texts, wanted.value]);
+  const matches = useMemo(
+    () => (wanted.value ? find(plains(rows), wanted.value) : []),
+    [rows, wanted.value],
+  );
   const current = matches[at.value] ?? null;
   const step = (by: number) => {
     if (matches.length === 0) return;
@@ -35,7 +37,7 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
   };
   const search = (text: string) => {
     wanted.value = text;
-    const found = find(texts, text);
+    const found = find(plains(rows), text);
     at.value = firstFrom(found, starts[turn] ?? 0);
     if (found.length) jump.value = { index: found[at.value]!.item };
   };

@@ -1,14 +1,14 @@
 // All tokens of a segment in one strip: where on it colours are, and a way to get there.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 import { colourOf, type Scale } from "./colours";
 import { strongest } from "./spans";
 import { theme } from "./state";
 
 interface Props {
-  /** The value of each token of the segment; null where there is none. */
-  values: readonly (number | null)[];
+  /** The value of each token of the segment; NaN where there is none. */
+  values: Float32Array;
   scale: Scale;
   go: (place: number) => void;
 }
@@ -16,7 +16,7 @@ interface Props {
 export function Minimap({ values, scale, go }: Props): JSX.Element {
   const canvas = useRef<HTMLCanvasElement>(null);
   const themed = theme.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const draw = () => canvas.current && paint(canvas.current, values, scale);
     const observer = new ResizeObserver(draw);
     observer.observe(canvas.current!);
@@ -43,7 +43,7 @@ export function Minimap({ values, scale, go }: Props): JSX.Element {
   );
 }
 
-function paint(canvas: HTMLCanvasElement, values: readonly (number | null)[], scale: Scale): void {
+function paint(canvas: HTMLCanvasElement, values: Float32Array, scale: Scale): void {
   const { clientWidth: width, clientHeight: height } = canvas;
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;

@@ -45,6 +45,15 @@ export function plain(row: Row): string {
   return visible(row.text.replace(/\x1b\[[0-9;:]*m/g, ""));
 }
 
+const searched = new WeakMap<readonly Row[], string[]>();
+
+/** What each row shows; of a long episode that takes a while, so that it waits for a search. */
+export function plains(rows: readonly Row[]): string[] {
+  const found = searched.get(rows) ?? rows.map(plain);
+  searched.set(rows, found);
+  return found;
+}
+
 /** The conversation as Markdown, to be pasted elsewhere. */
 export function asMarkdown(rows: readonly Row[]): string {
   let text = "";

@@ -67,6 +67,8 @@ export interface Mode {
   needs: readonly string[];
   /** The value of a sampled token: its place in the segment, and among the sampled ones. */
   value: (columns: Columns, place: number, sampled: number) => number | null;
+  /** Whether its values are a column as it is, by place in the segment or among the sampled ones. */
+  copies?: "place" | "sampled";
   scale: (values: Iterable<number | null>) => Scale;
   /** What its numbers are. */
   what: string;
@@ -83,6 +85,7 @@ export const MODES: readonly Mode[] = [
     name: "advantage",
     needs: ["advantage"],
     value: of("advantage"),
+    copies: "sampled",
     scale: symmetric,
     what: "advantage that was trained on",
   },
@@ -90,6 +93,7 @@ export const MODES: readonly Mode[] = [
     name: "weight",
     needs: ["weight"],
     value: of("weight"),
+    copies: "sampled",
     scale: symmetric,
     what: "weight of the token in the loss",
   },
@@ -97,6 +101,7 @@ export const MODES: readonly Mode[] = [
     name: "cause",
     needs: ["cause"],
     value: of("cause"),
+    copies: "sampled",
     scale: () => ({ kind: "classes", names: CAUSES }),
     what: "why it had no weight",
   },
@@ -104,6 +109,7 @@ export const MODES: readonly Mode[] = [
     name: "logprob",
     needs: ["logprobs"],
     value: (columns, place) => at(columns["logprobs"], place),
+    copies: "place",
     scale: downFromZero,
     what: "log-probability when it was sampled",
   },
@@ -118,6 +124,7 @@ export const MODES: readonly Mode[] = [
     name: "entropy",
     needs: ["entropy"],
     value: of("entropy"),
+    copies: "sampled",
     scale: fromLeast,
     what: "entropy of the policy",
   },
@@ -125,6 +132,7 @@ export const MODES: readonly Mode[] = [
     name: "value",
     needs: ["value"],
     value: of("value"),
+    copies: "sampled",
     scale: fromLeast,
     what: "estimated value",
   },
@@ -132,6 +140,7 @@ export const MODES: readonly Mode[] = [
     name: "reward",
     needs: ["reward"],
     value: of("reward"),
+    copies: "sampled",
     scale: symmetric,
     what: "reward of the step",
   },
@@ -148,38 +157,51 @@ export function hasMode(columns: Columns, mode: Mode): boolean {
   return mode.needs.every((name) => (columns[name]?.length ?? 0) > 0);
 }
 
-/** The value of each token of a segment of `length` tokens; null for those that nobody sampled. */
+/** The value of each token of a segment of `length` tokens; NaN of those that nobody sampled. */
 export function modeValues(
   columns: Columns,
   mode: Mode,
   steps: readonly Step[],
   segment: number,
   length: number,
-): (number | null)[] {
-  const values = Array<number | null>(length).fill(null);
+): Float32Array {
+  const values = new Float32Array(length).fill(NaN);
   const starts = sampledStarts(steps);
   for (const step of sampledIn(steps, segment)) {
-    const [first, stop] = step.tokens!;
-    for (let place = first; place < Math.min(stop, length); place++) {
-      values[place] = mode.value(columns, place, sampledPlace(step, place, starts));
+    const [first, end] = step.tokens!;
+    const stop = Math.min(end, length);
+    const sampled = sampledPlace(step, first, starts);
+    if (mode.copies) {
+      const from = mode.copies === "place" ? first : sampled;
+      values.set(columns[mode.needs[0]!]!.subarray(from, from + stop - first), first);
+      continue;
+    }
+    for (let place = first; place < stop; place++) {
+      values[place] = mode.value(columns, place, sampled + place - first) ?? NaN;
     }
   }
   return values;
 }
 
 /** Values in `lines` parts of the same length, of each the one that is farthest from 0. */
-export function strongest(values: readonly (number | null)[], lines: number): (number | null)[] {
+export function strongest(values: ArrayLike<number | null>, lines: number): (number | null)[] {
   const found: (number | null)[] = [];
   for (let line = 0; line < lines; line++) {
     const first = Math.floor((line * values.length) / lines);
     const stop = Math.max(first + 1, Math.floor(((line + 1) * values.length) / lines));
-    let best: number | null = null;
-    for (const value of values.slice(first, stop)) {
-      if (value !== null && (best === null || Math.abs(value) > Math.abs(best))) best = value;
-    }
-    found.push(best);
+    found.push(farthest(values, first, Math.min(stop, values.length)));
   }
   return found;
+}
+
+function farthest(values: ArrayLike<number | null>, first: number, stop: number): number | null {
+  let best: number | null = null;
+  for (let place = first; place < stop; place++) {
+    const value = values[place]!;
+    if (value === null || Number.isNaN(value)) continue;
+    if (best === null || Math.abs(value) > Math.abs(best)) best = value;
+  }
+  return best;
 }
 
 /** A number of a column; null where there is none. */

@@ -4,20 +4,19 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { visible } from "./ansi";
-import { ApiError, type Column, type Columns, columns, pieces } from "./api";
+import { ApiError, type Column, type Columns, pieces } from "./api";
 import { colourOf, type Scale } from "./colours";
 import { piece } from "./format";
 import { brief, describe, type Picked } from "./inspector";
 import { useJump } from "./jump";
 import { type Credited, useTokenCredit } from "./credited";
 import { Windowed } from "./list";
-import { useLoaded } from "./load";
 import { Minimap } from "./minimap";
 import { Pages } from "./pages";
+import { useRecorded } from "./recorded";
 import { Choice, Legend, Quiet, Wrong } from "./parts";
 import {
   at,
-  COLUMNS,
   hasMode,
   type Mode,
   modeValues,
@@ -43,9 +42,7 @@ interface Props {
 export function Tokens({ run, episode, turn, picked, credited }: Props): JSX.Element {
   const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
   const segment = Math.min(asked, Math.max(0, episode.segments.length - 1));
-  const loaded = useLoaded(`${run}\n${episode.id}\n${segment}`, () =>
-    columns(run, episode.id, segment, COLUMNS),
-  ).value;
+  const loaded = useRecorded(run, episode.id, segment);
   const lens = useTokenCredit(run, episode);
   if (episode.segments.length === 0) return <Quiet>No tokens were recorded of this episode.</Quiet>;
   if (loaded.error) return <Wrong error={loaded.error} />;
@@ -71,24 +68,20 @@ function Segment({
 }: Props & { segment: number; recorded: Columns; lens: Column | null }): JSX.Element {
   const found = useMemo(() => withLens(recorded, credited, lens), [recorded, credited, lens]);
   const length = episode.segments[segment]!.length;
-  const rows = useMemo(() => tokenRows(episode.steps, segment, length), [recorded]);
+  const rows = useMemo(() => tokenRows(episode.steps, segment, length), [episode]);
   const texts = useMemo(
     () => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE),
-    [recorded],
+    [episode],
   );
   const truths = useTruths(run, episode.id, segment);
   void truths?.came.value;
   const mode =
     MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
     defaultMode(found);
-  const values = useMemo(
-    () => modeValues(found, mode, episode.steps, segment, length),
-    [found, mode],
-  );
-  const scale = useMemo(
-    () => (mode.name === "advantage" ? credited.scale : mode.scale(values)),
-    [values, credited],
-  );
+  const drawn = useMemo(() => new Map<string, Drawn>(), [found]);
+  const { values, scale: own } = drawn.get(mode.name) ?? draw(found, mode, episode, segment);
+  drawn.set(mode.name, { values, scale: own });
+  const scale = mode.name === "advantage" ? credited.scale : own;
   const what = mode.name === "advantage" ? `advantage by ${credited.label}` : mode.what;
   const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
   const token = whole("token");
@@ -184,6 +177,18 @@ function Segment({
   );
 }
 
+/** What a mode makes of a segment; it is kept, as a long one has a million values. */
+interface Drawn {
+  values: Float32Array;
+  scale: Scale;
+}
+
+function draw(found: Columns, mode: Mode, episode: Episode, segment: number): Drawn {
+  const { length } = episode.segments[segment]!;
+  const values = modeValues(found, mode, episode.steps, segment, length);
+  return { values, scale: mode.scale(values) };
+}
+
 /** By itself, so that a pointer that moves draws nothing else anew. */
 function Hovered({ line, otherwise }: { line: Signal<string>; otherwise: string }): JSX.Element {
   return <span class="quiet num">{line.value || otherwise}</span>;
@@ -192,7 +197,7 @@ function Hovered({ line, otherwise }: { line: Signal<string>; otherwise: string 
 interface RowProps {
   row: TokenRow;
   found: Columns;
-  values: readonly (number | null)[];
+  values: Float32Array;
   scale: Scale;
   texts: Pages<string | null>;
   truths: Truths | null;
@@ -200,9 +205,29 @@ interface RowProps {
   isHere: boolean;
 }
 
-function Row({ row, found, values, scale, texts, truths, chosen, isHere }: RowProps): JSX.Element {
+function Row(props: RowProps): JSX.Element {
+  const { row, texts, truths, isHere } = props;
   void truths?.came.value;
   void texts.came.value;
+  const isThere = [row.first, row.stop - 1].every((place) => texts.at(place) !== undefined);
+  return (
+    <div
+      class={`message tokens ${row.step ? "assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
+    >
+      <div class="gutter">
+        {row.head && row.step && <span class="turn num">{row.step.index}</span>}
+        <span class="quiet num">{row.first}</span>
+        {row.head && !row.step && <span class="quiet">given</span>}
+      </div>
+      <pre class="said">
+        {isThere || texts.error.value ? spans(props) : "·".repeat(row.stop - row.first)}
+      </pre>
+    </div>
+  );
+}
+
+/** An element for each token, which is dear: they are made when the texts are there. */
+function spans({ row, found, values, scale, texts, truths, chosen }: RowProps): JSX.Element[] {
   const tokens: JSX.Element[] = [];
   for (let place = row.first; place < row.stop; place++) {
     const swap = row.step?.versions.some(
@@ -215,18 +240,7 @@ function Row({ row, found, values, scale, texts, truths, chosen, isHere }: RowPr
       </span>,
     );
   }
-  return (
-    <div
-      class={`message tokens ${row.step ? "assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
-    >
-      <div class="gutter">
-        {row.head && row.step && <span class="turn num">{row.step.index}</span>}
-        <span class="quiet num">{row.first}</span>
-        {row.head && !row.step && <span class="quiet">given</span>}
-      </div>
-      <pre class="said">{tokens}</pre>
-    </div>
-  );
+  return tokens;
 }
 
 function SegmentChoice({ episode, segment }: { episode: Episode; segment: number }): JSX.Element {

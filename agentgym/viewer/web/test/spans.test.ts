@@ -67,27 +67,12 @@ test("columns of segments and of sampled tokens are read at their own places", (
   assert.equal(mode("logprob").value(found, 6, 1), -6);
   assert.equal(mode("ratio").value(found, 6, 1), 0.5);
   assert.equal(mode("ratio").value(found, 10, 8), null);
-  assert.deepEqual(modeValues(found, mode("advantage"), STEPS, 0, 12), [
-    null,
-    null,
-    null,
-    null,
-    null,
-    1,
-    1,
-    1,
-    null,
-    -2,
-    -2,
-    null,
-  ]);
-  assert.deepEqual(modeValues(found, mode("logprob"), STEPS, 0, 10).slice(5), [
-    -5,
-    -6,
-    -7,
-    null,
-    -9,
-  ]);
+  const values = (name: string, length: number) => [
+    ...modeValues(found, mode(name), STEPS, 0, length),
+  ];
+  const none = Array(5).fill(NaN);
+  assert.deepEqual(values("advantage", 12), [...none, 1, 1, 1, NaN, -2, -2, NaN]);
+  assert.deepEqual(values("logprob", 10), [...none, -5, -6, -7, NaN, -9]);
   assert.equal(hasMode(found, mode("entropy")), false);
   assert.equal(hasMode(found, mode("ratio")), true);
 });
@@ -96,4 +81,5 @@ test("a line of the strip has the strongest of its values", () => {
   assert.deepEqual(strongest([1, -3, null, 2, null, null], 3), [-3, 2, null]);
   assert.deepEqual(strongest([1, 2], 5), [1, 1, 1, 2, 2]);
   assert.deepEqual(strongest([], 2), [null, null]);
+  assert.deepEqual(strongest(Float32Array.from([NaN, -2, NaN]), 2), [null, -2]);
 });
