@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from agentgym.cli.output import counted, note, safe
+from agentgym.errors import AgentGymError
 
 if TYPE_CHECKING:
     from agentgym.errors import StoreError
@@ -30,7 +31,11 @@ def as_run(path: str) -> Iterator[str]:
         return
     with TemporaryDirectory(prefix="agentgym-") as folder:
         run = Path(folder) / (Path(path).name.partition(".")[0] or "file")
-        _import(path, run)
+        try:
+            _import(path, run)
+        except AgentGymError as error:
+            error.hint = error.hint or "no run, and no format that is known: docs/formats.md"
+            raise
         yield str(run)
 
 

@@ -78,7 +78,7 @@ def test_a_file_is_shown_as_a_run_that_leaves_nothing(
     done = agentgym("show", file)
     assert done.code == 0, done.err
     assert done.out.startswith("a.jsonl  finished\n")
-    assert "one of them: agentgym show a.jsonl line-3" in done.out
+    assert "one of them: agentgym show a.jsonl#line-3" in done.out
     assert "warning: a.jsonl, line 2: expected JSON" in done.err
     assert "2 episodes of OpenAI messages (`messages` with roles); " in done.err
     assert "1 broken and left out" in done.err

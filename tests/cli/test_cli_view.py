@@ -4,6 +4,7 @@ import pytest
 from trained_run import make_trained_run
 
 from agentgym.cli.view import _why_no_fork
+from agentgym.store.episodes import read_heads
 from agentgym.viewer.guard import Door
 from agentgym.viewer.serve import listen
 
@@ -21,9 +22,46 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
-def test_the_viewer_is_not_offered_while_it_has_no_pages(agentgym) -> None:
-    assert "view" not in agentgym("--help").out.split()
+def test_the_viewer_is_offered(agentgym) -> None:
+    assert "view" in agentgym("--help").out.split()
     assert "in a browser" in agentgym("view", "--help").out
+
+
+@pytest.mark.parametrize("word", ["nowhere", "note.txt", "folder"])
+def test_what_cannot_be_opened_says_what_to_do(agentgym, tmp_path: Path, word) -> None:
+    (tmp_path / "note.txt").write_text("nothing of a run")
+    (tmp_path / "folder").mkdir()
+    done = agentgym("view", word)
+    assert done.code in (1, 2)
+    assert done.out == ""
+    assert word in done.err
+    assert "\nhint: " in done.err
+
+
+@pytest.mark.parametrize(
+    ("place", "page"),
+    [
+        ("", ""),
+        ("#{episode}", "run/my-run/episode/{episode}"),
+        ("#{episode}/1", "run/my-run/episode/{episode}?turn=1"),
+        ("#{episode}/1/0", "run/my-run/episode/{episode}?view=tokens&turn=1&token=0"),
+    ],
+)
+def test_an_address_leads_to_its_page(agentgym, tmp_path, monkeypatch, place, page) -> None:
+    root = tmp_path / "my run"
+    make_trained_run(root, steps=1)
+    episode = next(iter(read_heads(root))).id
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("agentgym.viewer.serve.serve", lambda *_, on_start, **__: on_start())
+    word = "my%20run" + place.format(episode=episode) if place else "my run"
+    done = agentgym("view", word, "--port", "0", "--open")
+    assert done.code == 0, done.err
+    (url,) = done.out.splitlines()
+    assert url.partition("/")[2].partition("/")[2].partition("/")[2] == page.format(episode=episode)
+    assert opened == [url]
+    assert "no browser was found" in done.err
+    assert agentgym("view", "my%20run#nobody").code == 1
 
 
 def test_what_is_no_run_is_refused(agentgym, tmp_path: Path) -> None:
