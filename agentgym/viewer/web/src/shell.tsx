@@ -8,7 +8,8 @@ import { printAddress } from "./address";
 import { Compare } from "./compare";
 import { EpisodeScreen } from "./episode";
 import { Group } from "./group";
-import { keysNow } from "./keys";
+import { GoTo, goToKeys } from "./goto";
+import { keysNow, shellKeys } from "./keys";
 import { Choice, Quiet } from "./parts";
 import { RunScreen } from "./run";
 import { Runs } from "./runs";
@@ -17,6 +18,7 @@ import { connected, helping, place, setTheme, theme, THEMES, told } from "./stat
 
 export function Shell(): JSX.Element {
   const names = trail(place.value);
+  useEffect(() => void (shellKeys.value = goToKeys()), [place.value.screen]);
   useEffect(() => {
     document.title = [
       ...names
@@ -41,6 +43,7 @@ export function Shell(): JSX.Element {
             </>
           ))}
         </nav>
+        <GoTo />
         <span class="told" role="status">
           {told.value || (!connected.value && "the server does not answer")}
         </span>
