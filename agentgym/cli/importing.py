@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentgym.cli.opened import told_of
+from agentgym.cli.opened import counting, told_of
 from agentgym.cli.options import Json
 from agentgym.cli.output import counted, echo, echo_json, note, safe
 
@@ -38,7 +38,8 @@ def import_(
 
     imported = read_any(file, on_broken=None if strict else leave_out)
     command = ["agentgym", "import", file, run]
-    written = import_run(imported, run, command=command, clean=clean)
+    with counting() as count:
+        written = import_run(imported, run, command=command, clean=clean, progress=count)
     if json:
         echo_json(
             {

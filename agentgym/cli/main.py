@@ -69,12 +69,12 @@ app.command(
 )(train.train)
 app.command("resume")(resume.resume)
 app.command("eval")(evaluate.evaluate)
-app.command("show")(show.show)
+app.command("show", epilog="Example: agentgym show runs/keydoor#train-000012-003.1.0/3")(show.show)
 app.command("replay")(replay.replay)
 app.command(
     "fork", epilog="Example: agentgym fork runs/keydoor eval-sampled-000040-003.0.0 --turn 5 -k 8"
 )(fork.fork)
-app.command("view", hidden=True)(view.view)
+app.command("view", epilog="Example: agentgym view runs/keydoor --open")(view.view)
 app.command("compare", epilog="Example: agentgym compare runs/short runs/long --by valid")(
     compare.compare
 )

@@ -108,7 +108,7 @@ def _print(report: dict[str, Any]) -> None:
     for each in report["different"][:_MAX_PRINTED]:
         echo(paint(f"{each['id']} differs", "red"))
         for found in each["differences"]:
-            where = "episode" if found["step"] is None else f"turn {found['step'] + 1}"
+            where = "episode" if found["step"] is None else f"turn {found['step']}"
             echo(f"  {where}: {found['what']}")
             echo(f"    recorded  {one_line(repr(found['recorded']), 200)}")
             echo(f"    replayed  {one_line(repr(found['replayed']), 200)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from agentgym.cli.output import counted, echo, note
 from agentgym.errors import ConfigError, MissingError
 
 if TYPE_CHECKING:
+    from agentgym.store.address import Address
     from agentgym.viewer.guard import Door
 
 PORT = 7777
@@ -20,7 +22,9 @@ PORT = 7777
 def view(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs, folders of runs, files; without: runs/."),
+        typer.Argument(
+            metavar="[RUN]...", help="Runs, folders of them, files, an address; without: runs/."
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; others than this machine need the token.")
@@ -28,6 +32,7 @@ def view(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = PORT,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the system's browser.")] = False,
     fork: Annotated[
         bool | None,
         typer.Option(
@@ -37,23 +42,27 @@ def view(
 ) -> None:
     """Show runs in a browser, also such as are still going on.
 
-    Of files that `agentgym import` reads, runs are made for the time being.
+    Of files that `agentgym import` reads, runs are made for the time being. An address,
+    RUN#EPISODE/TURN/TOKEN as logs and errors print it, leads to that very place.
     """
     with needs_viewer():
         from agentgym.viewer.guard import Door
         from agentgym.viewer.runs import OpenRuns, find_runs
         from agentgym.viewer.serve import listen, serve
     with ExitStack() as held:
-        given = runs or _here()
+        places = [_place(each) for each in runs or _here()]
+        given = list(dict.fromkeys(each.run for each in places))
         opened = [held.enter_context(as_run(each)) for each in given]
         temporary = [Path(run) for run, each in zip(opened, given, strict=True) if run != each]
         roots = find_runs(opened)
+        page = _page_of(places[0], roots[0]) if len(places) == 1 else ""
         taken = held.enter_context(listen(host, port))
         door = Door(host, taken.getsockname()[1])
         note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
         _keep_quiet()
         found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
-        serve(found, taken, door, on_start=lambda: echo(door.url), why_no_fork=why)
+        on_start = partial(_tell, door.at(page), opens=open_it)
+        serve(found, taken, door, on_start=on_start, why_no_fork=why)
 
 
 @contextmanager
@@ -72,6 +81,43 @@ def needs_viewer() -> Iterator[None]:
             f"the viewer needs the package {error.name}",
             hint="pip install 'agentgym-framework[view]'",
         ) from error
+
+
+def _place(word: str) -> "Address":
+    from agentgym.store.address import Address, is_address, parse_address
+
+    return parse_address(word) if is_address(word) else Address(word, "")
+
+
+def _page_of(place: "Address", root: Path) -> str:
+    """Return the address of the page that shows a place; the first one, if it is a whole run.
+
+    Raises:
+        StoreError: there is no such episode.
+    """
+    from urllib.parse import quote, urlencode
+
+    from agentgym.store.episodes import find_episode
+    from agentgym.viewer.entries import clean
+    from agentgym.viewer.runs import name_runs
+
+    if not place.episode:
+        return ""
+    name = clean(find_episode(root, place.episode).id)
+    page = f"run/{name_runs([root])[0]}/episode/{quote(name, safe='')}"
+    view = None if place.token is None else "tokens"
+    words = {"view": view, "turn": place.turn, "token": place.token}
+    query = urlencode({word: value for word, value in words.items() if value is not None})
+    return f"{page}?{query}" if query else page
+
+
+def _tell(url: str, *, opens: bool) -> None:
+    """Print where the pages are, and open them if that is wished."""
+    import webbrowser
+
+    echo(url)
+    if opens and not webbrowser.open(url):
+        note("no browser was found on this machine; open the address yourself")
 
 
 def _why_no_fork(wanted: bool | None, door: "Door") -> str | None:

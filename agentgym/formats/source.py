@@ -141,6 +141,11 @@ class Source:
         return self.path.open("rb")
 
     def _values(self, on_broken: OnBroken | None) -> Iterator[Value]:
+        """Yield the values; of a packed file that was cut, those that are whole."""
+        with skipping(on_broken):
+            yield from self._unpacked(on_broken)
+
+    def _unpacked(self, on_broken: OnBroken | None) -> Iterator[Value]:
         try:
             with self._open() as file:
                 if self._is_lines(file):

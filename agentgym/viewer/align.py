@@ -80,9 +80,12 @@ def align(members: Sequence[Trajectory]) -> Alignment:
     states = _number_states(known)
     numbered = [tuple(numbers[each] for each in member) for member in decisions]
     rows: list[_Row] = []
-    for each in sorted(set(numbered), key=lambda each: (-len(each), each)):
-        rows = _merge(rows, each, states)
-    cells = [tuple(row.cells.get(each) for each in numbered) for row in rows]
+    different = sorted(set(numbered), key=lambda each: (-len(each), each))
+    for who, each in enumerate(different):
+        rows = _merge(rows, who, each, states)
+    who_of = {each: who for who, each in enumerate(different)}
+    columns = [who_of[each] for each in numbered]
+    cells = [tuple(map(row.cells.get, columns)) for row in rows]
     faults = [place for place, member in enumerate(members) if member.end == "error"]
     return _aligned(cells, numbered, _last_rows(cells, faults))
 
@@ -97,12 +100,9 @@ _Member = tuple[int, ...]  # the numbers of its decisions, [T_i]
 
 @dataclass(slots=True)
 class _Row:
-    cells: dict[_Member, int] = field(default_factory=dict)
+    cells: dict[int, int] = field(default_factory=dict)
+    """Steps by the number of the member, as a long one takes long to be hashed."""
     decisions: set[int] = field(default_factory=set)
-
-    def add(self, member: _Member, step: int) -> None:
-        self.cells[member] = step
-        self.decisions.add(member[step])
 
 
 class _Gap(NamedTuple):
@@ -121,24 +121,25 @@ def _number_states(decisions: Sequence[Decision]) -> list[int]:
     return [known.setdefault(key, len(known)) for key in keys]
 
 
-def _merge(rows: list[_Row], member: _Member, states: Sequence[int]) -> list[_Row]:
-    """Put one member into rows, adding some where it has more steps than there are."""
+def _merge(rows: list[_Row], who: int, member: _Member, states: Sequence[int]) -> list[_Row]:
+    """Put member number `who` into rows, adding some where it has more steps than there are."""
     exact = [row.decisions for row in rows]
     alike = [{states[each] for each in found} for found in exact]
     visited = [states[each] for each in member]
     merged: list[_Row] = []
     for gap in _gaps(member, exact, _Gap(0, len(member), 0, len(rows))):
         for part in _gaps(visited, alike, gap):
-            merged += _packed(rows, member, part)
+            merged += _packed(rows, who, member, part)
     return merged
 
 
-def _packed(rows: list[_Row], member: _Member, gap: _Gap) -> Iterator[_Row]:
+def _packed(rows: list[_Row], who: int, member: _Member, gap: _Gap) -> Iterator[_Row]:
     """Put the steps of a gap side by side with its rows, from the top."""
     for offset in range(max(gap.steps - gap.step, gap.rows - gap.row)):
         row = rows[gap.row + offset] if gap.row + offset < gap.rows else _Row()
         if gap.step + offset < gap.steps:
-            row.add(member, gap.step + offset)
+            row.cells[who] = gap.step + offset
+            row.decisions.add(member[gap.step + offset])
         yield row
 
 

@@ -71,12 +71,19 @@ class GroupShown:
             return self.lens.returns.get(member.id)
         return None if member.end == "error" else member.outcome
 
+    def _forked(self) -> Json | None:
+        """Return from where all of them go on, if that is one place."""
+        places = {(row["parent"], row["fork_step"]) for row in self.rows}
+        ((parent, turn), *others) = places or {(None, None)}
+        return None if others or parent is None else {"parent": parent, "turn": turn}
+
     def _head(self) -> Json:
         return {
             "group": self.group,
             "task": self.rows[0]["task"] if self.rows else "",
             "step": next((row["step"] for row in self.rows if row["step"] is not None), None),
             "of": self.total,
+            "forked": self._forked(),
             "credit": lens_json(self.lens) if self.lens else None,
             "trouble": list(self.trouble),
         }
@@ -129,6 +136,7 @@ def action_text(step: Step) -> str:
 
 _COLUMNS = (
     "id", "member", "attempt", "task", "end", "reason", "outcome", "reward", "step", "label",
+    "parent", "fork_step",
 )  # fmt: skip
 
 

@@ -64,9 +64,15 @@ class Door:
     @property
     def url(self) -> str:
         """What to open in a browser; with the token where one is needed."""
+        return self.at("")
+
+    def at(self, page: str) -> str:
+        """Return the same for a page: what stands behind the first slash."""
         name = _bracketed(socket.gethostname() if self._is_any else self.host)
-        url = f"http://{name}:{self.port}/"
-        return url if self.is_loopback else f"{url}?{urlencode({'token': self.token})}"
+        url = f"http://{name}:{self.port}/{page}"
+        if self.is_loopback:
+            return url
+        return f"{url}{'&' if '?' in page else '?'}{urlencode({'token': self.token})}"
 
     @property
     def cookie(self) -> str:

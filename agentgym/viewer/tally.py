@@ -136,7 +136,7 @@ def count_unused(index: Index) -> dict[str, int]:
               WHEN e.fork_step IS NOT NULL THEN 'fork' ELSE 'unused' END"""
     return dict(
         index.query(
-            f"SELECT {kind}, sum(e.tokens) FROM episode e LEFT JOIN used u ON u.id = e.id"
+            f"SELECT {kind}, CAST(total(e.tokens) AS INTEGER) FROM episode e LEFT JOIN used u ON u.id = e.id"
             " WHERE u.id IS NULL GROUP BY 1"
         )
     )

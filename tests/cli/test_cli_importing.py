@@ -26,6 +26,15 @@ def test_a_file_becomes_a_run_and_what_it_lacks_is_told(agentgym, file) -> None:
     assert len(agentgym("export", "r", "--messages").out.splitlines()) == 2
 
 
+def test_a_long_import_tells_how_far_it_is(agentgym, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("agentgym.cli.progress._EVERY_S", 0.0)
+    (tmp_path / "long.jsonl").write_text(f"{LINE}\n" * 250)
+    for words in (["import", "long.jsonl", "r"], ["show", "long.jsonl"]):
+        done = agentgym(*words)
+        said = [line for line in done.err.splitlines() if line.endswith("episodes read")]
+        assert said == ["100 episodes read", "200 episodes read"]
+
+
 def test_json_says_the_same(agentgym, file) -> None:
     assert agentgym("import", file, "r", "--json").json == {
         "run": "r",
@@ -69,7 +78,7 @@ def test_a_file_is_shown_as_a_run_that_leaves_nothing(
     done = agentgym("show", file)
     assert done.code == 0, done.err
     assert done.out.startswith("a.jsonl  finished\n")
-    assert "one of them: agentgym show a.jsonl line-3" in done.out
+    assert "one of them: agentgym show a.jsonl#line-3" in done.out
     assert "warning: a.jsonl, line 2: expected JSON" in done.err
     assert "2 episodes of OpenAI messages (`messages` with roles); " in done.err
     assert "1 broken and left out" in done.err

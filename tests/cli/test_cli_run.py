@@ -155,7 +155,7 @@ def test_show_lists_the_last_episodes_and_opens_one(agentgym) -> None:
     assert len(listed["episodes"]) == 5
     assert listed["ends"] == {"terminated": 5}
     done = agentgym("show", "r", "run-test-002")
-    assert "assistant  turn 1" in done.out
+    assert "assistant  turn 0" in done.out
     assert "outcome +1" in done.out
     record = agentgym("show", "r", "run-test-002", "--json").json
     assert record["end"] == "terminated"
@@ -234,8 +234,8 @@ def test_replay_fails_on_a_difference(agentgym, tmp_path: Path) -> None:
         writer.append(second)
     done = agentgym("replay", "r", "--verify")
     assert done.code == 1
-    assert "changed differs\n  turn 1: reward_terms\n" in done.out
-    assert "turn 2: replies" in done.out
+    assert "changed differs\n  turn 0: reward_terms\n" in done.out
+    assert "turn 1: replies" in done.out
     assert "late unverifiable: a time limit fired in the episode" in done.out
     assert "4 episodes: 2 equal, 1 different, 1 unverifiable" in done.out
     assert "\x1b" not in done.out
@@ -295,5 +295,5 @@ def test_show_tells_what_the_answers_of_a_server_took(agentgym, tmp_path: Path) 
     record = agentgym("show", "r", "t", "--json").json
     assert [step["usage"] for step in record["steps"]] == took
     told = agentgym("show", "r", "t").out
-    assert "turn 1  1,200 prompt tokens  30 completion tokens  cost 0.0015\n" in told
-    assert "turn 2\n" in told
+    assert "turn 0  1,200 prompt tokens  30 completion tokens  cost 0.0015\n" in told
+    assert "turn 1\n" in told

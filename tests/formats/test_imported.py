@@ -42,12 +42,13 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
 def test_a_file_that_was_cut_gives_what_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a"
     packed = b"".join(zstd.compress(LINE + b"\n") for _ in range(3))
-    path.write_bytes(packed[:-4])
     broken: list[StoreError] = []
-    episodes = read_any(path, on_broken=broken.append)
-    found = []
+    path.write_bytes(packed[:-4])
+    found = list(read_any(path, on_broken=broken.append))
+    assert (len(found), len(broken)) == (2, 1)
+    assert "cannot be read" in str(broken[0])
     with pytest.raises(StoreError, match="cannot be read"):
-        found.extend(episodes)
+        list(read_any(path))
     path.write_bytes((LINE + b"\n") * 2 + LINE[:-9])
     assert len(list(read_any(path, on_broken=broken.append))) == 2
 

@@ -164,3 +164,12 @@ def test_sixteen_of_fifty_steps_are_aligned_at_once():
         align(group)
         seconds.append(time.perf_counter() - began)
     assert min(seconds) < 0.05
+
+
+def test_two_long_episodes_are_aligned_soon():
+    """Hashing whole episodes for each of their steps would take many times as long."""
+    pair = members(*([(f"s{number}{end}", "a") for number in range(10_000)] for end in "xy"))
+    began = time.perf_counter()
+    found = align(pair)
+    assert time.perf_counter() - began < 4
+    assert len(found.rows) == 10_000

@@ -92,6 +92,9 @@ def test_samples_come_back_as_children_that_can_be_opened(client, root) -> None:
     assert sorted(child["id"] for child in found["children"]) == ids
     child = client.get(f"/api/runs/run/episodes/{ids[0]}").json()
     assert (child["parent"], child["fork_step"]) == (EPISODE, 1)
+    group = client.get("/api/runs/run/groups/fork-00001").json()
+    assert (group["forked"], group["of"]) == ({"parent": EPISODE, "turn": 1}, 3)
+    assert client.get("/api/runs/run/groups/run-test-000").json()["forked"] is None
     where = {"where": f'parent="{EPISODE}"', "sort": "fork_step"}
     rows = client.get("/api/runs/run/episodes", params=where).json()["rows"]
     assert [(row["id"], row["fork_step"]) for row in rows] == [(name, 1) for name in ids]

@@ -80,6 +80,9 @@ def test_what_no_step_used_is_told_apart(index):
         db.execute("DELETE FROM used")
         db.execute("UPDATE episode SET grp = 'eval-x' WHERE grp LIKE 'train-000000-%'")
     assert set(count_unused(index)) == {"fault", "evaluation", "unused"}
+    with index.changing() as db:  # a head may claim as many
+        db.execute("UPDATE episode SET tokens = 9000000000000000000")
+    assert min(count_unused(index).values()) > 0
 
 
 def test_a_note_that_breaks_is_told_and_the_others_counted(run, tmp_path):

@@ -9,7 +9,8 @@ import { Asking } from "./lens";
 import { members, showEpisode, showLedger, showTags } from "./api";
 import { colourOf, symmetric } from "./colours";
 import { cell, count, number, seconds } from "./format";
-import { ForkButton, forkKeys, ForkPanel, ForksOf } from "./fork";
+import { ForkButton, forkKeys, ForkPanel } from "./fork";
+import { ForkedFrom, ForksOf } from "./forked";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "./keys";
 import { Labelling } from "./labelling";
@@ -160,21 +161,7 @@ function Facts({
           {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
         </dd>
       </div>
-      {episode.parent && (
-        <div>
-          <dt>forked from</dt>
-          <dd>
-            <a
-              href={printAddress(
-                { screen: "episode", run, episode: episode.parent },
-                { turn: String(episode.fork_step ?? 0) },
-              )}
-            >
-              {episode.parent}
-            </a>
-          </dd>
-        </div>
-      )}
+      {episode.parent && <ForkedFrom run={run} parent={episode.parent} turn={episode.fork_step} />}
       <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
       {tags && tags.length > 0 && (

@@ -5,16 +5,16 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "./address";
-import { type ApiError, forkOffer, forksOf, runningForks, speakTo, startFork } from "./api";
-import { colourOf, symmetric } from "./colours";
-import { counted, number } from "./format";
+import { type ApiError, forkOffer, runningForks, speakTo, startFork } from "./api";
+import { counted } from "./format";
+import { Children } from "./forked";
 import { ByHand } from "./forkhand";
 import type { Key } from "./keys";
 import { asApiError, useLoaded } from "./load";
 import { Choice, Quiet, Text, Wrong } from "./parts";
 import { file } from "./shared";
-import { grown, look, query } from "./state";
-import type { Episode, EpisodeLine, Fork, ForkOffer } from "./types";
+import { look, query } from "./state";
+import type { Episode, Fork, ForkOffer } from "./types";
 
 const WAYS = ["samples", "message"] as const;
 const NAMES = { samples: "samples", message: "by hand" } as const;
@@ -229,48 +229,6 @@ function Told({ run, fork, forks }: Telling): JSX.Element {
       )}
       {wrong.value && <Wrong error={wrong.value} />}
     </article>
-  );
-}
-
-type Line = Pick<EpisodeLine, "id" | "outcome" | "end">;
-
-function Children({ run, lines }: { run: string; lines: readonly Line[] }): JSX.Element | null {
-  if (lines.length === 0) return null;
-  const scale = symmetric(lines.map((each) => each.outcome));
-  return (
-    <span class="siblings" aria-label="episodes of the fork">
-      {lines.slice(0, 64).map((each) => (
-        <a
-          href={printAddress({ screen: "episode", run, episode: each.id })}
-          class={colourOf(scale, each.outcome)}
-          title={`${each.id}: ${each.end}, outcome ${number(each.outcome)}`}
-        >
-          {each.end === "error" ? "fault" : number(each.outcome)}
-        </a>
-      ))}
-    </span>
-  );
-}
-
-/** The forks of an episode that are recorded, for its facts: by turn, each with its outcome. */
-export function ForksOf({ run, id }: { run: string; id: string }): JSX.Element | null {
-  const many = grown.value[run]?.episodes;
-  const ask = () => (file ? Promise.resolve([]) : forksOf(run, id));
-  const found = useLoaded(`${run}\n${id}\n${many}`, ask, true).value.value;
-  if (!found?.length) return null;
-  const turns = [...new Set(found.map((each) => each.fork_step ?? 0))];
-  return (
-    <div>
-      <dt>forks</dt>
-      <dd class="forks">
-        {turns.map((turn) => (
-          <span>
-            turn {turn}
-            <Children run={run} lines={found.filter((each) => (each.fork_step ?? 0) === turn)} />
-          </span>
-        ))}
-      </dd>
-    </div>
   );
 }
 

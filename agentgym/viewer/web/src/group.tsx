@@ -6,6 +6,7 @@ import { printAddress } from "./address";
 import { Aligned, alignedKeys } from "./aligned";
 import { visible } from "./ansi";
 import { showGroup } from "./api";
+import { ForkedFrom } from "./forked";
 import { count } from "./format";
 import { type Key, screenKeys } from "./keys";
 import { toldOfDifference, toldOfEqual } from "./learnt";
@@ -40,7 +41,7 @@ export function Group({ run, group }: { run: string; group: string }): JSX.Eleme
   }, [shown, view]);
   return (
     <div class="screen">
-      {shown && <Facts shown={shown} />}
+      {shown && <Facts run={run} shown={shown} />}
       <div class="bar">
         <Choice label="view" options={VIEWS} value={view} choose={show} />
         <Asking label={shown?.credit?.label ?? null} />
@@ -94,7 +95,7 @@ function Learnt({ run, shown }: { run: string; shown: GroupShown }): JSX.Element
   );
 }
 
-function Facts({ shown }: { shown: GroupShown }): JSX.Element {
+function Facts({ run, shown }: { run: string; shown: GroupShown }): JSX.Element {
   const rows = (at: number | null) =>
     at === null ? (
       "nowhere"
@@ -118,6 +119,7 @@ function Facts({ shown }: { shown: GroupShown }): JSX.Element {
           {shown.of > shown.members.length && ` of ${shown.of}`}
         </dd>
       </div>
+      {shown.forked && <ForkedFrom run={run} {...shown.forked} />}
       <div>
         <dt>they part</dt>
         <dd>{rows(shown.diverge)}</dd>

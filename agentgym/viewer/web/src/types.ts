@@ -287,6 +287,8 @@ export interface GroupShown extends AlignedShown {
   task: string;
   step: Num;
   of: number;
+  /** From where all of them go on, if they are forks. */
+  forked: { parent: string; turn: Num } | null;
   credit: { label: string; steps: Record<string, Num[]> } | null;
   trouble: string[];
 }

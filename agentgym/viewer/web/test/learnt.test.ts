@@ -7,7 +7,15 @@ function shown(rewards: (number | null)[], steps: Record<string, (number | null)
   const members = rewards.map((reward, member) => ({
     ...{ id: `e${member}`, member, end: "terminated" as const, outcome: 0, reward, actions: [] },
   }));
-  const rest = { group: "g", task: "t", step: 1, of: rewards.length, trouble: [], rows: [] };
+  const rest = {
+    group: "g",
+    task: "t",
+    step: 1,
+    of: rewards.length,
+    forked: null,
+    trouble: [],
+    rows: [],
+  };
   return { ...rest, members, diverge: null, reconverge: null, credit: { label: "x", steps } };
 }
 
