@@ -30,6 +30,14 @@ def test_the_format_is_known_by_the_content_not_by_the_name(tmp_path: Path, pack
     assert len(list(found)) == 2
 
 
+def test_what_is_told_is_of_the_last_time(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(LINE + b"\n")
+    found = read_any(path)
+    assert list(found) == list(found)
+    assert found.told == {"without a reward": 1, "without tokens": 1, "without an end": 1}
+
+
 def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(LINE + b"\n" + LINE + b"\n{broken\n")

@@ -51,6 +51,7 @@ def test_whatever_is_in_an_episode_no_line_outside_of_fences_is_of_the_model(
 ) -> None:
     file = io.BytesIO()
     assert MarkdownWriter(file).add(episode) is None
+    assert file.getvalue().decode() == to_markdown(episode)
     fence = ""
     for line in file.getvalue().decode().split("\n"):
         if fence:

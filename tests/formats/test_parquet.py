@@ -66,6 +66,17 @@ def test_many_episodes_are_written_as_they_come(make_episode) -> None:
     assert pyarrow.parquet.ParquetFile(io.BytesIO(file.getvalue())).metadata.num_row_groups == 2
 
 
+@pytest.mark.skipif(pyarrow is None, reason="pyarrow is not installed")
+def test_long_episodes_are_written_sooner(make_episode, monkeypatch) -> None:
+    monkeypatch.setattr("agentgym.formats.parquet._BYTES", 250)
+    file = io.BytesIO()
+    writer = ParquetWriter(file)
+    for _ in range(4):
+        writer.add(make_episode(prompt=(Message("user", "x" * 150),)))
+    writer.finish()
+    assert pyarrow.parquet.ParquetFile(io.BytesIO(file.getvalue())).metadata.num_row_groups == 2
+
+
 def test_without_pyarrow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingError) as raised:
