@@ -100,6 +100,7 @@ def test_tokens_are_coloured_and_explained_without_a_server(offline, page, addre
     for each in (offline, page):
         each.locator(".t.chosen").wait_for()
         each.locator(".chain li").first.wait_for()
+        each.get_by_role("group", name="colour").get_by_role("button", name="weight").wait_for()
     modes = page.get_by_role("group", name="colour").get_by_role("button").all_inner_texts()
     assert len(modes) > 3
     for mode in modes:

@@ -99,3 +99,22 @@ def test_words_are_found_and_marked_in_their_turn(page, address):
     assert page.locator("mark.current").inner_text().lower() == "i am certain"
     assert f"turn={turn}" in page.url
     assert page.locator(".message.here mark.current").count() == 1
+
+
+def test_an_address_of_a_log_leads_to_its_turn(page, demo):
+    page.goto("/")
+    page.get_by_role("link", name="demo").first.wait_for()
+    page.keyboard.press(":")
+    field = page.get_by_label("go to", exact=True)
+    field.fill("elsewhere#x")
+    field.press("Enter")
+    page.get_by_role("alert").get_by_text("the run elsewhere is not open here").wait_for()
+    field.fill(f"{demo.parent.name}/demo#{EPISODE}/1/0")
+    field.press("Enter")
+    page.wait_for_url(f"**/episode/{EPISODE}?view=tokens&turn=1&token=0")
+    page.locator(".t.chosen").wait_for()
+    assert field.count() == 0
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.keyboard.press("a")
+    page.get_by_text("address copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == f"{demo}#{EPISODE}/1/0"

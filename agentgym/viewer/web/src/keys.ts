@@ -16,9 +16,12 @@ export const screenKeys = signal<readonly Key[]>([]);
 /** The keys of a part of it, which come first. */
 export const panelKeys = signal<readonly Key[]>([]);
 
+/** The keys of what is around all screens. */
+export const shellKeys = signal<readonly Key[]>([]);
+
 /** All keys that mean something now. */
 export function keysNow(): readonly Key[] {
-  return [...panelKeys.value, ...screenKeys.value, ...EVERYWHERE];
+  return [...panelKeys.value, ...screenKeys.value, ...shellKeys.value, ...EVERYWHERE];
 }
 
 export const EVERYWHERE: readonly Key[] = [

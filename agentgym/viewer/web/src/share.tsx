@@ -4,12 +4,12 @@ import "./share.css";
 import { signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
-import { type ApiError, shareFile } from "./api";
+import { type ApiError, shareFile, showEpisode } from "./api";
 import type { Key } from "./keys";
 import { asApiError } from "./load";
 import { Wrong } from "./parts";
 import { file } from "./shared";
-import { query, told } from "./state";
+import { copy, query, told } from "./state";
 
 const open = signal(false);
 
@@ -71,9 +71,22 @@ function Asked(props: Props): JSX.Element {
       <button type="submit" disabled={busy.value}>
         {busy.value ? "making it" : "download"}
       </button>
+      {props.episode !== undefined && (
+        <button type="button" onClick={() => void copyJson(props.run, props.episode!)}>
+          copy as JSON
+        </button>
+      )}
       {wrong.value && <Wrong error={wrong.value} />}
     </form>
   );
+}
+
+async function copyJson(run: string, episode: string): Promise<void> {
+  try {
+    await copy(JSON.stringify(await showEpisode(run, episode), null, 2), "episode copied as JSON");
+  } catch (error) {
+    told.value = asApiError(error).message;
+  }
 }
 
 /** The estimators that are looked at, or else two that most runs can be asked. */

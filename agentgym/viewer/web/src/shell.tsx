@@ -1,5 +1,6 @@
 // What is around every screen: where one is, the theme, the list of keys.
 
+import { visible } from "./ansi";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import type { Place } from "./address";
@@ -7,7 +8,8 @@ import { printAddress } from "./address";
 import { Compare } from "./compare";
 import { EpisodeScreen } from "./episode";
 import { Group } from "./group";
-import { keysNow } from "./keys";
+import { GoTo, goToKeys } from "./goto";
+import { keysNow, shellKeys } from "./keys";
 import { Choice, Quiet } from "./parts";
 import { RunScreen } from "./run";
 import { Runs } from "./runs";
@@ -16,6 +18,7 @@ import { connected, helping, place, setTheme, theme, THEMES, told } from "./stat
 
 export function Shell(): JSX.Element {
   const names = trail(place.value);
+  useEffect(() => void (shellKeys.value = goToKeys()), [place.value.screen]);
   useEffect(() => {
     document.title = [
       ...names
@@ -35,11 +38,12 @@ export function Shell(): JSX.Element {
               {to && at < names.length - 1 ? (
                 <a href={printAddress(to)}>{name}</a>
               ) : (
-                <h1 aria-current="page">{name}</h1>
+                <h1 aria-current="page">{visible(name)}</h1>
               )}
             </>
           ))}
         </nav>
+        <GoTo />
         <span class="told" role="status">
           {told.value || (!connected.value && "the server does not answer")}
         </span>
