@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.fork_play import PERSON, Chosen, Place, line_of, play_on
+from agentgym.cli.fork_play import Chosen, Place, line_of, play_on
 from agentgym.cli.options import Json, Overrides, RunDir
 
 if TYPE_CHECKING:
@@ -123,8 +123,10 @@ def _choose(
     Raises:
         ConfigError, MissingError: there is no such policy or environment, or no sandbox.
     """
+    import asyncio
+
     from agentgym.cli.scoring import kind_of, model_folder, preflight
-    from agentgym.cli.served import keys_of
+    from agentgym.cli.served import keys_of, knock
     from agentgym.config.run import recorded
     from agentgym.config.toml import render_value
     from agentgym.errors import ConfigError
@@ -132,20 +134,23 @@ def _choose(
     if sum([by_hand, model is not None, checkpoint is not None]) > 1:
         raise ConfigError("choose one of --by-hand, --model and --checkpoint")
     given: dict[str, Any] = {}
-    name, version = model or PERSON, 0
+    name, version = model or "person", 0
     if model is None and not by_hand:
         folder = _checkpoint(place.run, checkpoint or "latest")
         given["model.path"], version = str(folder), int(folder.name)
-        name = model = f"{place.run.root.resolve().name}@{folder.name}"
-    elif model and kind_of(model) == "openai":
-        given |= keys_of(model)
+        name = f"{place.run.root.resolve().name}@{folder.name}".replace(":", "-")
+    elif kind_of(name) == "openai":
+        given |= keys_of(name)
     elif model and kind_of(model) == "local":
         given["model.path"] = str(model_folder(model))
     words = [f"{key}={render_value(value)}" for key, value in given.items()]
     config = recorded(place.run.config_path, [*words, *overrides]).config
     _check_env(place, config)
-    preflight(config, needs_torch=bool(model) and kind_of(name) == "local")
-    return Chosen(config=config, model=model or PERSON, name=name, version=version)
+    if kind_of(name) == "openai":
+        asyncio.run(knock(config.openai))
+        name = f"openai:{config.openai.model}@{config.openai.url}"
+    preflight(config, needs_torch=not by_hand and kind_of(name) == "local")
+    return Chosen(config=config, name=name, version=version, is_person=by_hand)
 
 
 def _checkpoint(run: "Run", which: str) -> Path:

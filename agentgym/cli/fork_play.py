@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agentgym.store.run import Run
     from agentgym.types import Trajectory
 
-PERSON = "person"
 _FOREVER_S = 30 * 24 * 3600.0  # people think as long as they like
 
 
@@ -37,11 +36,11 @@ class Chosen:
     """Who goes on."""
 
     config: "RunConfig"
-    model: str
-    """As `open_policies` takes it; of a person `PERSON`."""
     name: str
-    """What the record calls it."""
+    """What the record calls it, and of a model what `open_policies` takes."""
     version: int = 0
+    """Of a checkpoint: what its tokens are counted as."""
+    is_person: bool = False
 
 
 def play_on(
@@ -64,15 +63,14 @@ def play_on(
     from agentgym.errors import ConfigError
     from agentgym.store.episodes import EpisodeWriter
 
-    is_person = chosen.model == PERSON
-    if is_person and samples not in (None, 1):
+    if chosen.is_person and samples not in (None, 1):
         raise ConfigError("a person plays one episode at a time", hint="leave --samples out")
     count = samples or 1
     with EpisodeWriter(place.run.root, writer="fork") as writer:
         children = _Children(writer, lines)
         work = _play(place, chosen, count, seed, children)
         try:
-            if is_person and not lines:
+            if chosen.is_person and not lines:
                 return _at_terminal(work)
             with EpisodeCounter(count, show=show) as counter:
                 children.on_child = counter.advance
@@ -170,8 +168,9 @@ class _Sampling:
     async def play(self, member: int) -> "Trajectory":
         """Play and record one; what a fault ended is tried once more."""
         first = await self._attempt(member, 0)
-        is_person = self.chosen.model == PERSON  # who would have to say it all again
-        return first if first.end != "error" or is_person else await self._attempt(member, 1)
+        if first.end != "error" or self.chosen.is_person:  # who would have to say it all again
+            return first
+        return await self._attempt(member, 1)
 
     async def _attempt(self, member: int, attempt: int) -> "Trajectory":
         from agentgym.rollout.continuing import Slot, go_on
@@ -201,7 +200,7 @@ class _Sampling:
 
 def _deadlines(chosen: Chosen) -> "DeadlineConfig":
     deadlines = chosen.config.rollout.deadlines
-    if chosen.model != PERSON:
+    if not chosen.is_person:
         return deadlines
     return deadlines.model_copy(update={"episode_s": _FOREVER_S, "generation_s": _FOREVER_S})
 
@@ -214,8 +213,8 @@ async def _open_policy(
     from agentgym.cli.person import a_person
     from agentgym.cli.scoring import open_policies
 
-    if chosen.model != PERSON:
-        async with open_policies(chosen.config, chosen.model, version=chosen.version) as policies:
+    if not chosen.is_person:
+        async with open_policies(chosen.config, chosen.name, version=chosen.version) as policies:
             yield policies.make
     elif lines:
         yield lines.make_person(turn)

@@ -212,3 +212,23 @@ def test_ctrl_c_during_a_slow_request_ends_at_once_and_keeps_what_ended(tmp_path
     episodes = list(read_episodes(tmp_path / "r"))
     assert [each.outcome for each in episodes] == [1.0] * 5
     assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_a_model_behind_a_url_goes_on_from_a_turn(agentgym, tmp_path: Path) -> None:
+    assert agentgym("run", CALCULATOR, "-m", "scripted", "-n", "1", "-o", "r").code == 0
+    with ChatServer(lambda asked, number: says("360")) as server:
+        model = f"openai:expert@{server.url}"
+        done = agentgym(
+            "fork", "r", "run-test-000", "--turn", "1", "-m", model, "-k", "2", "--json"
+        )
+        first = server.asked[-1]
+    assert done.code == 0, done.err
+    assert done.json["policy"] == model
+    assert [message["role"] for message in first.messages][-2:] == ["assistant", "tool"]
+    children = [each for each in read_episodes(tmp_path / "r") if each.fork_step == 1]
+    assert [child.steps[1].message.content for child in children] == ["360", "360"]
+    assert children[0].steps[0].usage == {}
+    assert children[0].steps[1].usage["completion_tokens"] == 3
+    refused = agentgym("fork", "r", "run-test-000", "-m", f"openai:expert@{server.url}")
+    assert refused.code in (2, 3)
+    assert len(list((tmp_path / "r" / "episodes").glob("fork-*"))) == 1

@@ -134,3 +134,30 @@ def test_weights_that_changed_within_a_message_are_shown_at_their_token(page, ad
     swapped.wait_for()
     assert int(swapped.get_attribute("data-place")) == step["tokens"][0] + token
     assert page.locator(".step-row.here .swap").inner_text().endswith(f"→{version}")
+
+
+def test_a_hostile_terminal_is_shown_as_text(page):
+    page.goto("/run/demo/episode/train-000000-005.0.0?turn=2")
+    terminal = page.get_by_role("region", name="terminal output")
+    terminal.get_by_text("<script>alert('page')</script>").wait_for()
+    assert terminal.locator("script, img, a, iframe, svg").count() == 0
+    page.goto("/run/demo/episode/train-000001-005.1.0?turn=2")
+    assert terminal.locator(".ansi-red").inner_text() == "red"
+    assert "\x1b" not in terminal.inner_text()
+
+
+def test_less_motion_is_drawn_less_often_and_ends_at_the_same_turn(page):
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{LONG}?speed=32&turn=0")
+    page.locator(".step-row.here").wait_for()
+    page.evaluate(
+        """() => {
+          window.seen = new Set();
+          const word = document.querySelector('.player .num');
+          new MutationObserver(() => window.seen.add(word.textContent))
+            .observe(word, { subtree: true, characterData: true, childList: true });
+        }"""
+    )
+    page.keyboard.press("Space")
+    page.get_by_text("turn 11 of 12").wait_for()
+    assert page.evaluate("window.seen.size") <= 3

@@ -126,7 +126,7 @@ function Head({ run, member, scale }: { run: string; member: Member; scale: Scal
   return (
     <span role="columnheader">
       <a href={printAddress({ screen: "episode", run, episode: member.id })} title={member.id}>
-        {member.run ? member.id : count(member.member)}
+        {member.run ? visible(member.id) : count(member.member)}
       </a>{" "}
       <span
         class={`num reward ${colourOf(scale, reward)}`}
