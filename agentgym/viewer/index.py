@@ -15,11 +15,13 @@ import secrets
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agentgym.errors import StoreError
 from agentgym.store import episodes, notes
@@ -28,9 +30,12 @@ from agentgym.viewer.entries import clean, take
 
 logger = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 _VERSION = 3  # of the tables below; part of the file's name
 _MARK_BYTES = 256  # a header and the beginning of the first record, with its checksum
 _TABLE_GONE = re.compile(r"no such (table|column): (?!words)")  # words are made when asked for
+_ORDERS = 4  # lists that are kept in their order; of a million episodes each takes 8 MB
 _TABLES = """
 CREATE TABLE IF NOT EXISTS shard
     (name TEXT PRIMARY KEY, mark BLOB, size INTEGER, stop INTEGER);
@@ -85,6 +90,7 @@ class Index:
         self._inode = 0
         self._seen: dict[str, tuple[int, int]] = {}
         self._trouble: str | None = None
+        self._orders: OrderedDict[Any, tuple[Any, Sequence[int]]] = OrderedDict()
 
     def refresh(self, limit: int = 5_000) -> bool:
         """Read up to `limit` new records; return whether there may be more."""
@@ -103,16 +109,28 @@ class Index:
         Raises:
             StoreError: the index is busy, cannot be kept, or does not understand the question.
         """
-        for is_last in (False, True):
-            try:
-                with self._reading:
-                    self._reader = self._reader or self._open()
-                    return self._reader.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
-                if is_last or not _is_harm(error):
-                    raise StoreError(f"the index {self.path} cannot be read: {error}") from error
-                self._start_anew()
-        raise AssertionError
+        return self._ask(sql, values, sqlite3.Cursor.fetchall)
+
+    def order(self, sql: str, values: Sequence[Any] = (), *, keep: bool = True) -> Sequence[int]:
+        """Return the first column, of row numbers; with `keep` it is kept until records are read.
+
+        So that the next page of a list need not be sorted again.
+
+        Raises:
+            StoreError: as `query`.
+        """
+        read = self.query("SELECT count(*), sum(stop) FROM shard")
+        key = sql, tuple(values)
+        with self._reading:
+            if keep and key in self._orders and self._orders[key][0] == read:
+                self._orders.move_to_end(key)
+                return self._orders[key][1]
+        found = self._ask(sql, values, lambda rows: array("q", (row for (row,) in rows)))
+        with self._reading:
+            self._orders[key] = read, found
+            while len(self._orders) > _ORDERS:
+                self._orders.popitem(last=False)
+        return found
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -175,6 +193,18 @@ class Index:
             self._let_go()
             if self._temporary is not None:
                 self._temporary.cleanup()
+
+    def _ask(self, sql: str, values: Sequence[Any], take: Callable[[sqlite3.Cursor], R]) -> R:
+        for is_last in (False, True):
+            try:
+                with self._reading:
+                    self._reader = self._reader or self._open()
+                    return take(self._reader.execute(sql, values))
+            except sqlite3.Error as error:
+                if is_last or not _is_harm(error):
+                    raise StoreError(f"the index {self.path} cannot be read: {error}") from error
+                self._start_anew()
+        raise AssertionError
 
     def _look_for_file(self) -> None:
         """Let go of a file that somebody deleted, or put another in the place of."""
@@ -282,6 +312,7 @@ class Index:
                     each.close()
             self._reader = self._writer = None
             self._seen = {}
+            self._orders.clear()
 
 
 def cache_folder() -> Path:

@@ -1,5 +1,6 @@
 """Lists of episodes and groups, from the index alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,20 +50,33 @@ def list_episodes(index: Index, where: Where, *, sort: str, offset: int, limit: 
     Raises:
         ConfigError: nothing can be sorted by this.
     """
-    ((total,),) = index.query(f"SELECT count(*) FROM {SEEN} WHERE {where.sql}", where.values)
-    columns, order = ", ".join(KEYS[name].column for name in _SHOWN), _order(sort)
-    chosen = f"SELECT row FROM {SEEN} WHERE {where.sql} ORDER BY {order} LIMIT ? OFFSET ?"
-    found = index.query(  # first which, then what: most columns cost a look into another table
-        f"SELECT {columns} FROM {SEEN} WHERE row IN ({chosen}) ORDER BY {order}",
-        (*where.values, min(limit, MOST_ROWS), offset),
-    )
-    rows = [dict(zip(_SHOWN, row, strict=True)) for row in found]
-    return Page(total, [row | {"tags": tags_of(index, row["id"])} for row in rows])
+    order = f"SELECT row FROM {SEEN} WHERE {where.sql} ORDER BY {_order(sort)}"
+    is_still = not where.wants_text and not where.wants_tags  # both are found in the background
+    chosen = index.order(order, where.values, keep=is_still)
+    rows = chosen[offset : offset + min(limit, MOST_ROWS)]
+    return Page(len(chosen), _lines(index, rows))
 
 
-def tags_of(index: Index, name: str) -> list[str]:
-    """Return the tags of an episode."""
-    return [tag for (tag,) in index.query("SELECT tag FROM tag WHERE id = ? ORDER BY tag", (name,))]
+def _lines(index: Index, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what a list shows of some rows, in their order."""
+    columns = ", ".join(KEYS[name].column for name in _SHOWN)
+    marks = ", ".join("?" * len(rows))
+    found = index.query(f"SELECT row, {columns} FROM {SEEN} WHERE row IN ({marks})", list(rows))
+    lines = {row: dict(zip(_SHOWN, values, strict=True)) for row, *values in found}
+    tags = _tags(index, rows)
+    return [lines[row] | {"tags": tags.get(row, [])} for row in rows if row in lines]
+
+
+def _tags(index: Index, rows: Sequence[int]) -> dict[int, list[str]]:
+    marks = ", ".join("?" * len(rows))
+    found: dict[int, list[str]] = {}
+    for row, tag in index.query(
+        f"SELECT e.row, t.tag FROM episode e JOIN tag t ON t.id = e.id WHERE e.row IN ({marks})"
+        " ORDER BY t.tag",
+        list(rows),
+    ):
+        found.setdefault(row, []).append(tag)
+    return found
 
 
 def grid(index: Index, where: Where, *, first: int, last: int) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def viewing(root: Path, cache: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(address: str) -> Iterator[Any]:
     """Chromium; where there is none, tests are left out."""
     api = _needs_browser()
     with api.sync_playwright() as playwright:

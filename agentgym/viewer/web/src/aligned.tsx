@@ -70,7 +70,7 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
           jump={jump}
           render={render}
           head={
-            <div class="aligned-row head" role="row" style={columns}>
+            <div key="head" class="aligned-row head" role="row" style={columns}>
               <span role="columnheader">row</span>
               {shown.members.map((each) => (
                 <Head run={each.run ?? run} member={each} scale={rewards} />
@@ -126,7 +126,7 @@ function Head({ run, member, scale }: { run: string; member: Member; scale: Scal
   return (
     <span role="columnheader">
       <a href={printAddress({ screen: "episode", run, episode: member.id })} title={member.id}>
-        {member.run ? member.id : count(member.member)}
+        {member.run ? visible(member.id) : count(member.member)}
       </a>{" "}
       <span
         class={`num reward ${colourOf(scale, reward)}`}

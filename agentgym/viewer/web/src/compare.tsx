@@ -1,5 +1,6 @@
 // Two runs task by task: the second less the first.
 
+import { visible } from "./ansi";
 import "./compare.css";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
@@ -203,7 +204,7 @@ function TaskRow({ versus, task, scale }: TaskRowProps): JSX.Element {
   return (
     <div class="task-row">
       <span role="cell" title={`${task.task}, ${task.split}`}>
-        {task.task}
+        {visible(task.task)}
       </span>
       <span role="cell" class="num">
         {cell(task.a.outcome)}

@@ -1,5 +1,6 @@
 // Curves of a run, and of others over them: small multiples that share one step.
 
+import { visible } from "./ansi";
 import "./curves.css";
 import { type Signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
@@ -163,7 +164,7 @@ function Curve({ name, runs, found, step }: CurveProps): JSX.Element {
     <figure class="curve">
       <figcaption>
         <span class="name" title={name}>
-          {name}
+          {visible(name)}
         </span>
         {near.map((each, place) => (
           <span class={`num v${runs.length > 1 ? place : ""}`} title={told[place]}>

@@ -1,5 +1,6 @@
 // One episode: what was said, its exact tokens, and what the training made of them.
 
+import { visible } from "./ansi";
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
@@ -157,7 +158,9 @@ function Facts({
       <div>
         <dt>group</dt>
         <dd>
-          <a href={printAddress({ screen: "group", run, group: episode.group })}>{episode.group}</a>
+          <a href={printAddress({ screen: "group", run, group: episode.group })}>
+            {visible(episode.group)}
+          </a>
           {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
         </dd>
       </div>

@@ -1,5 +1,6 @@
 // Episodes of a run: a filter, an order, and as many rows as there are.
 
+import { visible } from "./ansi";
 import { type Signal, useSignal } from "@preact/signals";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
@@ -209,7 +210,7 @@ function Row({ run, line, isHere }: RowProps): JSX.Element {
   return (
     <div class={`episode-row ${line.end} ${isHere ? "here" : ""}`}>
       {FIELDS.map((field, at) => {
-        const text = field.show(line, run);
+        const text = visible(field.show(line, run));
         return (
           <span class={classes(field)} role="cell" title={field.number ? undefined : text}>
             {at === 0 ? <a href={to}>{text}</a> : text}

@@ -1,6 +1,7 @@
 // Groups of a run, a cell for each rollout. A group whose rewards are all the same is hatched: it
 // teaches nothing to estimators that compare its rollouts.
 
+import { visible } from "./ansi";
 import { useComputed, useSignal } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 import type { JSX } from "preact";
@@ -109,7 +110,7 @@ function Row({
           href={printAddress({ screen: "group", run, group: group.group })}
           title={`${group.group}, task ${group.task}`}
         >
-          {group.group}
+          {visible(group.group)}
         </a>
       </span>
       <span class="num quiet step">{group.step ?? "–"}</span>

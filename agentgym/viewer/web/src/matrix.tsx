@@ -1,5 +1,6 @@
 // Tasks by runs and checkpoints: how often each was solved; two episodes of a task can be chosen.
 
+import { visible } from "./ansi";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { showMatrix } from "./api";
@@ -57,7 +58,7 @@ function Shown({ matrix }: { matrix: Matrix }): JSX.Element {
         <span class="quiet">Choose two cells to lay an episode of each side by side.</span>
       </div>
       {matrix.trouble.map((each) => (
-        <p class="bad pad">{each}</p>
+        <p class="bad pad">{visible(each)}</p>
       ))}
       {tasks.length === 0 && <Quiet>No task is to be shown.</Quiet>}
       <div class="matrix" role="table" aria-label="tasks by evaluations">
@@ -80,7 +81,7 @@ type Columns = Record<string, string>;
 
 function Heads({ matrix, columns }: { matrix: Matrix; columns: Columns }): JSX.Element {
   return (
-    <div class="matrix-row head" role="row" style={columns}>
+    <div key="head" class="matrix-row head" role="row" style={columns}>
       <span role="columnheader">task</span>
       {matrix.columns.map((each) => (
         <span
@@ -110,7 +111,7 @@ function Row({ matrix, columns, chosen, task }: RowProps): JSX.Element {
   return (
     <div class="matrix-row" style={columns}>
       <span role="rowheader" title={`${task.task}, ${task.split}`}>
-        {task.task}
+        {visible(task.task)}
       </span>
       {task.cells.map((cell, at) => (
         <span role="cell">

@@ -1,5 +1,6 @@
 // What a run tells besides numbers: faults, alarms, damage, events, its configuration.
 
+import { visible } from "./ansi";
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
@@ -32,7 +33,7 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
           {detail.faults.map((each) => (
             <li>
               <a href={printAddress({ screen: "episode", run: detail.run, episode: each.id })}>
-                {each.id}
+                {visible(each.id)}
               </a>{" "}
               <Text text={each.reason} />
             </li>
@@ -134,7 +135,7 @@ function Events({
           {[...events].reverse().map(({ kind, time, ...rest }) => (
             <tr>
               <td class="num quiet time">{when(typeof time === "string" ? time : null)}</td>
-              <td>{String(kind ?? "")}</td>
+              <td>{visible(String(kind ?? ""))}</td>
               <td class="words">
                 <Text text={told(rest)} />
               </td>

@@ -7,14 +7,22 @@ import { asApiError, type Loaded } from "./load";
 import { COLUMNS, MODES } from "./spans";
 import { query } from "./state";
 
-/** Columns of a segment; of a long episode each is megabytes, so that they come one by one. */
-export function useRecorded(run: string, episode: string, segment: number): Loaded<Columns> {
+/** Tokens of a segment that come with all their columns at once. */
+const FEW = 50_000;
+
+/** Columns of a segment; of a long one each is megabytes, so that they come one by one. */
+export function useRecorded(
+  run: string,
+  episode: string,
+  segment: number,
+  length: number,
+): Loaded<Columns> {
   const loaded = useSignal<Loaded<Columns>>({ value: null, error: null });
   useEffect(() => {
     let wanted = true;
     const ask = (names: readonly string[]) => columns(run, episode, segment, names);
     const load = async () => {
-      const first = shownFirst();
+      const first = length > FEW ? shownFirst() : COLUMNS;
       const shown = await ask(first);
       if (wanted) loaded.value = { value: shown, error: null };
       const rest: Columns = {};
@@ -35,7 +43,7 @@ export function useRecorded(run: string, episode: string, segment: number): Load
 }
 
 /** What the colours need that the address asks for, or else those that a page begins with. */
-function shownFirst(): string[] {
+function shownFirst(): readonly string[] {
   const asked = MODES.find((each) => each.name === query.peek()["colour"]);
   return ["token_ids", ...(asked?.needs ?? ["advantage", "logprobs"])];
 }

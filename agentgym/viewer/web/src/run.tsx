@@ -1,5 +1,6 @@
 // One run: its curves, its groups, its episodes, and what else it tells.
 
+import { visible } from "./ansi";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { showRun } from "./api";
@@ -83,7 +84,7 @@ function Facts({ detail }: { detail: RunDetail }): JSX.Element {
       </div>
       <div>
         <dt>environment</dt>
-        <dd>{detail.env ?? "–"}</dd>
+        <dd>{visible(detail.env ?? "–")}</dd>
       </div>
       <div>
         <dt>credit</dt>

@@ -1,5 +1,6 @@
 // The runs that are open.
 
+import { visible } from "./ansi";
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
@@ -140,7 +141,7 @@ function Line({ run, isChosen, toggle }: LineProps): JSX.Element {
       <td>
         <Status status={run.status} broken={run.broken} />
       </td>
-      <td class="wide">{run.env ?? "–"}</td>
+      <td class="wide">{visible(run.env ?? "–")}</td>
       <td class="wide">
         <Method label={run.credit} />
       </td>

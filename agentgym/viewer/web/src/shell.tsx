@@ -1,5 +1,6 @@
 // What is around every screen: where one is, the theme, the list of keys.
 
+import { visible } from "./ansi";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import type { Place } from "./address";
@@ -37,7 +38,7 @@ export function Shell(): JSX.Element {
               {to && at < names.length - 1 ? (
                 <a href={printAddress(to)}>{name}</a>
               ) : (
-                <h1 aria-current="page">{name}</h1>
+                <h1 aria-current="page">{visible(name)}</h1>
               )}
             </>
           ))}

@@ -42,7 +42,7 @@ interface Props {
 export function Tokens({ run, episode, turn, picked, credited }: Props): JSX.Element {
   const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
   const segment = Math.min(asked, Math.max(0, episode.segments.length - 1));
-  const loaded = useRecorded(run, episode.id, segment);
+  const loaded = useRecorded(run, episode.id, segment, episode.segments[segment]?.length ?? 0);
   const lens = useTokenCredit(run, episode);
   if (episode.segments.length === 0) return <Quiet>No tokens were recorded of this episode.</Quiet>;
   if (loaded.error) return <Wrong error={loaded.error} />;
