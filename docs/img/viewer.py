@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).parent / "viewer"
-COLOURS = 128  # of a picture, which makes it a third as large
+COLOURS = 256  # of a picture, which makes it half as large
 
 MAP = "train-000002-000"  # a grid of doors and keys
 GROUP = "train-000002-003"  # programs to mend
@@ -45,13 +45,11 @@ def pictures(address: str, shared: Path) -> Mapping[str, Picture]:
         "run": Picture("/run/demo?view=groups"),
         "lens": Picture(f"/run/demo/group/{GROUP}?credit=gigpo&minus=grpo", size=(1280, 560)),
         "map": Picture(f"/run/demo/group/{MAP}?view=map", clicks=".map .node >> nth=4"),
-        "why": Picture(
-            f"/run/demo/episode/{EPISODE}?view=tokens&turn=1&token=3", size=(1280, 1100)
-        ),
+        "why": Picture(f"/run/demo/episode/{EPISODE}?view=tokens&turn=1&token=3", size=(1280, 900)),
         "aligned": Picture(f"/run/demo/group/{MAP}"),
         "ledger": Picture(f"/run/demo/episode/{EPISODE}?turn=1"),
         "ribbon": Picture(f"/run/demo/episode/{swapped}?view=tokens&colour=ratio"),
-        "compare": Picture("/compare/demo/demo?at=0"),
+        "compare": Picture("/compare/demo/demo?view=matrix", size=(1280, 560)),
         "fork": Picture(f"/run/demo/episode/{MAP}.2.0?turn=6&fork=1"),
         "share": Picture(f"{shared.as_uri()}#/run/demo/group/{GROUP}?credit=salt&minus=grpo"),
         "truth": Picture("/run/demo/episode/train-000004-005.5.0?turn=0&view=tokens&truth=1"),
