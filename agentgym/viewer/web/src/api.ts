@@ -253,6 +253,11 @@ export async function calm(): Promise<void> {
   }
 }
 
+async function send<T>(path: string, value: object): Promise<T> {
+  const sent = { method: "POST", body: JSON.stringify(value) };
+  return (await ask(path, {}, sent)).json() as Promise<T>;
+}
+
 async function ask(path: string, query: Query, sent?: RequestInit): Promise<Response> {
   let response: Response;
   try {
