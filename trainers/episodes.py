@@ -12,6 +12,7 @@ from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
 from agentgym.rollout.episode import Job
 from agentgym.rollout.policy import MakePolicy
 from agentgym.sandbox import Sandboxes
+from agentgym.store.address import address_of
 from agentgym.store.episodes import EpisodeHead, EpisodeWriter, read_episode, read_heads
 from agentgym.types import Task, Trajectory, derive_seed
 
@@ -46,7 +47,8 @@ class Recorded:
         try:
             return read_episode(head)
         except StoreError as error:
-            logger.warning("%s is played again: %s", head.id, error)
+            place = address_of(head.frame.shard.parents[1], head.id)
+            logger.warning("%s is played again: %s", place, error)
             return None
 
     def attempts(self, job: Job) -> int:
@@ -76,7 +78,7 @@ class Episodes:
         self._rollout = rollout
         self._sandboxes = sandboxes
         self._on_episode = on_episode
-        self._faults = FaultLimit(rollout.max_fault_rate)
+        self._faults = FaultLimit(rollout.max_fault_rate, run=run_dir)
 
     @property
     def faults(self) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
@@ -13,6 +14,7 @@ from agentgym.errors import AgentGymError, BudgetError
 from agentgym.renderer import Renderer
 from agentgym.rollout.episode import CutOff, DeadlineConfig, Job, run_episode
 from agentgym.rollout.policy import MakePolicy, Policy, TokenPolicy
+from agentgym.store.address import address_of
 from agentgym.types import Group, Task, Trajectory, with_env
 
 if TYPE_CHECKING:
@@ -48,10 +50,12 @@ class RolloutConfig(BaseModel, extra="forbid", frozen=True):
 class FaultLimit:
     """Counts episodes and faults of a run, and stops it above a rate."""
 
-    def __init__(self, max_rate: float) -> None:
+    def __init__(self, max_rate: float, *, run: str | Path | None = None) -> None:
+        """`run` is where episodes are recorded, so that a fault is told by its address."""
         self.episodes = 0
         self.faults = 0
         self._max_rate = max_rate
+        self._run = run
 
     def count(self, trajectory: Trajectory) -> None:
         """Take note of an episode.
@@ -63,7 +67,8 @@ class FaultLimit:
         if trajectory.end == "error":
             self.faults += 1
             if self.faults <= _FAULTS_SHOWN:
-                logger.warning("%s ended by a fault: %s", trajectory.id, trajectory.reason)
+                place = address_of(self._run, trajectory.id) if self._run else trajectory.id
+                logger.warning("%s ended by a fault: %s", place, trajectory.reason)
         if self.episodes < _MIN_EPISODES_TO_JUDGE or self.faults <= self._max_rate * self.episodes:
             return
         raise AgentGymError(

@@ -275,7 +275,7 @@ def test_what_cannot_render_is_one_finding_and_answers_are_compared(root: Path) 
     rewrite(root, retold)
     found = texts(root)
     assert found.broken == 2
-    assert "train-000000-000.0.0 step 0: 'w" in found.message
+    assert "#train-000000-000.0.0/0: 'w" in found.message
     assert "'another' recorded" in found.message
 
 
@@ -326,7 +326,7 @@ def test_texts_around_the_answers(root: Path) -> None:
             t.segments[0].token_ids[2] = other
 
     rewrite(root, other_prompt)
-    assert "train-000000-000.0.0 step 0: token 2 is not that of the messages" in texts(root).message
+    assert "#train-000000-000.0.0/0: token 2 is not that of the messages" in texts(root).message
 
     def no_end(t: Trajectory) -> Trajectory | None:
         if not first(t):
@@ -339,7 +339,7 @@ def test_texts_around_the_answers(root: Path) -> None:
         return mended
 
     rewrite(root, no_end)
-    expected = f"train-000000-000.0.0 step 0 stopped at token {other}, which ends no answer"
+    expected = f"#train-000000-000.0.0/0 stopped at token {other}, which ends no answer"
     assert texts(root).message == expected
 
 

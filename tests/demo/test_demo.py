@@ -177,6 +177,19 @@ def _compared(demo: Demo) -> bool:
     return ids[0] == ids[1] != [] and len(rates) == 2 and rates[1] > rates[0] + 0.3
 
 
+def _foreseen(demo: Demo) -> float:
+    """How well the values of steps go with the outcomes of their trajectories."""
+    tables = [update.table for update in demo.updates]
+    values = np.concatenate([table.value for table in tables])
+    outcomes = [t.per_trajectory(t.term("outcome"))[t.trajectory] for t in tables]
+    return float(np.corrcoef(values, np.concatenate(outcomes))[0, 1])
+
+
+def _times(demo: Demo) -> list[float]:
+    lines = map(json.loads, demo.run.metrics_path.read_text().splitlines())
+    return [line["time"] for line in lines if line["step"]]
+
+
 def _falls(demo: Demo) -> bool:
     """The same test passed is paid less and less."""
     found = [(u.columns["shaped/tests"].max(), u.table.term("tests").max()) for u in demo.updates]
@@ -251,6 +264,8 @@ FEATURES: dict[str, Callable[[Demo], object]] = {
     "every optional column": lambda d: all(
         getattr(d.updates[0].table, name) is not None for name in ANNOTATIONS
     ),
+    "values that know what comes": lambda d: _foreseen(d) > 0.5,
+    "time that passes": lambda d: _times(d) == sorted(set(_times(d))) and len(_times(d)) > STEPS,
     "checkpoints": lambda d: {p.name for p in d.run.checkpoints_dir.iterdir()}
     == {"000000", "000008", "latest"},
 }  # fmt: skip

@@ -37,6 +37,8 @@ ROUTES = {
     "/api/runs/{run}/groups/{group}/members": {},
     "/api/runs/{run}/episodes/{episode}/advantages": {"credit": "trained"},
     "/api/runs/{run}/episodes/{episode}/panels": {"first": "0"},
+    "/api/runs/{run}/episodes/{episode}/tags": {},
+    "/api/runs/{run}/episodes/{episode}/truth": {"segment": "0"},
     "/api/compare": {"a": "hostile", "b": "hostile"},
     "/api/matrix": {"runs": "hostile"},
     "/api/beside": {"a": "hostile", "b": "hostile", "first": EPISODE, "second": EPISODE},

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from agentgym.check.run.subject import RunSubject
+from agentgym.store.address import address_of
 from agentgym.types import Segment, Trajectory
 
 _FAULT = re.compile(r"^\w*(Error|Exception|Died|Unavailable|Interrupt)\b")
@@ -49,7 +50,7 @@ def check_masks(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
             )
 
 
-def check_completions(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
+def check_completions(trajectory: Trajectory, subject: RunSubject) -> Iterator[str]:
     """What an engine sampled for a step stands in the stream, token by token."""
     if trajectory.drift:
         yield f"{trajectory.id}: {trajectory.drift} tokens drifted from those sampled"
@@ -60,7 +61,7 @@ def check_completions(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:
     for number, step in enumerate(trajectory.steps):
         if step.completion and step.completion.token_ids != streams.get(number):
             what = "other tokens than" if number in streams else "none of"
-            yield f"{trajectory.id} step {number}: the stream has {what} those sampled"
+            yield f"{address_of(subject.run.root, trajectory.id, number)}: the stream has {what} those sampled"
 
 
 def check_logprobs(trajectory: Trajectory, _: RunSubject) -> Iterator[str]:

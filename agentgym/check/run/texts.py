@@ -1,12 +1,17 @@
 """The promise that the tokens trained on say what is recorded to have been said."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from agentgym.check.run.subject import RunSubject
 from agentgym.renderer import Renderer
 from agentgym.renderers.calls import parse_hermes, parse_xml
+from agentgym.store.address import address_of
 from agentgym.types import Completion, Message, Trajectory
+
+Place = Callable[[int], str]
+"""The address of a step."""
 
 
 def check_texts(trajectory: Trajectory, subject: RunSubject) -> Iterator[str]:
@@ -14,18 +19,19 @@ def check_texts(trajectory: Trajectory, subject: RunSubject) -> Iterator[str]:
     if not any(step.completion for step in trajectory.steps):
         return
     readers = subject.readers
+    place = partial(address_of, subject.run.root, trajectory.id)
     while readers.untold:
         yield readers.untold.pop()
     if readers.tokenizer:
-        yield from _answers(trajectory, readers.tokenizer)
+        yield from _answers(trajectory, readers.tokenizer, place)
     if readers.renderer:
-        yield from _stops(trajectory, readers.renderer)
-        yield from _contexts(trajectory, readers.renderer)
+        yield from _stops(trajectory, readers.renderer, place)
+        yield from _contexts(trajectory, readers.renderer, place)
     if readers.missing:
         raise readers.missing.with_traceback(None)
 
 
-def _answers(trajectory: Trajectory, tokenizer: Any) -> Iterator[str]:
+def _answers(trajectory: Trajectory, tokenizer: Any, place: Place) -> Iterator[str]:
     """Compare what was sampled, decoded, with the messages."""
     schemas = {tool.name: tool.parameters for tool in trajectory.tools}
     for number, step in enumerate(trajectory.steps):
@@ -34,18 +40,18 @@ def _answers(trajectory: Trajectory, tokenizer: Any) -> Iterator[str]:
         text = _decoded(step.completion, tokenizer)
         if not any(reading == _said(step.message) for reading in _readings(text, schemas)):
             said = f"{text[:40]!r} was sampled, {step.message.content[:40]!r} recorded"
-            yield f"{trajectory.id} step {number}: {said}"
+            yield f"{place(number)}: {said}"
 
 
-def _stops(trajectory: Trajectory, renderer: Renderer) -> Iterator[str]:
+def _stops(trajectory: Trajectory, renderer: Renderer, place: Place) -> Iterator[str]:
     """Tell the answers that are said to have stopped, and do not end by a stop token."""
     for number, step in enumerate(trajectory.steps):
         if step.completion and not _ends(step.completion, renderer):
             last = step.completion.token_ids[-1]
-            yield f"{trajectory.id} step {number} stopped at token {last}, which ends no answer"
+            yield f"{place(number)} stopped at token {last}, which ends no answer"
 
 
-def _contexts(trajectory: Trajectory, renderer: Renderer) -> Iterator[str]:
+def _contexts(trajectory: Trajectory, renderer: Renderer, place: Place) -> Iterator[str]:
     """Compare what stands before and between the answers with the messages, rendered again.
 
     Only in the first segment: what a rewritten context was made of is not in the record.
@@ -68,7 +74,7 @@ def _contexts(trajectory: Trajectory, renderer: Renderer) -> Iterator[str]:
                 min(len(found), len(expected)),
             )
             yield (
-                f"{trajectory.id} step {number}: token {at + same} is not that of the messages "
+                f"{place(number)}: token {at + same} is not that of the messages "
                 "before it, rendered again"
             )
         step = trajectory.steps[number]

@@ -6,12 +6,13 @@ import numpy as np
 
 from agentgym.check.run.report import Rounded
 from agentgym.check.run.subject import RunSubject, UpdateSubject, some
+from agentgym.store.address import address_of
 from agentgym.table import Bools, Floats
 from agentgym.trainers.credit.base import ROUNDING, TrajectoryCredit
 from agentgym.trainers.recompute import same_bits
 
 
-def check_versions(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
+def check_versions(found: UpdateSubject, subject: RunSubject) -> Iterator[str]:
     """All tokens were sampled by the policy that was then trained."""
     expected = found.update.version
     for trajectory in found.update.trajectories:
@@ -23,7 +24,8 @@ def check_versions(found: UpdateSubject, _: RunSubject) -> Iterator[str]:
             )
             if versions != {expected}:
                 listed = some(sorted(versions))
-                yield f"{found.where}: {trajectory.id} step {number} is of policy {listed}, not {expected}"
+                place = address_of(subject.run.root, trajectory.id, number)
+                yield f"{found.where}: {place} is of policy {listed}, not {expected}"
 
 
 def check_rewards(found: UpdateSubject, _: RunSubject) -> Iterator[str]:

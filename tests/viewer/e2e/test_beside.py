@@ -31,6 +31,7 @@ def test_the_first_column_and_the_head_stay_where_they_are(page):
     box = page.locator(".aligned .windowed").bounding_box()
     assert left["x"] == box["x"]
     assert abs(head["y"] - box["y"]) <= 2
+    assert head["height"] < 60, "the head is a line, below which the rows begin"
 
 
 def test_a_group_that_teaches_nothing_says_why(page):

@@ -12,14 +12,14 @@ def test_from_the_runs_to_an_episode(page):
     page.goto("/")
     page.get_by_role("link", name="demo").click()
     page.get_by_role("button", name="episodes").click()
-    page.get_by_label("filter").fill("step=5 outcome=0")
-    page.get_by_label("filter").press("Enter")
+    page.get_by_role("searchbox", name="filter").fill("step=5 outcome=0")
+    page.get_by_role("searchbox", name="filter").press("Enter")
     page.get_by_role("link", name=EPISODE).click()
     page.get_by_text("I am certain.").first.wait_for()
     assert page.url.endswith(f"/run/demo/episode/{EPISODE}")
     assert page.title() == f"{EPISODE} · demo · agentgym"
     page.go_back()
-    assert page.get_by_label("filter").input_value() == "step=5 outcome=0"
+    assert page.get_by_role("searchbox", name="filter").input_value() == "step=5 outcome=0"
 
 
 def test_a_filter_that_says_nothing_is_told_where(page):

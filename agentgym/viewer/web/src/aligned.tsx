@@ -70,7 +70,7 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
           jump={jump}
           render={render}
           head={
-            <div class="aligned-row head" role="row" style={columns}>
+            <div key="head" class="aligned-row head" role="row" style={columns}>
               <span role="columnheader">row</span>
               {shown.members.map((each) => (
                 <Head run={each.run ?? run} member={each} scale={rewards} />

@@ -97,9 +97,9 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
         </div>
         <aside class="side" aria-label="steps" tabIndex={0}>
           <Ribbon episode={episode} turn={turn} credited={credited} />
+          {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
-          {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
         </aside>
       </div>
       {asked.error && <Wrong error={asked.error} />}

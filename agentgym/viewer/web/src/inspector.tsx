@@ -45,6 +45,7 @@ export function Inspector({ run, episode, picked }: Props): JSX.Element {
             : JSON.stringify(visible(token.text))}
         </code>
       </h2>
+      <WhyPanel run={run} episode={episode} segment={token.segment} place={token.place} />
       <dl class="pairs">
         {token.values.map(([name, value]) => (
           <>
@@ -53,7 +54,6 @@ export function Inspector({ run, episode, picked }: Props): JSX.Element {
           </>
         ))}
       </dl>
-      <WhyPanel run={run} episode={episode} segment={token.segment} place={token.place} />
     </section>
   );
 }

@@ -58,7 +58,7 @@ export function Windowed({
 
   const settle = () => {
     if (!box.current) return;
-    const whole = box.current.firstElementChild as HTMLElement; // else the end may be out of reach
+    const whole = box.current.lastElementChild as HTMLElement; // else the end may be out of reach
     if (!printing.value) whole.style.height = `${heights.total}px`;
     box.current.scrollTop = heights.offset(anchor.current.index) + anchor.current.hidden;
     scroll.value = box.current.scrollTop;
@@ -118,6 +118,7 @@ export function Windowed({
     >
       {head}
       <div
+        key="whole"
         class="whole"
         role="presentation"
         style={{ height: whole ? "auto" : `${heights.total}px` }}

@@ -81,7 +81,7 @@ type Columns = Record<string, string>;
 
 function Heads({ matrix, columns }: { matrix: Matrix; columns: Columns }): JSX.Element {
   return (
-    <div class="matrix-row head" role="row" style={columns}>
+    <div key="head" class="matrix-row head" role="row" style={columns}>
       <span role="columnheader">task</span>
       {matrix.columns.map((each) => (
         <span
