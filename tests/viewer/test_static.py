@@ -11,11 +11,12 @@ import pytest
 from agentgym.viewer.app import static_files
 
 WEB = Path(__file__).parents[2] / "agentgym/viewer/web"
+SOURCES = WEB / "src"
 LARGEST = 250_000
 
 
 def _sources_hash() -> str:
-    names = [f"src/{path.name}" for path in (WEB / "src").iterdir()]
+    names = [path.relative_to(WEB).as_posix() for path in SOURCES.rglob("*") if path.is_file()]
     found = hashlib.sha256()
     for name in sorted([*names, "package-lock.json", "build.mjs"]):
         found.update(f"{name}\0".encode() + (WEB / name).read_bytes() + b"\0")
@@ -76,7 +77,7 @@ def test_the_page_has_nothing_that_the_policy_forbids():
 
 
 def test_no_text_becomes_markup():
-    for path in (WEB / "src").glob("*.ts*"):
+    for path in SOURCES.rglob("*.ts*"):
         text = path.read_text()
         for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
             assert word not in text, path

@@ -2,7 +2,7 @@
 // The first line of app.js says from which sources it is, so that a stale bundle is found without node.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -11,7 +11,9 @@ const out = process.argv[2] ?? join(here, "..", "static");
 
 /** The sha256 of every source by name, one after another, in the order of their names. */
 function sourcesHash() {
-  const names = readdirSync(join(here, "src")).map((name) => `src/${name}`);
+  const names = readdirSync(join(here, "src"), { recursive: true, withFileTypes: true })
+    .filter((each) => each.isFile())
+    .map((each) => relative(here, join(each.parentPath, each.name)));
   const hash = createHash("sha256");
   for (const name of [...names, "package-lock.json", "build.mjs"].sort()) {
     hash

@@ -1,9 +1,9 @@
-import "./app.css";
+import "./base.css";
 import { render } from "preact";
-import { listen } from "./keys";
-import { openFile } from "./shared";
+import { listen } from "./model/keys";
+import { openFile } from "./model/shared";
 import { Shell } from "./shell";
-import { begin } from "./state";
+import { begin } from "./model/state";
 
 await openFile();
 begin();

@@ -1,20 +1,21 @@
 // What is around every screen: where one is, the theme, the list of keys.
 
-import { visible } from "./ansi";
+import "./shell.css";
+import { visible } from "./model/ansi";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
-import type { Place } from "./address";
-import { printAddress } from "./address";
-import { Compare } from "./compare";
-import { EpisodeScreen } from "./episode";
-import { Group } from "./group";
-import { GoTo, goToKeys } from "./goto";
-import { keysNow, shellKeys } from "./keys";
-import { Choice, Quiet } from "./parts";
-import { RunScreen } from "./run";
-import { Runs } from "./runs";
-import { file } from "./shared";
-import { connected, helping, place, setTheme, theme, THEMES, told } from "./state";
+import type { Place } from "./model/address";
+import { printAddress } from "./model/address";
+import { Compare } from "./compare/compare";
+import { EpisodeScreen } from "./episode/episode";
+import { Group } from "./group/group";
+import { GoTo, goToKeys } from "./parts/goto";
+import { keysNow, shellKeys } from "./model/keys";
+import { Choice, Quiet } from "./parts/parts";
+import { RunScreen } from "./run/run";
+import { Runs } from "./run/runs";
+import { file } from "./model/shared";
+import { connected, helping, place, setTheme, theme, THEMES, told } from "./model/state";
 
 export function Shell(): JSX.Element {
   const names = trail(place.value);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Place, parseAddress, printAddress } from "../src/address";
+import { type Place, parseAddress, printAddress } from "../src/model/address";
 
 const NAMES = [
   "demo",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseAnsi, visible } from "../src/ansi";
+import { parseAnsi, visible } from "../src/model/ansi";
 
 const text = (spans: { text: string }[]) => spans.map((span) => span.text).join("");
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colourOf, downFromZero, fromLeast, legend, symmetric } from "../src/colours";
+import { colourOf, downFromZero, fromLeast, legend, symmetric } from "../src/model/colours";
 
 test("both signs are treated alike, and zero is neither", () => {
   const scale = symmetric([-2, 0.5, null, NaN]);

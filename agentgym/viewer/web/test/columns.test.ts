@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeColumns } from "../src/api";
+import { decodeColumns } from "../src/model/api";
 
 /** As columns.py writes them. */
 function encode(

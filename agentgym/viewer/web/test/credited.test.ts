@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { creditedBy } from "../src/credited";
-import type { Episode, Lens } from "../src/types";
+import { creditedBy } from "../src/model/credited";
+import type { Episode, Lens } from "../src/model/types";
 import { makeStep } from "./make";
 
 const episode = {

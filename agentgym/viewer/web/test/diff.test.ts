@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diffLines, diffRows } from "../src/diff";
+import { diffLines, diffRows } from "../src/model/diff";
 
 function words(count: number, seed: number): string {
   const lines = Array.from({ length: count }, (_, at) => "abcd"[(at * 7 + seed * at * at) % 4]!);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cutMatches, find, firstFrom } from "../src/find";
+import { cutMatches, find, firstFrom } from "../src/model/find";
 
 const TEXTS = ["the door", "Door, door", "", "a.b*c"];
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { folds, lineOf, marks, nextOf } from "../src/folds";
-import type { AlignedRow } from "../src/types";
+import { folds, lineOf, marks, nextOf } from "../src/model/folds";
+import type { AlignedRow } from "../src/model/types";
 
 const rows = (...folded: boolean[]): AlignedRow[] =>
   folded.map((each) => ({ cells: [], same: "all", folded: each, rejoins: false }));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cell, count, counted, number, piece, seconds, signed } from "../src/format";
-import { findKey, keyOf } from "../src/keys";
+import { cell, count, counted, number, piece, seconds, signed } from "../src/model/format";
+import { findKey, keyOf } from "../src/model/keys";
 
 test("numbers have the figures that tell something", () => {
   const shown: [number | null, string][] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toldOfDifference, toldOfEqual } from "../src/learnt";
-import type { GroupShown } from "../src/types";
+import { toldOfDifference, toldOfEqual } from "../src/model/learnt";
+import type { GroupShown } from "../src/model/types";
 
 function shown(rewards: (number | null)[], steps: Record<string, (number | null)[]>): GroupShown {
   const members = rewards.map((reward, member) => ({

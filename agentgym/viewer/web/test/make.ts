@@ -1,4 +1,4 @@
-import type { Step } from "../src/types";
+import type { Step } from "../src/model/types";
 
 /** A step in which nothing happened, but for what is given. */
 export function makeStep(given: Partial<Step>): Step {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseNamed, printNamed, runOf } from "../src/named";
+import { parseNamed, printNamed, runOf } from "../src/model/named";
 
 const NAMES = [
   "runs/a b",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { advance, faster, pageOf, SPEEDS, took, waitFor } from "../src/playing";
+import { advance, faster, pageOf, SPEEDS, took, waitFor } from "../src/model/playing";
 import { makeStep } from "./make";
 
 const steps = [0.5, 0, 2, 0.25, 1].map((generate_s, index) =>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HEIGHT, nearest, Plot, pointsOf, smooth, WIDTH } from "../src/plot";
+import { HEIGHT, nearest, Plot, pointsOf, smooth, WIDTH } from "../src/model/plot";
 
 test("values that are not there are no points", () => {
   assert.deepEqual(pointsOf([1, 2, 3], [0.5, null, 2]), [

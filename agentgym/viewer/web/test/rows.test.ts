@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asMarkdown, chunks, episodeRows, LONGEST, plain, turnStarts } from "../src/rows";
+import { asMarkdown, chunks, episodeRows, LONGEST, plain, turnStarts } from "../src/model/rows";
 import { makeStep } from "./make";
 
 test("parts of a text are its text, and none is too long", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answerFrom, canonical, type SharedFile } from "../src/shared";
+import { answerFrom, canonical, type SharedFile } from "../src/model/shared";
 
 const file = (answers: Record<string, unknown>): SharedFile => ({
   page: "/run/a/group/g",

@@ -8,7 +8,7 @@ import {
   strongest,
   tokenRows,
   versionAt,
-} from "../src/spans";
+} from "../src/model/spans";
 import { makeStep } from "./make";
 
 const STEPS = [

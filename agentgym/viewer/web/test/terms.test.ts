@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cellWords, givenLedger, GLYPHS, MEANINGS, sum } from "../src/terms";
+import { cellWords, givenLedger, GLYPHS, MEANINGS, sum } from "../src/model/terms";
 import { makeStep } from "./make";
 
 const row = {

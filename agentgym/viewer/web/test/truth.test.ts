@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { truthClass, truthWords, type Truths } from "../src/truth";
+import { truthClass, truthWords, type Truths } from "../src/model/truth";
 import { makeStep } from "./make";
 
 const sampled = { first: 0, stop: 2, step: makeStep({ tokens: [0, 2] }), head: true };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { anchorAt, Heights, windowOf } from "../src/virtual";
+import { anchorAt, Heights, windowOf } from "../src/model/virtual";
 
 /** Numbers from 0 to 1 that are the same in every run of the tests. */
 function random(seed: number): () => number {

@@ -1,0 +1,134 @@
+// One group: its rollouts side by side or as a map, and what an estimator gave each step.
+
+import "./group.css";
+import { useEffect } from "preact/hooks";
+import type { JSX } from "preact";
+import { printAddress } from "../model/address";
+import { Aligned, alignedKeys } from "./aligned";
+import { visible } from "../model/ansi";
+import { showGroup } from "../model/api";
+import { ForkedFrom } from "../parts/forked";
+import { count } from "../model/format";
+import { type Key, screenKeys } from "../model/keys";
+import { toldOfDifference, toldOfEqual } from "../model/learnt";
+import { Asking } from "../parts/lens";
+import { useLoaded } from "../model/load";
+import { Choice, Quiet, Text, Wrong } from "../parts/parts";
+import { Share, shareKeys } from "../parts/share";
+import { look, place, query } from "../model/state";
+import { StateMap } from "./statemap";
+import type { GroupShown } from "../model/types";
+
+const VIEWS = ["side by side", "map"] as const;
+const show = (view: (typeof VIEWS)[number]) => look({ view: view === "map" ? view : undefined });
+const KEYS: readonly Key[] = [
+  { keys: "d", what: "rollouts side by side", act: () => show("side by side") },
+  { keys: "m", what: "map of the states", act: () => show("map") },
+];
+
+export function Group({ run, group }: { run: string; group: string }): JSX.Element {
+  const { credit, minus, shaping } = query.value;
+  const key = JSON.stringify([run, group, credit, minus, shaping]);
+  const loaded = useLoaded(
+    key,
+    () => showGroup(run, group, { credit, minus, shaping }),
+    true,
+  ).value;
+  const view = query.value["view"] === "map" ? "map" : "side by side";
+  const shown = loaded.value;
+  useEffect(() => {
+    const aligned = shown && view !== "map" ? alignedKeys(shown) : [];
+    if (view !== "map") screenKeys.value = [...KEYS, ...aligned, ...shareKeys()];
+  }, [shown, view]);
+  return (
+    <div class="screen">
+      {shown && <Facts run={run} shown={shown} />}
+      <div class="bar">
+        <Choice label="view" options={VIEWS} value={view} choose={show} />
+        <Asking label={shown?.credit?.label ?? null} />
+        <Share run={run} group={group} />
+      </div>
+      {loaded.error && <Wrong error={loaded.error} />}
+      {shown?.trouble.map((each) => (
+        <p class="bad pad">
+          <Text text={each} />
+        </p>
+      ))}
+      {shown && <Learnt run={run} shown={shown} />}
+      {view === "map" && <StateMap run={run} group={group} keys={KEYS} />}
+      {view !== "map" && shown && (
+        <Aligned run={run} shown={shown} advantages={shown.credit?.steps ?? null} />
+      )}
+      {!shown && !loaded.error && <Quiet>Loading.</Quiet>}
+    </div>
+  );
+}
+
+function Learnt({ run, shown }: { run: string; shown: GroupShown }): JSX.Element | null {
+  const equal = toldOfEqual(shown);
+  const difference = toldOfDifference(shown, query.value["minus"]);
+  if (!equal && !difference) return null;
+  const { where = null } = difference ?? {};
+  return (
+    <div class="learnt links" role="note">
+      {equal && <p>{equal}</p>}
+      {difference && (
+        <p>
+          {visible(difference.text)}
+          {where && (
+            <>
+              {", at "}
+              <a
+                href={printAddress(
+                  { screen: "episode", run, episode: where.id },
+                  { turn: String(where.turn) },
+                )}
+              >
+                rollout {count(shown.members.find((each) => each.id === where.id)?.member)}, turn{" "}
+                {where.turn}
+              </a>
+              .
+            </>
+          )}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Facts({ run, shown }: { run: string; shown: GroupShown }): JSX.Element {
+  const rows = (at: number | null) =>
+    at === null ? (
+      "nowhere"
+    ) : (
+      <a href={printAddress(place.value, { ...query.value, row: String(at) })}>row {at}</a>
+    );
+  return (
+    <dl class="facts">
+      <div>
+        <dt>task</dt>
+        <dd>{visible(shown.task)}</dd>
+      </div>
+      <div>
+        <dt>step</dt>
+        <dd>{count(shown.step)}</dd>
+      </div>
+      <div>
+        <dt>rollouts</dt>
+        <dd>
+          {shown.members.length}
+          {shown.of > shown.members.length && ` of ${shown.of}`}
+        </dd>
+      </div>
+      {shown.forked && <ForkedFrom run={run} {...shown.forked} />}
+      <div>
+        <dt>they part</dt>
+        <dd>{rows(shown.diverge)}</dd>
+      </div>
+      <div>
+        <dt>all meet again</dt>
+        <dd>{rows(shown.reconverge)}</dd>
+      </div>
+    </dl>
+  );
+}
