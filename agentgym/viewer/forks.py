@@ -268,8 +268,8 @@ def _python() -> list[str]:
 
     `-m` would put the present folder first, and that may be a run of somebody else.
     """
-    is_from_here = {"", os.getcwd()} & set(sys.path)
-    return [sys.executable, *([] if is_from_here else ["-P"])]
+    is_here_first = sys.path[0] in ("", os.getcwd())
+    return [sys.executable, *([] if is_here_first else ["-P"])]
 
 
 def _shortened(message: Any) -> Any:
