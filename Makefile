@@ -13,7 +13,7 @@ help:
 	@echo "make install     a virtual environment in $(VENV)/ with everything"
 	@echo "make quickstart  train a small model on agentgym/Code-v0 and show that it learned"
 	@echo "make test        every check and test (at most 25 minutes from nothing)"
-	@echo "make test-fast   the tests that need no sandbox, in under a minute"
+	@echo "make test-fast   the quick tests, in a minute or two"
 	@echo "make check       ruff, mypy, import-linter"
 	@echo "make viewer      the pages of agentgym view, from their sources; needs node"
 	@echo "make soak        leak, kill and many-seed runs, for hours if need be"
