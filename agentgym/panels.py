@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from agentgym.errors import EnvError
+from agentgym.errors import EnvError, StoreError
 
 Value = str | int | float | bool | None
 
@@ -140,8 +140,15 @@ def panels_from_json(values: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
     """Rebuild panels; kinds and fields that this version does not know are ignored.
 
     Raises:
-        EnvError: one is not what it should be.
+        StoreError: one is not what it should be.
     """
+    try:
+        return _panels(values)
+    except EnvError as error:
+        raise StoreError(f"what was drawn cannot be read: {error}") from error
+
+
+def _panels(values: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
     known = [(_KINDS[each["kind"]], each) for each in values if each.get("kind") in _KINDS]
     return tuple(
         kind(**{name.name: each[name.name] for name in fields(kind) if name.name in each})

@@ -43,14 +43,20 @@ def write(tmp_path, monkeypatch):
 def test_an_id_a_module_and_a_file_name_the_same_environment(write):
     write("my_envs/doors.py", ENV)
     for ref in (
-        "agentgym/KeyDoor-v0",
         "my_envs.doors:KeyDoorConfig",
+        "agentgym/KeyDoor-v0",
         "my_envs/doors.py",
         "my_envs/doors.py:KeyDoorConfig",
     ):
         found = load_env(ref, TABLE)
         assert issubclass(found, EnvConfig)
         assert found.id == "me/KeyDoor-v0"
+
+
+def test_what_a_table_names_is_not_looked_for_in_the_present_folder(write):
+    write("my_envs/doors.py", ENV)
+    with pytest.raises(ConfigError, match="No module named 'my_envs'"):
+        load_env("agentgym/KeyDoor-v0", TABLE)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from agentgym.check import check_env
 from agentgym.check.checks import named
 from agentgym.envs.keydoor import KeyDoor, KeyDoorConfig
-from agentgym.errors import EnvError
+from agentgym.errors import EnvError, StoreError
 from agentgym.panels import (
     MOST_CELLS,
     MOST_CHARS,
@@ -27,8 +27,10 @@ from agentgym.rollout.collect import make_jobs
 from agentgym.rollout.episode import run_episode
 from agentgym.rollout.replay import replay
 from agentgym.rollout.scripted import scripted_policies
-from agentgym.store.episodes import EpisodeWriter, read_episodes
-from agentgym.types import Trajectory
+from agentgym.store.episodes import SCHEMA, EpisodeWriter, read_episode, read_episodes, read_heads
+from agentgym.store.trajectory import to_body, to_head
+from agentgym.store.writer import ShardWriter
+from agentgym.types import Task, Trajectory
 
 Texts = st.text(st.characters(), max_size=20)  # half surrogates and control characters as well
 Numbers = st.integers(-(2**53), 2**53) | st.floats(-1e15, 1e15)
@@ -134,6 +136,21 @@ def test_what_a_later_version_draws_is_ignored() -> None:
     later = {"kind": "hologram", "text": ""}
     known = {"kind": "terminal", "text": "x", "title": "", "glow": True}
     assert panels_from_json([later, known]) == (Terminal(text="x"),)
+
+
+def test_a_panel_that_is_broken_on_disk_is_the_fault_of_the_record(tmp_path) -> None:
+    broken = {"kind": "grid", "rows": ["ab", "c"], "legend": {}, "title": ""}
+    with pytest.raises(StoreError, match="the rows of a Grid have 2, 1 cells"):
+        panels_from_json([broken])
+    whole = Trajectory(id="a", task=Task("", id="t"), group_id="g", panels=(Grid(rows=("ab",)),))
+    body, columns = to_body(whole)
+    body["panels"] = [broken]
+    write = ShardWriter(tmp_path / "episodes", writer="w", schema=SCHEMA)
+    write.write(to_head(whole), body, columns)
+    write.close()
+    (head,) = read_heads(tmp_path)
+    with pytest.raises(StoreError, match="what was drawn cannot be read"):
+        read_episode(head)
 
 
 async def _play(config: KeyDoorConfig) -> Trajectory:

@@ -1,14 +1,13 @@
 """`agentgym export`: the episodes of a run, for other programs."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgym.cli.export_filters import Filters, judge
 from agentgym.cli.onefile import export_html
 from agentgym.cli.options import RunDir
 from agentgym.cli.outfile import Force, output_file, output_folder
@@ -16,10 +15,7 @@ from agentgym.cli.output import counted, note
 
 if TYPE_CHECKING:
     from agentgym.formats.writer import Writer
-    from agentgym.store.episodes import EpisodeHead
     from agentgym.store.run import Run
-
-_TRAIN = re.compile(r"train-(\d+)-")
 
 
 def export(
@@ -88,7 +84,9 @@ def export(
             help="messages, preference: write where each line is from, and its outcome.",
         ),
     ] = False,
-    group: Annotated[str | None, typer.Option(help="html: the group that is shown.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Only this group; html shows one as a whole.")
+    ] = None,
     credit: Annotated[
         list[str] | None,
         typer.Option(help="html: estimators that can be asked in it. May be given again."),
@@ -107,7 +105,6 @@ def export(
     are episodes that ended by a fault (by --messages and --minari), that have no answer, or in
     which a call of a tool is not readable JSON. What each format keeps: docs/formats.md.
     """
-    from agentgym.errors import ConfigError
     from agentgym.formats.writers import WRITERS
     from agentgym.store.run import Run
 
@@ -120,47 +117,95 @@ def export(
         "markdown": markdown,
         "html": html,
     }
-    formats = [name for name, is_asked in asked.items() if is_asked]
-    if not formats:
-        raise ConfigError("say in which format", hint=f"agentgym export {run} --messages")
-    if len(formats) > 1:
-        both = " and ".join(f"--{name}" for name in formats)
-        raise ConfigError(f"{both} exclude each other", hint="export once for each")
+    form = _one_of([name for name, is_asked in asked.items() if is_asked], run)
+    _refuse_idle(
+        form,
+        {
+            "label": label,
+            "successes": successes,
+            "min-outcome": min_outcome is not None,
+            "best-of-group": best_of_group,
+            "split": split,
+            "last-steps": last_steps,
+            "credit": credit,
+        },
+    )
     if html:
         named, credits = episode or [], credit or []
         export_html(run, group=group, episodes=named, credits=credits, out=out, force=force)
         return
-    if successes and min_outcome is not None:
-        raise ConfigError("--successes and --min-outcome exclude each other", hint="give one")
     found = Run.open(run)
-    lowest = _success(found) if successes else min_outcome
-    wanted = frozenset(_named(found, episode or ()))
-    labelled = None if label is None else frozenset(_labelled(found, label))
-    sides: dict[str, frozenset[str]] = {}
-    if preference:
-        if label is not None or chosen == rejected:
-            raise ConfigError(
-                "--preference takes two labels", hint="--chosen good --rejected bad, no --label"
-            )
-        words = {"chosen": chosen, "rejected": rejected}
-        sides = {side: frozenset(_labelled(found, each)) for side, each in words.items()}
-        labelled = sides["chosen"] | sides["rejected"]
-    filters = _Filters(
-        lowest, split, wanted, labelled, best_of_group=best_of_group, last_steps=last_steps
+    sides = _sides(found, label, chosen, rejected) if preference else {}
+    filters = Filters(
+        min_outcome=_lowest(found, min_outcome, successes=successes),
+        split=split,
+        group=group,
+        wanted=frozenset(_named(found, episode or ())),
+        labelled=_either(found, sides, label),
+        best_of_group=best_of_group,
+        last_steps=last_steps,
     )
     options: dict[str, dict[str, Any]] = {
         "messages": {"tools": tools, "metadata": metadata},
         "preference": {"tools": tools, "metadata": metadata, **sides},
         "atif": {"prompts": prompt_tokens},
     }
-    kind = WRITERS[formats[0]]
     left_out: Counter[str] = Counter()
-    with _opened(kind, out, options.get(formats[0], {}), force=force) as writer:
+    with _opened(WRITERS[form], out, options.get(form, {}), force=force) as writer:
         written = _write(found, filters, left_out, writer)
         if not written:
             raise _nothing(found, left_out)
         writer.finish()
     _report(found, out, written, left_out, writer.told)
+
+
+def _one_of(formats: Sequence[str], run: str) -> str:
+    from agentgym.errors import ConfigError
+
+    if not formats:
+        raise ConfigError("say in which format", hint=f"agentgym export {run} --messages")
+    if len(formats) > 1:
+        both = " and ".join(f"--{name}" for name in formats)
+        raise ConfigError(f"{both} exclude each other", hint="export once for each")
+    return formats[0]
+
+
+def _refuse_idle(form: str, given: Mapping[str, object]) -> None:
+    """Refuse what would choose nothing: who gives it would take all for what was chosen."""
+    from agentgym.errors import ConfigError
+
+    for name, value in given.items():
+        if value and (name == "credit") != (form == "html"):
+            hint = "--html takes one group or one episode" if form == "html" else "it is of --html"
+            raise ConfigError(f"--{name} has no effect on --{form}", hint=hint)
+
+
+def _lowest(run: "Run", min_outcome: float | None, *, successes: bool) -> float | None:
+    from agentgym.errors import ConfigError
+
+    if successes and min_outcome is not None:
+        raise ConfigError("--successes and --min-outcome exclude each other", hint="give one")
+    return _success(run) if successes else min_outcome
+
+
+def _sides(run: "Run", label: str | None, chosen: str, rejected: str) -> dict[str, frozenset[str]]:
+    """Return the ids of good and of bad episodes."""
+    from agentgym.errors import ConfigError
+
+    if label is not None or chosen == rejected:
+        hint = "--chosen good --rejected bad, no --label"
+        raise ConfigError("--preference takes two labels", hint=hint)
+    words = {"chosen": chosen, "rejected": rejected}
+    return {side: frozenset(_labelled(run, each)) for side, each in words.items()}
+
+
+def _either(
+    run: "Run", sides: Mapping[str, frozenset[str]], label: str | None
+) -> frozenset[str] | None:
+    """Return the ids of episodes that have a label that is asked for; None: none is."""
+    if sides:
+        return frozenset().union(*sides.values())
+    return None if label is None else frozenset(_labelled(run, label))
 
 
 @contextmanager
@@ -175,18 +220,6 @@ def _opened(
     else:
         with output_file(out, force=force) as file:
             yield make(file, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Filters:
-    min_outcome: float | None
-    split: str | None
-    wanted: frozenset[str]
-    """Ids; none: all."""
-    labelled: frozenset[str] | None
-    """Ids; None: all."""
-    best_of_group: bool
-    last_steps: int | None
 
 
 def _success(run: "Run") -> float:
@@ -221,14 +254,14 @@ def _labelled(run: "Run", label: str) -> Iterator[str]:
     yield from (name for name, each in labels.items() if each.label == label)
 
 
-def _write(run: "Run", filters: _Filters, left_out: Counter[str], writer: "Writer") -> int:
+def _write(run: "Run", filters: Filters, left_out: Counter[str], writer: "Writer") -> int:
     """Write what passes the filters; return how many episodes that is."""
     from agentgym.errors import StoreError
     from agentgym.store.episodes import read_episode, read_heads
 
     written = 0
     heads = list(read_heads(run.root))  # once: of a run that is being written there may be more
-    why_not = _judge(heads, filters, with_faults=writer.with_faults)
+    why_not = judge(heads, filters, with_faults=writer.with_faults)
     for head in heads:
         reason = why_not(head)
         if reason is None:
@@ -242,51 +275,6 @@ def _write(run: "Run", filters: _Filters, left_out: Counter[str], writer: "Write
         else:
             left_out[reason] += 1
     return written
-
-
-def _judge(
-    heads: "Sequence[EpisodeHead]", filters: _Filters, *, with_faults: bool
-) -> "Callable[[EpisodeHead], str | None]":
-    """Return what says why one of these is left out, None where it is not.
-
-    What depends on other episodes, the last step and the best of a group, is found beforehand.
-    """
-    first_step = 0
-    if filters.last_steps is not None:
-        first_step = max(map(_step, heads), default=-1) + 1 - filters.last_steps
-    best: dict[str, tuple[float, int, str]] = {}
-
-    def why_not(head: "EpisodeHead") -> str | None:
-        if filters.wanted and head.id not in filters.wanted:
-            return "not asked for"
-        if filters.labelled is not None and head.id not in filters.labelled:
-            return "not labelled so"
-        if head.end == "error" and not with_faults:
-            return "ended by a fault"
-        if filters.split not in (None, head.split):
-            return f"not of the split {filters.split}"
-        if filters.last_steps is not None and (_step(head) < 0 or _step(head) < first_step):
-            return f"not of the last {filters.last_steps} steps"
-        if filters.min_outcome is not None and not head.outcome >= filters.min_outcome:
-            return f"outcome below {filters.min_outcome:g}"
-        if best and best[head.group_id][2] != head.id:
-            return "not the best of the group"
-        return None
-
-    if filters.best_of_group:
-        found: dict[str, tuple[float, int, str]] = {}
-        for head in heads:
-            rank = (-head.outcome, head.turns, head.id)
-            if why_not(head) is None and rank < found.get(head.group_id, (float("inf"), 0, "")):
-                found[head.group_id] = rank
-        best = found
-    return why_not
-
-
-def _step(head: "EpisodeHead") -> int:
-    """Return the optimiser step that an episode was rolled out for; -1: for none."""
-    match = _TRAIN.match(head.group_id)
-    return int(match[1]) if match else -1
 
 
 def _nothing(run: "Run", left_out: Counter[str]) -> Exception:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.fork_play import Chosen, Place, line_of, play_on
+from agentgym.cli.fork_play import Chosen, Place, Played, line_of, play_on
 from agentgym.cli.options import Json, Overrides, RunDir
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
     from agentgym.store.run import Run
-    from agentgym.types import Trajectory
 
 _MOST = 1000  # samples
 
@@ -39,7 +38,7 @@ def fork(
     ] = None,
     by_hand: Annotated[bool, typer.Option("--by-hand", help="Act yourself, as in play.")] = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the policy; one that is new, if not said.")
+        int | None, typer.Option(min=0, help="Of the policy; without: the number of the new group.")
     ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Speak with a program: JSON lines, see docs/viewer.md.")
@@ -64,13 +63,12 @@ def fork(
     try:
         place = _place(run, episode, turn)
         chosen = _choose(place, model, checkpoint, overrides or (), by_hand=by_hand)
-        seed = place.siblings if seed is None else seed
-        children = play_on(place, chosen, samples, seed, spoken, show=not (json or lines))
+        played = play_on(place, chosen, samples, seed, spoken, show=not (json or lines))
     except (AgentGymError, KeyboardInterrupt) as error:
         if spoken:
             spoken.tell_failed(error)
         raise
-    report = _report(place, chosen, seed, children)
+    report = _report(place, chosen, played)
     if spoken:
         spoken.tell("done", **report)
     elif json:
@@ -90,7 +88,7 @@ def _place(run: str, episode: str, turn: int) -> Place:
     """
     from agentgym.errors import ConfigError
     from agentgym.rollout.forks import last_turn
-    from agentgym.store.episodes import find_episode, read_episode, read_heads
+    from agentgym.store.episodes import find_episode, read_episode
     from agentgym.store.run import Run
 
     found = Run.open(run)
@@ -104,10 +102,7 @@ def _place(run: str, episode: str, turn: int) -> Place:
     if turn > last:
         told = f"{parent.id} can be forked at the turns 0 to {last}, not {turn}"
         raise ConfigError(told if last >= 0 else f"{parent.id} has no turn to begin at")
-    siblings = sum(
-        head.parent_id == parent.id and head.fork_step == turn for head in read_heads(found.root)
-    )
-    return Place(found, parent, turn, siblings)
+    return Place(found, parent, turn)
 
 
 def _choose(
@@ -196,17 +191,15 @@ def _check_env(place: Place, config: "RunConfig") -> None:
         )
 
 
-def _report(
-    place: Place, chosen: Chosen, seed: int, children: "Sequence[Trajectory]"
-) -> dict[str, Any]:
+def _report(place: Place, chosen: Chosen, played: Played) -> dict[str, Any]:
     return {
         "run": str(place.run.root),
         "parent": line_of(place.parent),
         "turn": place.turn,
         "policy": chosen.name,
-        "seed": seed,
-        "group": children[0].group_id,
-        "children": [line_of(child) for child in children],
+        "seed": played.seed,
+        "group": played.children[0].group_id,
+        "children": [line_of(child) for child in played.children],
     }
 
 

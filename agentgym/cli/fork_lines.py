@@ -1,7 +1,8 @@
 """How a program plays on in an episode: one JSON object a line, on standard input and output.
 
 The first line that is read is `{"token": TEXT}`, and every line that is written bears that token,
-so that what an environment prints is not taken for one. The end of the input is a wish to leave.
+so that what an environment prints is not taken for one. The end of the input is a wish to leave,
+which comes true in the end, also where an environment hangs and the other program was killed.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -22,6 +24,9 @@ from agentgym.types import Message, Task, ToolSpec
 
 LONGEST = 1 << 20
 """Bytes of a line."""
+
+LINGERS_S = 180.0
+"""A process whose input ended: longer than an environment may take for a turn."""
 
 T = TypeVar("T")
 
@@ -91,6 +96,7 @@ class Lines:
                 for line in self._source:
                     loop.call_soon_threadsafe(hear, line)
                 loop.call_soon_threadsafe(hear, None)
+            _end_after(LINGERS_S)
 
         threading.Thread(target=listen, name="stdin", daemon=True).start()
         try:
@@ -173,6 +179,12 @@ def _from_json(said: str) -> Message | None:
     if not all(isinstance(text, str) for text in texts):
         raise Mistyped("content, names, arguments and ids of a message are texts")
     return message
+
+
+def _end_after(seconds: float) -> None:
+    """End what hangs in the code of an environment: nobody is left who could."""
+    time.sleep(seconds)
+    os._exit(1)
 
 
 def _parts(call: Any) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from agentgym.cli.fork_lines import Lines
@@ -27,8 +27,6 @@ class Place:
     run: "Run"
     parent: "Trajectory"
     turn: int
-    siblings: int
-    """Episodes that go on from this place already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +41,29 @@ class Chosen:
     is_person: bool = False
 
 
+class Played(NamedTuple):
+    """The new episodes of a fork, at least one, in a group of their own."""
+
+    seed: int
+    """Of the policy."""
+    children: "list[Trajectory]"
+
+
 def play_on(
     place: Place,
     chosen: Chosen,
     samples: int | None,
-    seed: int,
+    seed: int | None,
     lines: "Lines | None",
     *,
     show: bool,
-) -> "list[Trajectory]":
-    """Play and record the new episodes.
+) -> Played:
+    """Play and record the new episodes; without a seed it is the number of their group.
 
     Raises:
         EnvError: the environment does not come to this turn again.
         ConfigError, MissingError, BudgetError: they cannot be played.
+        StoreError: the run cannot be written.
     """
     from agentgym.cli.output import note, run_aside
     from agentgym.cli.progress import EpisodeCounter
@@ -81,18 +88,19 @@ def play_on(
             raise
 
 
-def _at_terminal(work: "Coroutine[Any, Any, list[Trajectory]]") -> "list[Trajectory]":
+def _at_terminal(work: "Coroutine[Any, Any, Played]") -> Played:
     """Let a person play, who sees what is printed, and at last what the environment said."""
     import asyncio
 
     from agentgym.cli.messages import show_message
     from agentgym.cli.person import Quit
 
-    (child,) = asyncio.run(work)
+    played = asyncio.run(work)
+    (child,) = played.children
     if child.steps and child.reason != Quit.reason:
         for reply in child.steps[-1].replies:
             show_message(reply)
-    return [child]
+    return played
 
 
 @dataclass(slots=True)
@@ -108,9 +116,18 @@ class _Children:
     recorded: "list[Trajectory]" = field(default_factory=list)
     _group: str = ""
 
+    def claim(self) -> int:
+        """Make the group, and return its number.
+
+        Raises:
+            StoreError: the run cannot be written; nobody has played for nothing.
+        """
+        number = self.writer.claim()
+        self._group = f"fork-{number:05d}"
+        return number
+
     def add(self, child: "Trajectory") -> "Trajectory":
         """Record one, with the id that it gets."""
-        self._group = self._group or f"fork-{self.writer.claim():05d}"
         name = f"{self._group}.{child.member}.{child.attempt}"
         child = replace(child, id=name, group_id=self._group)
         self.writer.append(child)
@@ -123,8 +140,8 @@ class _Children:
 
 
 async def _play(
-    place: Place, chosen: Chosen, samples: int, seed: int, children: _Children
-) -> "list[Trajectory]":
+    place: Place, chosen: Chosen, samples: int, seed: int | None, children: _Children
+) -> Played:
     """Play all samples; of one that a fault ended twice the second attempt counts."""
     import asyncio
 
@@ -139,6 +156,8 @@ async def _play(
         _open_policy(chosen, place.turn, children.lines) as make_policy,
     ):
         taken = await take_fork(place.parent, place.turn, env, sandboxes) if place.turn else None
+        number = children.claim()
+        seed = number if seed is None else seed
         one = _Sampling(place, chosen, seed, children, make_policy, taken, sandboxes)
 
         async def play(member: int) -> "Trajectory":
@@ -150,7 +169,7 @@ async def _play(
                 begun = [tasks.create_task(play(member)) for member in range(samples)]
         except* AgentGymError as failures:
             raise failures.exceptions[0] from None
-    return [each.result() for each in begun]
+    return Played(seed, [each.result() for each in begun])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ import io
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from agentgym.cli.output import echo, is_terminal, paint
+from agentgym.cli.output import echo, is_terminal, note, paint
 from agentgym.errors import ConfigError
 
 _NEXT, _BEFORE, _QUIT = ("j", "n", " ", "\r", "\n"), ("k", "p"), ("q", "\x03", "\x04", "")
@@ -27,7 +28,7 @@ class _Held(io.StringIO):
 def paged() -> Iterator[None]:
     """Show what is printed inside by `$PAGER`, if it is longer than the terminal; never in a pipe.
 
-    An error inside is raised after what was printed before it.
+    An error inside is raised after what was printed before it; Ctrl-C at once.
     """
     if not (is_terminal() and sys.stdin.isatty()):
         yield
@@ -36,21 +37,44 @@ def paged() -> Iterator[None]:
     try:
         with redirect_stdout(held):
             yield
-    finally:
+    except Exception:
         _show(held.getvalue())
+        raise
+    _show(held.getvalue())
 
 
 def _show(text: str) -> None:
-    command = shlex.split(os.environ.get("PAGER", "less"))
     is_long = text.count("\n") >= shutil.get_terminal_size().lines
-    if is_long and command and shutil.which(command[0]):
-        shown = os.environ | {"LESS": os.environ.get("LESS", "FRX")}
-        subprocess.run(
-            command, input=text.encode(errors="backslashreplace"), env=shown, check=False
-        )
-    else:
+    if not (is_long and _was_paged(text)):
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+def _was_paged(text: str) -> bool:
+    """Have `$PAGER` show a text; return whether there is such a program."""
+    shown = os.environ | {"LESS": os.environ.get("LESS", "FRX")}
+    try:
+        command = shlex.split(os.environ.get("PAGER", "less"))
+        if not command:
+            return False
+        with _ctrl_c_is_of_others():
+            data = text.encode(errors="backslashreplace")
+            subprocess.run(command, input=data, env=shown, check=False)
+    except (OSError, ValueError) as error:
+        if "PAGER" in os.environ:
+            note(f"warning: $PAGER cannot be run: {error}")
+        return False
+    return True
+
+
+@contextmanager
+def _ctrl_c_is_of_others() -> Iterator[None]:
+    """Leave Ctrl-C to a program that has the terminal, so that it can leave it as it was."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def step_through(count: int, show: Callable[[int], None], *, first: int = 0) -> None:

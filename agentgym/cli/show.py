@@ -54,6 +54,10 @@ def show(
     with as_run(place.run) as path:
         found = Run.open(path)
         if not place.episode:
+            if step_by_step:
+                raise ConfigError(
+                    "--step-by-step is of an episode", hint="agentgym show RUN EPISODE"
+                )
             with paged():
                 show_run(found, str(Path(place.run)), last=last, end=end, json=json)
         elif step_by_step:
@@ -84,7 +88,7 @@ def _place(run: str, episode: str | None, turn: int | None) -> "Address":
 def _show_one(run: "Run", place: "Address", *, json: bool) -> None:
     from agentgym.cli.noted import noted
     from agentgym.cli.show_episode import (
-        check_turn,
+        check_place,
         episode_json,
         show_episode,
         show_head,
@@ -95,9 +99,10 @@ def _show_one(run: "Run", place: "Address", *, json: bool) -> None:
 
     trajectory = read_episode(find_episode(run.root, place.episode))
     found = noted(run, trajectory.id)
+    if place.turn is not None:
+        check_place(trajectory, place.turn, place.token)
     if json and place.turn is not None:
-        turn = check_turn(trajectory, place.turn)
-        echo_json({"turn": turn} | step_json(trajectory.steps[turn]))
+        echo_json({"turn": place.turn} | step_json(trajectory.steps[place.turn]))
     elif json:
         echo_json(episode_json(trajectory) | {"noted": found})
     elif place.turn is not None:
@@ -109,7 +114,7 @@ def _show_one(run: "Run", place: "Address", *, json: bool) -> None:
 
 def _show_steps(run: "Run", place: "Address") -> None:
     from agentgym.cli.noted import noted
-    from agentgym.cli.show_episode import show_head, show_turn
+    from agentgym.cli.show_episode import check_place, show_head, show_turn
     from agentgym.store.episodes import find_episode, read_episode
 
     trajectory = read_episode(find_episode(run.root, place.episode))
@@ -119,4 +124,6 @@ def _show_steps(run: "Run", place: "Address") -> None:
         show_head(trajectory, found)
         show_turn(trajectory, place._replace(turn=turn, token=None), found)
 
-    step_through(len(trajectory.steps), show, first=place.turn or 0)
+    first = place.turn or 0
+    check_place(trajectory, first)
+    step_through(len(trajectory.steps), show, first=first)

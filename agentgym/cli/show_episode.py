@@ -9,7 +9,7 @@ from agentgym.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentgym.store.address import Address
-    from agentgym.types import Step, Trajectory
+    from agentgym.types import Completion, Step, Trajectory
 
 Noted = Mapping[str, Any] | None
 """What `noted` returns."""
@@ -53,33 +53,33 @@ def show_step(trajectory: "Trajectory", index: int, noted: Noted) -> None:
 
 
 def show_turn(trajectory: "Trajectory", place: "Address", noted: Noted) -> None:
-    """Print one turn between what was said before it and what was said next.
-
-    Raises:
-        ConfigError: there is no such turn or token.
-    """
-    turn = check_turn(trajectory, place.turn or 0)
+    """Print one turn that is there between what was said before it and what was said next."""
+    turn = place.turn or 0
     before = trajectory.steps[turn - 1].replies if turn else trajectory.prompt
     for message in before:
         show_message(message, "before")
     show_step(trajectory, turn, noted)
     if place.token is not None:
-        echo(f"\n{_token(trajectory.steps[turn], place.token)}")
+        echo(f"\n{_token(trajectory.steps[turn].completion, place.token)}")
     if turn + 1 < len(trajectory.steps):
         show_message(trajectory.steps[turn + 1].message, "next")
 
 
-def check_turn(trajectory: "Trajectory", turn: int) -> int:
-    """Return a turn.
+def check_place(trajectory: "Trajectory", turn: int, token: int | None = None) -> None:
+    """Refuse what is not there.
 
     Raises:
-        ConfigError: the episode has no such turn.
+        ConfigError: the episode has no such turn, or the turn no such token.
     """
     count = len(trajectory.steps)
     if not 0 <= turn < count:
         told = f"its turns are 0 to {count - 1}" if count else "it has none"
         raise ConfigError(f"there is no turn {turn} in {trajectory.id}", hint=told)
-    return turn
+    sampled = trajectory.steps[turn].completion
+    tokens = len(sampled.token_ids) if sampled else 0
+    if token is not None and token >= tokens:
+        told = f"it has {tokens}, from 0" if tokens else "none was recorded"
+        raise ConfigError(f"there is no token {token} in this turn", hint=told)
 
 
 def episode_json(trajectory: "Trajectory") -> dict[str, Any]:
@@ -121,15 +121,11 @@ def step_json(step: "Step") -> dict[str, Any]:
     }
 
 
-def _token(step: "Step", token: int) -> str:
+def _token(sampled: "Completion | None", token: int) -> str:
     """Say what is recorded of one token of a turn."""
-    sampled = step.completion
-    count = len(sampled.token_ids) if sampled else 0
-    if sampled is None or token >= count:
-        told = f"it has {count}, from 0" if count else "none was recorded"
-        raise ConfigError(f"there is no token {token} in this turn", hint=told)
+    assert sampled is not None
     logprob = f"  logprob {sampled.logprobs[token]:.4g}" if sampled.logprobs else ""
-    return f"token {token} of {count}  id {sampled.token_ids[token]}{logprob}"
+    return f"token {token} of {len(sampled.token_ids)}  id {sampled.token_ids[token]}{logprob}"
 
 
 def _about(step: "Step", index: int, noted: Noted) -> str:

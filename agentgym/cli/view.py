@@ -1,5 +1,6 @@
 """`agentgym view`: runs in a browser."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -113,10 +114,15 @@ def _page_of(place: "Address", root: Path) -> str:
 
 def _tell(url: str, *, opens: bool) -> None:
     """Print where the pages are, and open them if that is wished."""
+    echo(url)
+    if opens:  # aside: a browser in the terminal waits for the server, which would wait for it
+        threading.Thread(target=_open, args=(url,), name="browser", daemon=True).start()
+
+
+def _open(url: str) -> None:
     import webbrowser
 
-    echo(url)
-    if opens and not webbrowser.open(url):
+    if not webbrowser.open(url):
         note("no browser was found on this machine; open the address yourself")
 
 

@@ -28,7 +28,7 @@ def load_env(ref: str, table: Mapping[str, str]) -> type[EnvConfig]:
         EnvError: its code raised when imported.
     """
     if ref in table:
-        return _checked(load_object(table[ref]), ref)
+        return _checked(load_object(table[ref], from_here=False), ref)
     plugins = {each.id: each for each in installed_envs(table)}
     if ref in plugins:
         return _load_plugin(plugins[ref])
@@ -76,7 +76,7 @@ def _hint(ref: str, ids: Iterable[str]) -> str:
 def _load_plugin(plugin: Plugin) -> type[EnvConfig]:
     if plugin.problem is not None:
         raise ConfigError(f"{plugin.id} of {plugin.package}: {plugin.problem}")
-    config = _checked(load_object(plugin.ref), plugin.ref)
+    config = _checked(load_object(plugin.ref, from_here=False), plugin.ref)
     if config.id != plugin.id:
         raise ConfigError(
             f"{plugin.package} offers {plugin.ref} as {plugin.id}, but its id is {config.id}",

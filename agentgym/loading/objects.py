@@ -18,8 +18,11 @@ from agentgym.errors import AgentGymError, ConfigError, EnvError, MissingError, 
 from agentgym.loading.names import did_you_mean
 
 
-def load_object(ref: str) -> Any:
+def load_object(ref: str, *, from_here: bool = True) -> Any:
     """Import `pkg.mod:attr`; the attribute may have dots.
+
+    What is installed need not be looked for in the current folder: not `from_here`, what it lacks
+    is not found there either, where others may have put something.
 
     Raises:
         ConfigError: it is not written like this, or there is no such module or attribute.
@@ -28,7 +31,8 @@ def load_object(ref: str) -> Any:
     name, _, attribute = ref.partition(":")
     if not attribute or not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"{ref!r} does not name an object", hint="write pkg.mod:attr")
-    _append_path(Path.cwd())
+    if from_here:
+        _append_path(Path.cwd())
     try:
         module = _attributed(lambda: importlib.import_module(name), ref)
     except EnvError as error:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from agentgym.env import Env, EnvConfig, Reset
 from agentgym.errors import EnvError, boundary
+from agentgym.rollout.answers import state_key_of
 from agentgym.rollout.episode import call_env
 from agentgym.types import Message, Task, Trajectory
 
@@ -69,17 +70,38 @@ async def take_fork(
         if type(env).snapshot is Env.snapshot:
             return None
         try:
-            await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
-            for number, played in enumerate(trajectory.steps[:step]):
-                answer = await call_env(env, env.step, played.message)
-                if tuple(answer.messages) != played.replies:
-                    told = played.replies, tuple(answer.messages)
-                    raise went_otherwise(trajectory, number, "observation", *told)
+            await _play_again(env, trajectory, step)
             return Fork(trajectory, step, await env.snapshot())
         finally:
             closing = env.close()
             if closing is not None:
                 await closing
+
+
+async def _play_again(env: Env, trajectory: Trajectory, step: int) -> None:
+    """Bring an environment to a step by the recorded messages.
+
+    Raises:
+        EnvError: it went otherwise.
+    """
+    reset = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
+    if tuple(reset.messages) != trajectory.prompt:
+        told = trajectory.prompt, tuple(reset.messages)
+        raise went_otherwise(trajectory, None, "observation", *told)
+    for number, played in enumerate(trajectory.steps[:step]):
+        answer = await call_env(env, env.step, played.message)
+        key = state_key_of(env, answer.messages) if answer.messages else None
+        compared: dict[str, tuple[Any, Any]] = {
+            "observation": (played.replies, tuple(answer.messages)),
+            "state": (played.next_state_key or key, key),
+            "reward": (played.reward_terms, dict(answer.reward)),
+            "end": (False, answer.terminated or answer.truncated),
+        }
+        if number == len(trajectory.steps) - 1:
+            del compared["reward"]  # the end of the episode may have added to it
+        for what, (recorded, now) in compared.items():
+            if recorded != now:
+                raise went_otherwise(trajectory, number, what, recorded, now)
 
 
 def last_turn(end: str, reason: str, turns: int) -> int:

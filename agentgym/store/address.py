@@ -3,8 +3,9 @@
     RUN#EPISODE/TURN/TOKEN      runs/keydoor#train-000012-003.1.0/3/12
 
 `RUN` is a path, as the one who reads it would type it. Turns count from 0, tokens from 0 in their
-turn; what is behind the episode may be left out. Spaces and what else would end the word are
-written as percents, in an episode the slash, too.
+turn; what is behind the episode may be left out. Spaces and what else would end the word or mean
+something to a shell are written as percents, in an episode the slash, too: names may come from
+others, and addresses are pasted.
 """
 
 import re
@@ -15,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from agentgym.errors import ConfigError
 
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_OF_SHELLS = "\"$&'()*;<>?[\\]`{|}!"
 _EXAMPLE = "as in runs/keydoor#train-000012-003.1.0/3/12"
 
 
@@ -53,7 +55,10 @@ def address_of(run: str | Path, episode: str, turn: int | None = None) -> str:
 
 def is_address(text: str) -> bool:
     """Return whether a word is meant as an address; a run that is called so is none."""
-    return "#" in text and not Path(text).exists()
+    try:
+        return "#" in text and not Path(text).exists()
+    except OSError:  # too long for a path
+        return True
 
 
 def parse_address(text: str) -> Address:
@@ -74,8 +79,9 @@ def parse_address(text: str) -> Address:
 
 
 def _quoted(text: str, special: str) -> str:
+    ends = special + _OF_SHELLS
     return "".join(
-        each if each.isprintable() and not each.isspace() and each not in special else _escape(each)
+        each if each.isprintable() and not each.isspace() and each not in ends else _escape(each)
         for each in text
     )
 

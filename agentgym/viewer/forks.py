@@ -66,7 +66,7 @@ class Wish:
         else:
             how = [f"--samples={self.samples}", f"--checkpoint={self.policy}"]
         words = ["fork", "--lines", f"--turn={self.turn}", *how, "--"]
-        return [sys.executable, "-m", "agentgym", *words, str(self.root), self.episode]
+        return [*_python(), "-m", "agentgym", *words, str(self.root), self.episode]
 
 
 POLICIES = ("scripted", "scripted:random")
@@ -261,6 +261,15 @@ class Forks:
             each.leave()
         for each in running:
             each.end(_LEAVE_S)
+
+
+def _python() -> list[str]:
+    """Return what starts Python so that it imports from where this process does.
+
+    `-m` would put the present folder first, and that may be a run of somebody else.
+    """
+    is_here_first = sys.path[0] in ("", os.getcwd())
+    return [sys.executable, *([] if is_here_first else ["-P"])]
 
 
 def _shortened(message: Any) -> Any:

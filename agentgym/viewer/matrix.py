@@ -42,7 +42,9 @@ def make_matrix(runs: Sequence[OpenRun]) -> Json:
     trouble: list[str] = []
     for run in runs:
         try:
-            columns += _columns(run, MOST_COLUMNS // len(runs))
+            found = list(_columns(run, MOST_COLUMNS // len(runs)))
+            _check_envs(columns + found)
+            columns += found
         except AgentGymError as error:
             trouble.append(str(error))
     tasks = sorted(_tasks(columns), key=lambda row: (-row["spread"], row["split"], row["task"]))
@@ -72,6 +74,17 @@ def _columns(run: OpenRun, most: int) -> Iterator[Column]:
     steps: Sequence[int | None] = spread(evaluations(opened), most) or [None]
     for step in steps:
         yield Column(run, step, result_at(run, opened, step))
+
+
+def _check_envs(columns: Sequence[Column]) -> None:
+    """Refuse tasks of different environments, which may have the same ids."""
+    for each in columns:
+        envs, others = each.result.envs, columns[0].result.envs
+        if envs != others:
+            raise ConfigError(
+                f"{each.run.name} is of {', '.join(envs)}, "
+                f"{columns[0].run.name} is of {', '.join(others)}"
+            )
 
 
 def _head(column: Column) -> Json:

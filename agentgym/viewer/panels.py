@@ -22,9 +22,9 @@ def read_panels(head: Head, *, offset: int = 0, limit: int = MOST_STATES) -> Jso
         StoreError: the record is broken.
     """
     body = read_record(head, only=()).body
-    states = [body, *body["steps"]]
-    stop = min(offset + min(limit, MOST_STATES), len(states))
     with boundary(StoreError, f"{head.shard}: reading the panels at byte {head.offset}"):
+        states = [body, *body["steps"]]
+        stop = min(offset + min(limit, MOST_STATES), len(states))
         return {"total": len(states), "rows": [_drawn(each) for each in states[offset:stop]]}
 
 

@@ -46,9 +46,12 @@ _PAUSE_S = 1.0  # between two looks at a run that has nothing new
 class OpenRun:
     """One run directory, read on as it grows. Only labels are written into it."""
 
-    def __init__(self, name: str, root: Path, *, cache: Path | None = None) -> None:
+    def __init__(
+        self, name: str, root: Path, *, cache: Path | None = None, is_temporary: bool = False
+    ) -> None:
         self.name = name
         self.root = root
+        self.is_temporary = is_temporary
         self.index = Index(root, cache=cache)
         self.text = TextIndex(self.index)
         self.scenes = Scenes(root, self.index)
@@ -215,7 +218,9 @@ class OpenRuns:
     ) -> None:
         """The index of a run that is `temporary` stands beside it, and goes with its folder."""
         self._runs = {
-            name: OpenRun(name, root, cache=root.parent / "index" if root in temporary else cache)
+            name: OpenRun(name, root, cache=root.parent / "index", is_temporary=True)
+            if root in temporary
+            else OpenRun(name, root, cache=cache)
             for name, root in zip(name_runs(roots), roots, strict=True)
         }
         self._stopping = threading.Event()

@@ -43,7 +43,8 @@ def search(index: Index, words: str, where: Where, *, offset: int, limit: int) -
         ConfigError: there are no words, or too many.
     """
     pattern = pattern_of(words)
-    found = Where(f"({where.sql}) AND {said()}", (*where.values, phrase(words)))
+    sql, values = f"({where.sql}) AND {said()}", (*where.values, phrase(words))
+    found = Where(sql, values, wants_text=True)  # more of it is found as words are read
     page = list_episodes(index, found, sort="-", offset=offset, limit=min(limit, MOST_EPISODES))
     rows = []
     for row in page.rows:

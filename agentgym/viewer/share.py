@@ -36,15 +36,32 @@ MOST_CREDITS = 6
 MOST_EXPLAINED = 20_000
 """Tokens of one file of which it tells why they weigh what they weigh; the first ones."""
 
-_PRIVATE: dict[str, Any] = {
+Json = dict[str, Any]
+
+_TOLD = (
+    "run",
+    "env",
+    "status",
+    "credit",
+    "shaping",
+    "episodes",
+    "step",
+    "steps",
+    "versions",
+    "success",
+    "started",
+    "scalars",
+    "metrics",
+    "indexed",
+)  # of a run; what else is told of it is of its machine, or of other episodes
+_OF_TROUBLE = ("error", "hint", "why", "trouble")
+_UNTOLD: Json = {
     "path": "",
     "config": None,
     "info": None,
-    "events": [],
-    "alarms": [],
-}  # of a run
-
-Json = dict[str, Any]
+    "live": False,
+    **{name: [] for name in ("events", "alarms", "faults", "broken")},
+}
 
 
 class Shared(NamedTuple):
@@ -99,7 +116,8 @@ class Sharing:
         shared = self._what(run, group, episode, _credits(credit))
         answers: Json = {}
         size = 0
-        for address, answer in self._answers(run, shared):
+        for address, found in self._answers(run, shared):
+            answer = _without_path(found, run)
             size += len(encode(answer))
             if size > LARGEST:
                 raise ConfigError(
@@ -120,7 +138,9 @@ class Sharing:
 
     def _answers(self, run: OpenRun, shared: Shared) -> Iterator[tuple[str, Any]]:
         """Yield what the pages ask for, by canonical address."""
-        yield canonical(f"/api/runs/{run.name}"), {**run.detail(), **_PRIVATE, "live": False}
+        detail = run.detail()
+        of_run = {name: detail[name] for name in _TOLD} | _UNTOLD
+        yield canonical(f"/api/runs/{run.name}"), of_run
         yield _members(run, shared.group), self._ask(_members(run, shared.group))
         group = f"/api/runs/{run.name}/groups/{_part(shared.group)}"
         lenses = [
@@ -214,6 +234,19 @@ def canonical(path: str, words: Mapping[str, str] | None = None) -> str:
     """
     given = sorted(f"{_part(key)}={_part(value)}" for key, value in (words or {}).items() if value)
     return f"{path}?{'&'.join(given)}" if given else path
+
+
+def _without_path(answer: Any, run: OpenRun) -> Any:
+    """Call the run by its name, and not by its path, where an answer tells what went wrong."""
+    if not isinstance(answer, dict):
+        return answer
+
+    def named(told: Any) -> Any:
+        if isinstance(told, list):
+            return [named(each) for each in told]
+        return told.replace(str(run.root), run.name) if isinstance(told, str) else told
+
+    return answer | {key: named(answer[key]) for key in _OF_TROUBLE if key in answer}
 
 
 def _or_told(make: Callable[[], Json]) -> Json:

@@ -11,7 +11,7 @@ from agentgym.viewer.filter import Where, parse_where
 from agentgym.viewer.index import Index
 from agentgym.viewer.listing import SEEN
 from agentgym.viewer.lookup import find_episode, run_of
-from agentgym.viewer.routes import Asked, Route
+from agentgym.viewer.routes import Asked, RefusedError, Route
 from agentgym.viewer.runs import OpenRun, OpenRuns
 from agentgym.viewer.search import search
 from agentgym.viewer.tags import TAGS
@@ -34,6 +34,11 @@ class Triage:
         name = sent.get("episode")
         if not isinstance(name, str):
             raise ConfigError("say which episode is labelled", hint='send {"episode", "label"}')
+        if run.is_temporary:
+            raise RefusedError(
+                f"{run.name} was made of a file for the time being, and its labels with it",
+                hint="agentgym import FILE RUN, and view that run",
+            )
         head = find_episode(run, name)
         given = run.labels.put(str(head.fields["id"]), sent.get("label"), sent.get("text"))
         run.index.refresh()

@@ -117,6 +117,19 @@ def test_filters_choose_and_say_what_they_left_out(agentgym, recorded) -> None:
     )
 
 
+def test_a_group_is_exported_alone_and_its_best(agentgym, recorded) -> None:
+    run = recorded(*(episode(group, n, n / 2) for group in "abc" for n in range(3)))
+
+    def exported(*words: str) -> list[str]:
+        done = agentgym("export", run, "--messages", "--metadata", *words)
+        assert done.code == 0, done.err
+        return [json.loads(line)["metadata"]["episode"] for line in done.out.splitlines()]
+
+    assert exported("--group", "b") == ["b.0.0", "b.1.0", "b.2.0"]
+    assert exported("--group", "b", "--best-of-group") == ["b.2.0"]
+    assert exported("--best-of-group") == ["a.2.0", "b.2.0", "c.2.0"]
+
+
 def test_of_a_run_that_is_being_written_the_best_are_those_that_are_there(
     agentgym, recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +193,14 @@ def test_a_file_is_whole_or_not_there_and_never_overwritten(
         (["r", "--messages", "--min-outcome", "nan"], 1, "1 outcome below nan"),
         (["r", "--mesages"], 2, "did you mean --messages or --successes?"),
         (["r", "--messages", "--last-steps", "3"], 1, "1 not of the last 3 steps"),
+        (["r", "--messages", "--group", "f"], 1, "left to export: 1 not of the group f"),
+        (["r", "--messages", "--credit", "grpo"], 2, "--credit has no effect on --messages"),
+        (
+            ["r", "--html", "--episode", "g", "--successes"],
+            2,
+            "--successes has no effect on --html",
+        ),
+        (["r", "--html", "--group", "g", "--label", "good"], 2, "--label has no effect on --html"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong(agentgym, recorded, words, code, error) -> None:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from trained_run import make_trained_run
 from agentgym.cli.fork_lines import read_answer
 from agentgym.cli.main import main
 from agentgym.cli.person import Mistyped
+from agentgym.errors import StoreError
 from agentgym.store.episodes import find_episode, read_episode, read_heads
 from agentgym.store.run import Run
+from agentgym.store.writer import ShardWriter
 from agentgym.trainers.episodes import Recorded
 from agentgym.trainers.pairs import result_of
 from agentgym.types import Message, ToolCall, ToolSpec
@@ -101,9 +104,9 @@ def test_the_same_seed_gives_the_same_and_none_gives_others(agentgym, run, tmp_p
         return [found["seed"], *tokens]
 
     first, second = forked(), forked()
-    assert (first[0], second[0]) == (0, 2)
+    assert (first[0], second[0]) == (1, 2)
     assert first[1:] != second[1:]
-    assert forked("--seed", "0")[1:] == first[1:]
+    assert forked("--seed", "1")[1:] == first[1:]
     other = agentgym("fork", run, EPISODE, "--checkpoint", "1", "--json").json
     assert other["policy"] == "run@000001"
 
@@ -195,7 +198,8 @@ def test_what_cannot_be_forked_says_why_and_records_nothing(agentgym, run, scrip
     refused(run, EPISODE, "-m", "scripted")
     config.write_text(config.read_text().replace("agentgym/Calculator-v0", "no.such:Config"))
     assert "no.such" in refused(run, EPISODE, "-m", "scripted")
-    assert not list(tmp_path.glob("*/episodes/fork-*"))
+    for each in (run, scripted):
+        assert [head for head in read_heads(tmp_path / each) if head.fork_step is not None] == []
 
 
 def test_an_imported_episode_has_nothing_to_go_on_in(agentgym, tmp_path):
@@ -214,7 +218,9 @@ def test_an_environment_that_does_not_repeat_itself_is_told(agentgym, scripted, 
     done = agentgym("fork", scripted, first.id, "--turn", "1", "-m", "scripted")
     assert done.code == 1
     assert f"the reset of {first.id} went otherwise when it was played again" in done.err
-    assert not list((tmp_path / scripted / "episodes").glob("fork-*"))
+    assert [head for head in read_heads(tmp_path / scripted) if head.fork_step is not None] == []
+    config.write_text(config.read_text().replace("rules = false", "rules = true"))
+    assert agentgym("check", "run", scripted).code == 0
 
 
 def test_a_fault_is_tried_once_more_and_then_told(agentgym, tmp_path):
@@ -313,6 +319,77 @@ def test_a_fork_that_ends_half_way_leaves_the_run_readable(spoken, run, tmp_path
         assert "recorded so far: agentgym show" in process.stderr.read()
     done = agentgym("fork", run, EPISODE, "--turn", "1", "--json")
     assert done.json["group"] == "fork-00002"
+
+
+def test_two_forks_at_once_do_not_play_the_same(spoken, run, tmp_path):
+    words = ("--turn=0", "--samples=4", "--model=scripted:random")
+    both = [spoken(tmp_path / run, *words) for _ in range(2)]
+    ends = [[heard(process) for _ in range(5)][-1] for process in both]
+    assert {end["seed"] for end in ends} == {1, 2}
+    said = {
+        tuple(step.message.content for step in read_episode(head).steps)
+        for head in read_heads(tmp_path / run)
+        if head.fork_step is not None
+    }
+    assert len(said) > 4
+
+
+def test_where_nothing_can_be_written_nobody_plays(agentgym, run, monkeypatch):
+    def full(_: ShardWriter) -> int:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(ShardWriter, "_open", full)
+    monkeypatch.setattr("agentgym.rollout.continuing.go_on", lambda *_, **__: pytest.fail("asked"))
+    done = agentgym("fork", run, EPISODE, "-m", "scripted:random")
+    assert (done.code, done.err) == (1, "error: disk full\n")
+
+
+HANGING = """\
+import time
+from pathlib import Path
+
+import agentgym as ag
+
+
+class Config(ag.EnvConfig):
+    id = "Hanging-v0"
+    max_turns: int = 2
+
+    def build(self, sandboxes=None):
+        return Hanging()
+
+    def tasks(self, split):
+        return (ag.Task("0", env=self.id, split=split),)
+
+
+class Hanging(ag.Env):
+    async def reset(self, task, *, seed):
+        return ag.Reset((ag.Message("user", "go"),))
+
+    async def step(self, message):
+        if Path(__file__).with_name("hang").exists():
+            time.sleep(1000)
+        return ag.EnvStep((ag.Message("user", "on"),), {})
+"""
+
+
+def test_what_hangs_ends_though_nobody_is_left(agentgym, tmp_path):
+    (tmp_path / "hanging.py").write_text(HANGING)
+    done = agentgym("run", "hanging.py", "-m", "scripted:random", "-n", "1", "-o", "run")
+    assert done.code == 0, done.err
+    (tmp_path / "hang").touch()
+    (head,) = read_heads(tmp_path / "run")
+    words = ["fork", "--lines", "--by-hand", "run", head.id]
+    hurried = f"import agentgym.cli.fork_lines as f; f.LINGERS_S = 0.5; f.main({words})"
+    hurried = hurried.replace("f.main", "__import__('agentgym.cli.main').cli.main.main")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen([sys.executable, "-c", hurried], **pipes) as process:
+        process.stdin.write('{"token": "mine"}\n')
+        assert heard(process)["event"] == "asked"
+        process.stdin.write('{"say": "on"}\n')
+        time.sleep(0.5)
+        process.stdin.close()
+        assert process.wait(20) == 1
 
 
 def test_two_forks_at_once_have_groups_of_their_own(spoken, run, tmp_path):

@@ -68,12 +68,14 @@ def test_an_address_is_shown_as_its_parts_are(agentgym, root) -> None:
         (["{quoted}#" + EPISODE + "/1/999"], "no token 999"),
         (["{quoted}#" + EPISODE + "/x"], "expected a number"),
         (["{root}", EPISODE, "--step-by-step"], "on a terminal only"),
+        (["{root}", "--step-by-step"], "--step-by-step is of an episode"),
+        (["{root}", EPISODE, "--step-by-step", "--turn", "99"], "its turns are 0 to"),
     ],
 )
 def test_what_cannot_be_shown_is_told(agentgym, root, words, told) -> None:
     quoted = str(Address(root, "")).removesuffix("#")
     done = agentgym("show", *(word.format(root=root, quoted=quoted) for word in words))
-    assert done.code == 2
+    assert (done.code, done.out) == (2, "")
     assert told in done.err
 
 
@@ -127,6 +129,26 @@ def test_long_text_goes_through_the_pager_of_a_terminal(root, tmp_path) -> None:
     kept.unlink()
     at_terminal(root, EPISODE, PAGER=pager, NO_COLOR="1")
     assert "\x1b[" not in kept.read_text()
+
+
+@pytest.mark.parametrize("pager", ["", "no-such-pager", "less '", "/"])
+def test_without_a_pager_that_runs_the_text_is_written(root, pager) -> None:
+    written = at_terminal(root, EPISODE, PAGER=pager)
+    assert written.count(EPISODE) == 1
+    assert ("$PAGER cannot be run" in written) == bool(pager)
+    assert "Traceback" not in written
+
+
+def test_ctrl_c_is_left_to_the_pager(root, tmp_path) -> None:
+    script = tmp_path / "pager.py"
+    script.write_text(
+        "import os, signal, sys, time\n"
+        "sys.stdin.read(); os.kill(os.getppid(), signal.SIGINT); time.sleep(1)\n"
+        "print('left in good order')\n"
+    )
+    written = at_terminal(root, EPISODE, PAGER=f"{sys.executable} {script}")
+    assert "left in good order" in written
+    assert "interrupted" not in written
 
 
 def test_what_is_piped_has_no_pager_and_no_colours(process, root) -> None:

@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ def test_an_address_is_read_back_and_is_one_word(run, episode, turn, token) -> N
     assert parse_address(text) == address
     assert len(text.split()) == 1
     assert text.isprintable()
+    assert shlex.split(text, posix=True) == [text]
+    assert not set(text) & set("$&;<>`|*?!(){}[]")
 
 
 @given(st.text(st.characters(), max_size=40))
@@ -38,6 +41,11 @@ def test_whatever_is_no_address_is_refused_with_an_example(text) -> None:
 def test_what_is_no_address_is_told(text) -> None:
     with pytest.raises(ConfigError):
         parse_address(text)
+
+
+def test_what_is_too_long_for_a_path_is_an_address_or_a_run() -> None:
+    assert is_address("a" * 5000 + "#b")
+    assert not is_address("a" * 5000)
 
 
 def test_plain_names_stand_as_they_are() -> None:

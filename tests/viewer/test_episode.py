@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,14 @@ from agentgym.store.episodes import EpisodeWriter, read_episodes
 from agentgym.store.notes import NoteWriter
 from agentgym.trainers.recompute import read_updates
 from agentgym.types import Completion, Message, Segment, Step, Task, Trajectory
-from agentgym.viewer.columns import OF_TOKENS, encode, read_columns
-from agentgym.viewer.episode import LONGEST, show_episode
+from agentgym.viewer.columns import (
+    OF_TOKENS,
+    encode,
+    read_columns,
+    segment_ids,
+    segment_lengths,
+)
+from agentgym.viewer.episode import LONGEST, show_episode, show_tags
 from agentgym.viewer.noted import read_noted
 from agentgym.viewer.pieces import Pieces, TokenizerError, open_pieces
 from agentgym.viewer.runs import OpenRun
@@ -297,3 +304,57 @@ def test_the_newest_checkpoint_decodes(tmp_path) -> None:
     (tmp_path / "checkpoints" / "000003" / "tokenizer.json").write_text("{")
     byte_tokenizer().save(str(tmp_path / "checkpoints" / "000012" / "tokenizer.json"))
     assert open_pieces(tmp_path).of([39], first=0, stop=1) != [None]
+
+
+def test_parts_that_are_not_asked_for_are_left_empty_and_the_rest_is_the_same(
+    trained, open_runs
+) -> None:
+    (run,) = open_runs(trained)
+    name = run.index.query("SELECT id FROM used LIMIT 1")[0][0]
+    whole = shown(run, name)
+    head = run.index.head(name)
+    quick = show_episode(run.index, run.scenes, head, parts=()).to_json()
+    assert whole["ledger"]
+    assert whole["ribbon"]
+    assert quick == whole | {"ledger": None, "ribbon": None, "tags": []}
+    assert show_tags(run.index, head) == whole["tags"]
+
+
+def test_tokens_of_a_segment_are_kept_for_the_episode_that_they_are_of(tmp_path, open_runs) -> None:
+    """Lengths are kept by place: another run at the same path has other places or other files."""
+    chance = np.random.default_rng(3)
+    made = [make_episode(chance, 0, 0, member) for member in range(3)]
+    with EpisodeWriter(tmp_path / "run") as writer:
+        for trajectory in made:
+            writer.append(trajectory)
+    (run,) = open_runs(tmp_path / "run")
+    for trajectory in made * 2:
+        head = run.index.head(trajectory.id)
+        assert segment_lengths(head) == (len(trajectory.segments[0].token_ids),)
+        assert segment_ids(head, 0).tolist() == trajectory.segments[0].token_ids
+
+
+@pytest.mark.slow
+def test_a_long_episode_is_opened_in_little_memory(tmp_path, open_runs) -> None:
+    """300,000 tokens, column by column and in pieces; what is kept afterwards is a column."""
+    count = 300_000
+    segment = Segment(token_ids=list(range(count)), sampled=[False] * count, logprobs=[0.0] * count)
+    step = Step(message=Message("assistant", "go"), replies=())
+    long = Trajectory(
+        id="long", task=Task("", id="t"), group_id="g", steps=[step], segments=[segment]
+    )
+    with EpisodeWriter(tmp_path / "run") as writer:
+        writer.append(long)
+    (run,) = open_runs(tmp_path / "run")
+    head = run.index.head("long")
+    tracemalloc.start()
+    try:
+        for name in ("token_ids", "sampled", "logprobs"):
+            assert len(columns(run, "long", name)[name]) == count
+        for first in range(0, count, 4096):
+            assert segment_ids(head, 0)[first] == first
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 8 * count
+    assert peak < 40 * count

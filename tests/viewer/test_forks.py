@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +185,17 @@ def test_what_is_not_offered_is_refused_and_nothing_is_started(client, wish) -> 
     assert client.get("/api/runs/run/forks").json() == []
 
 
+@pytest.mark.parametrize(("first", "flags"), [("", []), ("{cwd}", []), ("/usr/bin", ["-P"])])
+def test_a_fork_imports_from_where_the_server_does(monkeypatch, tmp_path, first, flags) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path)
+    monkeypatch.setattr("sys.path", [first.format(cwd=here), *sys.path, here])
+    wish = Wish(root=tmp_path, run="run", episode=EPISODE, turn=0, how="message")
+    assert wish.command()[1:-2] == [
+        *flags, "-m", "agentgym", "fork", "--lines", "--turn=0", "--by-hand", "--",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["--policy", "../run", "a/b", "nobody", "", "\0", "\ud800"])
 def test_an_episode_is_looked_up_and_never_a_path(client, name) -> None:
     sent = {"episode": name, "turn": 0, "how": "message", "token": "x"}
@@ -199,7 +211,13 @@ def test_names_of_episodes_are_words_and_no_options(name, tmp_path) -> None:
     wish = Wish(root=tmp_path, run="run", episode=name, turn=3, how="samples", policy="7")
     words = wish.command()
     assert words[-3:] == ["--", str(tmp_path), name]
-    assert words[3:-3] == ["fork", "--lines", "--turn=3", "--samples=1", "--checkpoint=7"]
+    assert words[words.index("agentgym") + 1 : -3] == [
+        "fork",
+        "--lines",
+        "--turn=3",
+        "--samples=1",
+        "--checkpoint=7",
+    ]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800"])

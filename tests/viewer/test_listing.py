@@ -170,3 +170,34 @@ def test_returns_that_only_rounding_tells_apart_teach_nothing(
     (run,) = open_runs(tmp_path / "run")
     (group,) = grid(run.index, parse_where(""), first=0, last=9)["groups"]
     assert group["zero_variance"] is not teaches
+
+
+def test_an_order_is_kept_until_records_come(trained, tmp_path, open_runs, monkeypatch) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    (run,) = open_runs(tmp_path / "run")
+    asked: list[str] = []
+    ask = run.index._ask
+    monkeypatch.setattr(
+        run.index, "_ask", lambda sql, *rest: (asked.append(sql), ask(sql, *rest))[1]
+    )
+    for offset in (0, 10, 20):
+        list_episodes(run.index, parse_where(""), sort="-reward", offset=offset, limit=5)
+    assert sum("ORDER BY reward" in sql for sql in asked) == 1
+    with EpisodeWriter(tmp_path / "run") as writer:
+        writer.append(make_episode(np.random.default_rng(7), 9, 9, 0))
+    while run.refresh():
+        pass
+    assert list_episodes(run.index, parse_where(""), sort="-reward", **EVERY).total == 40
+    assert sum("ORDER BY reward" in sql for sql in asked) == 2
+
+
+def test_a_label_moves_an_episode_in_a_kept_order(trained, tmp_path, open_runs) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    (run,) = open_runs(tmp_path / "run")
+    rows = list_episodes(run.index, parse_where(""), sort="label", **EVERY).rows
+    run.labels.put(rows[-1]["id"], "good", "")
+    run.index.refresh()
+    assert list_episodes(run.index, parse_where(""), sort="label", **EVERY).rows[0] == {
+        **rows[-1],
+        "label": "good",
+    }

@@ -3,6 +3,7 @@
 import pytest
 from hostile_run import NAMES, encoded
 from hypothesis import given, strategies as st
+from trained_run import ENV
 
 from agentgym.store.episodes import read_episodes
 from agentgym.viewer.align import align
@@ -44,6 +45,14 @@ def test_a_run_that_was_never_evaluated_is_told_and_the_others_are_shown(
     found = asked(browse(record("a", [1.0] * 4), trained), "a", "trained", "a").json()
     assert [each["run"] for each in found["columns"]] == ["a"]
     assert found["trouble"] == ["the training trained was never evaluated"]
+
+
+def test_tasks_of_different_environments_are_never_one_row(browse, record):
+    a, b = record("a", [1.0] * 4), record("b", [0.0] * 4, env="me/Other-v0")
+    found = asked(browse(a, b), "a", "b").json()
+    assert [each["run"] for each in found["columns"]] == ["a"]
+    assert found["trouble"] == [f"b is of me/Other-v0, a is of {ENV}"]
+    assert {len(each["cells"]) for each in found["tasks"]} == {1}
 
 
 def test_matrices_of_no_run_of_unknown_ones_and_of_too_many_are_refused(browse, trained):

@@ -3,17 +3,19 @@
 import json
 import math
 import shutil
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
+from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
 from agentgym.metrics import read_metrics
 from agentgym.store.run import Run
 from agentgym.viewer.lines import GrowingLines
-from agentgym.viewer.runs import EVENTS, OpenRuns, find_runs, name_runs
+from agentgym.viewer.runs import EVENTS, OpenRuns, _success_of, find_runs, name_runs
 from agentgym.viewer.scalars import POINTS, Curve, Scalars
 
 Points = st.lists(st.tuples(st.integers(0, 50), st.floats(-1, 1)), max_size=30)
@@ -216,3 +218,21 @@ def test_names_of_runs_differ_and_stand_in_addresses(texts) -> None:
     names = name_runs([Path("/x") / text.replace("\0", "") for text in texts])
     assert len(set(names)) == len(names) == len(texts)
     assert all(set(name) <= set("abrunx.-_2345678é") - {"é"} for name in names)
+
+
+@pytest.mark.parametrize("name", [*ENVS, "here:Config", "./here.py", "here.py:Config"])
+def test_what_a_run_names_is_never_imported_from_the_present_folder(
+    name, trained, open_runs, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("sys.path", [each for each in sys.path if each])
+    (tmp_path / "here.py").write_text("raise AssertionError('imported')")
+    root = shutil.copytree(trained, tmp_path / "run")
+    info = json.loads((root / "run.json").read_text())
+    (root / "run.json").write_text(json.dumps(info | {"env": name}))
+    monkeypatch.chdir(tmp_path)
+    _success_of.cache_clear()
+    (run,) = open_runs(root)
+    assert run.success > 0
+    assert run.summary()["env"] == name
+    assert str(tmp_path) not in sys.path
+    assert "here" not in sys.modules

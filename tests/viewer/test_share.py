@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 from urllib.parse import parse_qsl
 
 import pytest
@@ -77,6 +78,26 @@ def test_every_answer_is_in_it_as_the_server_gives_it(sharing, trained) -> None:
     run = found["answers"]["/api/runs/trained"]
     assert (run["path"], run["config"], run["info"]) == ("", None, None)
     assert str(trained) not in json.dumps(found)
+
+
+def test_what_is_of_the_machine_or_of_other_episodes_is_not_in_it(
+    sharing, trained, tmp_path
+) -> None:
+    root = tmp_path / "secret" / "run"
+    shutil.copytree(trained, root)
+    (root / "events.jsonl").write_text('{"kind": "alarm", "text": "secret alarm"}\n')
+    (shard,) = (root / "notes").glob("trainer-*")
+    shard.write_bytes(shard.read_bytes()[:-7])
+    (root / "model").mkdir(exist_ok=True)
+    (root / "model" / "tokenizer.json").write_text("secret")
+    shutil.rmtree(root / "checkpoints", ignore_errors=True)
+    client = sharing(root)
+    assert client.get("/api/runs/run").json()["broken"]
+    found = shared(client.get(f"/share?run=run&group={GROUP}").content)["answers"]
+    assert "secret" not in json.dumps(found)
+    told = [each for key, each in found.items() if "/pieces" in key]
+    assert told
+    assert all("reading run/model/tokenizer.json" in each["why"] for each in told)
 
 
 def test_an_episode_is_shared_alone(sharing, trained) -> None:

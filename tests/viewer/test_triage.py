@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 from hostile_run import NAMES, SCRIPT, encoded
 from hypothesis import given, strategies as st
+from starlette.testclient import TestClient
 
 from agentgym.demo import write_demo
 from agentgym.errors import ConfigError
 from agentgym.types import Message, Step, Task, ToolCall, Trajectory
+from agentgym.viewer.app import make_app
 from agentgym.viewer.entries import clean
+from agentgym.viewer.guard import Door
+from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.search import LONGEST_WORDS, hits_in, pattern_of
 
 HOME = {"origin": "http://127.0.0.1:7777"}
@@ -52,6 +56,22 @@ def test_labels_are_counted_by_the_newest(browse, demo, tmp_path) -> None:
     assert client.get("/api/runs/demo/filters").json()["labels"] == [
         {"label": "bad", "episodes": 2}
     ]
+
+
+def test_labels_of_what_is_soon_gone_are_refused(demo, tmp_path) -> None:
+    root = Path(shutil.copytree(demo, tmp_path / "demo"))
+    runs = OpenRuns([root], temporary=[root])
+    try:
+        runs.read_all()
+        app = make_app(runs, Door("127.0.0.1", 7777))
+        client = TestClient(app, base_url="http://127.0.0.1:7777")
+        (row,) = client.get("/api/runs/demo/episodes?limit=1").json()["rows"]
+        given = {"episode": row["id"], "label": "good"}
+        answer = client.post("/api/runs/demo/labels", json=given, headers=HOME)
+    finally:
+        runs.close()
+    assert answer.status_code == 403
+    assert "agentgym import" in answer.json()["hint"]
 
 
 def test_what_was_said_is_found_with_its_turn(open_runs, browse, demo) -> None:

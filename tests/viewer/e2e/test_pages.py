@@ -125,3 +125,36 @@ def test_no_page_is_wider_than_the_window(page, target, width):
     page.locator("main > *").first.wait_for()
     page.wait_for_load_state("load")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("view", ["messages", "tokens"])
+def test_the_last_turn_is_reached_by_its_address(page, address, view):
+    facts = page.request.get(f"{address}/api/runs/demo/episodes/{LONG}?parts=none").json()
+    last = len(facts["steps"]) - 1
+    page.set_viewport_size({"width": 1280, "height": 300})
+    page.goto(f"/run/demo/episode/{LONG}?view={view}&turn={last}")
+    page.locator(".message .turn", has_text=str(last)).wait_for()
+    place = page.evaluate(
+        """(last) => {
+            const list = document.querySelector(".message").closest(".windowed");
+            const turn = [...list.querySelectorAll(".turn")].find((each) => each.textContent === last);
+            return turn.getBoundingClientRect().top - list.getBoundingClientRect().top;
+        }""",
+        str(last),
+    )
+    assert -1 <= place < 300
+
+
+def test_heights_do_not_depend_on_what_else_is_in_the_window(page):
+    """Else a list measures in circles, and the page stands still."""
+    page.goto(f"/run/demo/episode/{LONG}")
+    page.locator(".message.head").nth(2).wait_for()
+    heights = page.evaluate(
+        """() => {
+            const item = document.querySelectorAll(".item")[2];
+            const before = item.offsetHeight;
+            item.parentElement.prepend(item);
+            return [before, item.offsetHeight];
+        }"""
+    )
+    assert heights[0] == heights[1]

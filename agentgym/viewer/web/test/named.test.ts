@@ -13,6 +13,7 @@ const NAMES = [
   "a\0b",
   "\\",
   "x#y/3",
+  "$(x);`y`&'z'\"",
   "😀",
 ];
 
@@ -26,7 +27,7 @@ test("a place is read back from its name, which is one word", () => {
       ] as const) {
         const text = printNamed({ run, episode, turn, token });
         assert.deepEqual(parseNamed(text), { run, episode, turn, token });
-        assert.doesNotMatch(text, /\s/u);
+        assert.doesNotMatch(text, /[\s<>$`;&|"'()\\]/u);
       }
     }
   }

@@ -219,32 +219,43 @@ async function json<T>(path: string, query: Query = {}): Promise<T> {
   return read(path, query, (response) => response.json() as Promise<T>);
 }
 
-/** Asks, and reads the answer; what can wait does not begin before all else was read. */
+/** Asks, and reads the answer. */
 async function read<T>(
   path: string,
   query: Query,
   how: (response: Response) => Promise<T>,
 ): Promise<T> {
-  const waits = LATER.has(path.slice(path.lastIndexOf("/") + 1));
-  if (waits) await calm();
-  else reading++;
+  if (LATER.has(path.slice(path.lastIndexOf("/") + 1))) {
+    return inTurn(async () => how(await ask(path, query)));
+  }
+  reading++;
   try {
     return await how(await ask(path, query));
   } finally {
-    if (!waits) reading--;
+    reading--;
+    lastRead = performance.now();
   }
 }
 
-/** What stands beside what one looks at, and takes a server long. */
+/** What stands beside what one looks at, and takes a server time and memory. */
 const LATER: ReadonlySet<string> = new Set(["ledger", "lens", "tags", "panels", "members"]);
-const CALM_MS = 150;
+const CALM_MS = 100;
 let reading = 0;
+let lastRead = 0;
+let turns: Promise<unknown> = Promise.resolve();
 
-/** Waits until nothing is asked that somebody waits for. */
+/** One after another, and after what somebody waits for. */
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const turn = turns.then(calm).then(work);
+  turns = turn.catch(() => undefined);
+  return turn;
+}
+
+/** Waits until for a while nothing is asked that somebody waits for. */
 export async function calm(): Promise<void> {
-  if (file) return;
-  do await new Promise((rested) => setTimeout(rested, CALM_MS));
-  while (reading > 0);
+  while (!file && (reading > 0 || performance.now() < lastRead + CALM_MS)) {
+    await new Promise((rested) => setTimeout(rested, 20));
+  }
 }
 
 async function send<T>(path: string, value: object): Promise<T> {

@@ -46,9 +46,12 @@ export function runOf(
   return found?.run;
 }
 
+/** What would end the word, or mean something to a shell in which it is pasted. */
+const ENDS = /[\s\p{C}\p{Z}"$&'()*;<>?[\]\\`{|}!]/u;
+
 function quoted(text: string, special: RegExp): string {
   return [...text.toWellFormed()]
-    .map((each) => (special.test(each) || /[\s\p{C}\p{Z}]/u.test(each) ? escaped(each) : each))
+    .map((each) => (special.test(each) || ENDS.test(each) ? escaped(each) : each))
     .join("");
 }
 
