@@ -192,6 +192,7 @@ class _Sampling:
         return await self._attempt(member, 1)
 
     async def _attempt(self, member: int, attempt: int) -> "Trajectory":
+        from agentgym.errors import PolicyError
         from agentgym.rollout.continuing import Slot, go_on
         from agentgym.rollout.episode import CutOff
         from agentgym.types import derive_seed
@@ -214,6 +215,8 @@ class _Sampling:
             if len(spent.trajectory.steps) > self.place.turn:
                 self.children.add(spent.trajectory)
             raise
+        if self.chosen.is_person and child.end != "error" and len(child.steps) == self.place.turn:
+            raise PolicyError("nothing was said, so that there is nothing to record")
         return self.children.add(child)
 
 

@@ -48,7 +48,8 @@ def view(
     """
     with needs_viewer():
         from agentgym.viewer.guard import Door
-        from agentgym.viewer.runs import OpenRuns, find_runs
+        from agentgym.viewer.roots import find_runs
+        from agentgym.viewer.runs import OpenRuns
         from agentgym.viewer.serve import listen, serve
     with ExitStack() as held:
         places = [_place(each) for each in runs or _here()]
@@ -100,7 +101,7 @@ def _page_of(place: "Address", root: Path) -> str:
 
     from agentgym.store.episodes import find_episode
     from agentgym.viewer.entries import clean
-    from agentgym.viewer.runs import name_runs
+    from agentgym.viewer.roots import name_runs
 
     if not place.episode:
         return ""

@@ -1,7 +1,6 @@
 """The runs that a server shows: live, finished or crashed, several at once."""
 
 import logging
-import re
 import threading
 import time
 from collections import deque
@@ -14,15 +13,15 @@ from typing import Any
 
 from agentgym.config.methods import recorded_methods
 from agentgym.envs import ENVS
-from agentgym.errors import AgentGymError, ConfigError
+from agentgym.errors import AgentGymError
 from agentgym.loading import load_env
-from agentgym.store import episodes
 from agentgym.store.run import Run
 from agentgym.trainers.recompute import count_missing, label_of
 from agentgym.viewer.index import Index
 from agentgym.viewer.labels import Labels
 from agentgym.viewer.lines import GrowingLines
 from agentgym.viewer.pieces import Pieces, open_pieces
+from agentgym.viewer.roots import name_runs
 from agentgym.viewer.scalars import Scalars
 from agentgym.viewer.scenes import Scenes
 from agentgym.viewer.tagging import TagIndex
@@ -288,44 +287,3 @@ def _read_on(run: OpenRun) -> bool:
     except Exception as error:  # noqa: BLE001
         logger.warning("cannot read on in %s: %s: %s", run.root, type(error).__name__, error)
         return False
-
-
-def find_runs(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the run directories that are meant: runs, or folders of runs.
-
-    Raises:
-        ConfigError: a path is neither.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        inside = [] if _is_run(path) else sorted(filter(_is_run, _folders(path)))
-        if not inside and not _is_run(path):
-            Run.open(path)  # says what is wrong, and which runs are near
-            raise ConfigError(f"no run at {path}")
-        found += inside or [path]
-    return list(dict.fromkeys(found))
-
-
-def name_runs(roots: Sequence[Path]) -> list[str]:
-    """Return a name for each run that can stand in an address, all different.
-
-    >>> name_runs([Path("a/x y"), Path("b/x y"), Path("/")])
-    ['x-y', 'x-y-2', 'run']
-    """
-    names: dict[str, None] = {}
-    for root in roots:
-        base = re.sub(r"[^A-Za-z0-9_.-]+", "-", root.resolve().name).strip("-.") or "run"
-        name, number = base, 1
-        while name in names:
-            number += 1
-            name = f"{base}-{number}"
-        names[name] = None
-    return list(names)
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "run.json").is_file() or (path / episodes.FOLDER).is_dir()
-
-
-def _folders(path: Path) -> list[Path]:
-    return [each for each in path.iterdir() if each.is_dir()] if path.is_dir() else []

@@ -127,6 +127,13 @@ def test_scripts_and_people_go_on_too_and_children_have_children(agentgym, proce
     assert agentgym("check", "run", run).code == 0
 
 
+def test_who_leaves_at_once_leaves_nothing(process, run, tmp_path):
+    done = process("fork", run, EPISODE, "--turn", "1", "--by-hand", input="/quit\n")
+    assert done.code == 1
+    assert "error: nothing was said" in done.err
+    assert not [head for head in read_heads(tmp_path / run) if head.fork_step is not None]
+
+
 def test_results_and_trainings_leave_forks_out(agentgym, run, scripted, tmp_path):
     before = {each: result_of(Run.open(tmp_path / each)) for each in (run, scripted)}
     recredited = agentgym("recredit", run, "--credit", "grpo", "--json", "--no-notes").json

@@ -282,6 +282,32 @@ async def test_where_an_environment_went_otherwise_is_told(kind: Any, told: str)
     assert "a time limit fired" in str(caught.value.hint)
 
 
+class Ended(Tale):
+    def step(self, message: Message) -> EnvStep:
+        return super().step(message)._replace(truncated=True)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (Salted, "turn 0 of .* the observation was"),
+        (Richer, "turn 0 of .* the reward was"),
+        (Hidden, "turn 0 of .* the state was"),
+        (Ended, "turn 0 of .* the end was False, and is True"),
+    ],
+)
+async def test_a_snapshot_of_another_place_is_not_taken(other: Any, told: str) -> None:
+    from agentgym.rollout.forks import take_fork
+
+    parent = await play()
+    kind = type("Both", (other, Saved), {})
+    with pytest.raises(EnvError, match=told):
+        await take_fork(parent, 2, TaleConfig(kind=kind), None)
+    strange = replace(parent, prompt=(Message("user", "another"),))
+    with pytest.raises(EnvError, match=r"the reset of .* the observation was"):
+        await take_fork(strange, 2, TaleConfig(kind=Saved), None)
+
+
 async def test_another_prompt_is_told_before_anybody_is_asked() -> None:
     parent = await play()
     other = replace(parent, prompt=(Message("user", "another"),))

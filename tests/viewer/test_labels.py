@@ -39,6 +39,14 @@ def test_the_newest_label_of_an_episode_counts(labels, root) -> None:
     assert len(list(read_notes(root, "label", producer="viewer"))) == 4
 
 
+def test_of_labels_at_the_same_time_the_last_one_counts(root) -> None:
+    labels = Labels(root, clock=lambda: 1.0)
+    for label in ("good", "bad", "hack"):
+        labels.put("a", label, "")
+    labels.close()
+    assert read_labels(root)["a"].label == "hack"
+
+
 def test_time_decides_and_not_the_file(root) -> None:
     late, early = Labels(root, clock=lambda: 2.0), Labels(root, clock=lambda: 1.0)
     late.put("a", "late", "")

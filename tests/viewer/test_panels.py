@@ -43,6 +43,15 @@ def test_a_page_of_states_is_a_part_of_all(browse, demo) -> None:
     assert client.get("/api/runs/demo/episodes/nobody/panels").status_code == 404
 
 
+def test_an_answer_has_few_states_however_many_are_asked_for(browse, demo, monkeypatch) -> None:
+    monkeypatch.setattr("agentgym.viewer.panels.MOST_STATES", 2)
+    episode = max(read_episodes(demo), key=lambda each: len(each.steps))
+    found = (
+        browse(demo).get(f"/api/runs/demo/episodes/{encoded(episode.id)}/panels?limit=99").json()
+    )
+    assert (len(found["rows"]), found["total"]) == (2, 1 + len(episode.steps))
+
+
 def test_a_run_without_panels_has_none(browse, trained) -> None:
     client = browse(trained)
     (episode, *_) = read_episodes(trained)

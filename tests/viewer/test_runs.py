@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -15,7 +16,8 @@ from agentgym.errors import ConfigError
 from agentgym.metrics import read_metrics
 from agentgym.store.run import Run
 from agentgym.viewer.lines import GrowingLines
-from agentgym.viewer.runs import EVENTS, OpenRuns, _success_of, find_runs, name_runs
+from agentgym.viewer.roots import find_runs, name_runs
+from agentgym.viewer.runs import EVENTS, OpenRuns, _success_of
 from agentgym.viewer.scalars import POINTS, Curve, Scalars
 
 Points = st.lists(st.tuples(st.integers(0, 50), st.floats(-1, 1)), max_size=30)
@@ -211,6 +213,18 @@ def test_folders_of_runs_are_opened_and_what_is_none_is_refused(trained, tmp_pat
     assert "did you mean" in caught.value.hint
     with pytest.raises(ConfigError, match="no run at"):
         find_runs([runs / "other"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.toml", "events.jsonl", "metrics.jsonl", "run.json", ".lock", "episodes/x", "notes/x"],
+)
+def test_a_run_at_which_a_reader_would_wait_is_refused(trained, tmp_path, name) -> None:
+    root = Path(shutil.copytree(trained, tmp_path / "run"))
+    (root / name).unlink(missing_ok=True)
+    os.mkfifo(root / name)
+    with pytest.raises(ConfigError, match="is no ordinary file"):
+        find_runs([root])
 
 
 @given(st.lists(st.text("ab/. \0é-2", min_size=1, max_size=4), max_size=6))

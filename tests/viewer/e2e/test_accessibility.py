@@ -58,6 +58,7 @@ def test_a_screen_is_for_everybody(page, axe, name):
 
 def test_a_printed_list_has_all_of_its_rows(page):
     settle(page, "/run/demo?view=groups")
+    page.locator(".group-row").first.wait_for()
     seen = page.locator(".group-row").count()
     total = int(re.search(r"(\d+) groups", page.locator("main").inner_text())[1])
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

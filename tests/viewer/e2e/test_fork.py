@@ -18,7 +18,7 @@ EPISODE = "run-test-000.0.0"
 
 
 @pytest.fixture(scope="module")
-def run(browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Episodes of KeyDoor, played at random."""
     root = tmp_path_factory.mktemp("forked") / "run"
     words = ["agentgym/KeyDoor-v0", "-m", "scripted:random", "-n", "2", "-o", str(root)]

@@ -81,6 +81,27 @@ def test_the_search_finds_what_is_not_on_the_screen(page):
     assert page.locator("mark.current").inner_text() == "certain"
 
 
+def test_what_is_looked_for_stands_in_the_address_and_comes_back(page):
+    page.goto(f"/run/demo/episode/{EPISODE}")
+    page.get_by_role("searchbox", name="find in the episode").fill("CERTAIN")
+    page.wait_for_url("**find=CERTAIN")
+    page.reload()
+    page.get_by_text("1 of 3 matches").wait_for()
+    page.goto("/run/demo?view=episodes")
+    page.locator(".episode-row a").first.wait_for()
+    field = page.get_by_role("searchbox", name="search what was said")
+    field.fill("certain")
+    field.press("Enter")
+    page.get_by_label("episodes with these words").wait_for()
+    page.get_by_role("button", name="keys", exact=True).click()
+    help_sheet = page.get_by_role("complementary", name="keys")
+    assert help_sheet.get_by_text("label it good").count() == 0, "no row is there to be labelled"
+    page.go_back()
+    page.locator(".episode-row a").first.wait_for()
+    assert field.input_value() == ""
+    help_sheet.get_by_text("label it good").wait_for()
+
+
 def test_the_theme_is_kept(page):
     page.goto("/")
     page.get_by_role("button", name="dark").click()

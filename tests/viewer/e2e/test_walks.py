@@ -98,6 +98,21 @@ def tear(run: Path) -> None:
     shard.write_bytes(shard.read_bytes() + shard.read_bytes()[-200:-60])
 
 
+def test_a_server_that_was_away_is_asked_again_when_it_is_back(browser, address):
+    context = browser.new_context(base_url=address)
+    page = context.new_page()
+    page.route("**/api/tail", lambda route: route.fulfill(status=503, body="{}"))
+    page.route("**/api/runs", lambda route: route.abort())
+    page.goto("/")
+    page.get_by_role("alert").get_by_text("the server does not answer").wait_for()
+    page.get_by_role("status").get_by_text("the server does not answer").wait_for()
+    page.unroute_all()
+    page.get_by_role("link", name="demo").wait_for()
+    assert page.get_by_role("alert").count() == 0
+    assert page.get_by_role("status").inner_text() == ""
+    context.close()
+
+
 def test_a_damaged_run_tells_what_cannot_be_read(page):
     page.goto("/")
     row = page.get_by_role("row", name="torn")

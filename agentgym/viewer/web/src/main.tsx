@@ -1,4 +1,10 @@
 import "./base.css";
+import "./parts/parts.css";
+import "./parts/values.css";
+import "./parts/list.css";
+import "./parts/lens.css";
+import "./parts/forked.css";
+import "./parts/share.css"; // all before those of the panels, which say what is different there
 import { render } from "preact";
 import { listen } from "./model/keys";
 import { openFile } from "./model/shared";

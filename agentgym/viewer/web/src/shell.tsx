@@ -37,7 +37,7 @@ export function Shell(): JSX.Element {
             <>
               {at > 0 && <span class="quiet"> / </span>}
               {to && at < names.length - 1 ? (
-                <a href={printAddress(to)}>{name}</a>
+                <a href={printAddress(to)}>{visible(name)}</a>
               ) : (
                 <h1 aria-current="page">{visible(name)}</h1>
               )}
@@ -73,9 +73,9 @@ function screen(at: Place): JSX.Element {
     case "run":
       return <RunScreen key={at.run} run={at.run} />;
     case "group":
-      return <Group run={at.run} group={at.group} />;
+      return <Group key={printAddress(at)} run={at.run} group={at.group} />;
     case "episode":
-      return <EpisodeScreen run={at.run} id={at.episode} />;
+      return <EpisodeScreen key={printAddress(at)} run={at.run} id={at.episode} />;
     case "compare":
       return <Compare a={at.a} b={at.b} />;
     default:

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cell, count, counted, number, piece, seconds, signed } from "../src/model/format";
+import { cell, count, counted, number, piece, seconds, share, signed } from "../src/model/format";
 import { findKey, keyOf } from "../src/model/keys";
 
 test("numbers have the figures that tell something", () => {
@@ -14,6 +14,8 @@ test("numbers have the figures that tell something", () => {
     [-0.0054321, "−0.00543"],
     [12.345, "12.3"],
     [1234.5, "1235"],
+    [999.7, "1000"],
+    [-99999.9, "−100000"],
     [0.00001234, "1.2e−5"],
     [12345678, "1.2e7"],
     [Infinity, "∞"],
@@ -23,7 +25,14 @@ test("numbers have the figures that tell something", () => {
   assert.equal(cell(-0.5), "−0.50");
   assert.equal(count(12345), "12,345");
   assert.equal(counted(1, "group"), "1 group");
-  assert.deepEqual([0.0123, 12.34, 600].map(seconds), ["12 ms", "12.3 s", "10 min"]);
+  assert.deepEqual([0.5, 0 / 0, null].map(share), ["50.0%", "–", "–"]);
+  assert.deepEqual([0.0123, 0.9996, 12.34, 600, 9000].map(seconds), [
+    "12 ms",
+    "1.0 s",
+    "12.3 s",
+    "10 min",
+    "2.5 h",
+  ]);
 });
 
 test("tokens without ink can be seen", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { advance, faster, pageOf, SPEEDS, took, waitFor } from "../src/model/playing";
+import { advance, around, faster, pageOf, SPEEDS, took, waitFor } from "../src/model/playing";
 import { makeStep } from "./make";
 
 const steps = [0.5, 0, 2, 0.25, 1].map((generate_s, index) =>
@@ -61,5 +61,16 @@ test("a page has the turn on it, is full, and stays while it has the turn", () =
       before = `${first}`;
     }
     assert.equal(turns, Math.ceil(count / size));
+  }
+});
+
+test("of many siblings those around the one that is looked at are shown", () => {
+  assert.deepEqual(around(40, 64, 24), [28, 52]);
+  assert.deepEqual(around(0, 64, 24), [0, 24]);
+  assert.deepEqual(around(63, 64, 24), [40, 64]);
+  assert.deepEqual(around(1, 3, 24), [0, 3]);
+  for (let at = 0; at < 64; at++) {
+    const [first, stop] = around(at, 64, 24);
+    assert.ok(first <= at && at < stop && stop - first === 24);
   }
 });

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asMarkdown, chunks, episodeRows, LONGEST, plain, turnStarts } from "../src/model/rows";
+import {
+  asMarkdown,
+  chunks,
+  episodeRows,
+  LONGEST,
+  plain,
+  roleClass,
+  turnStarts,
+} from "../src/model/rows";
 import { makeStep } from "./make";
 
 test("parts of a text are its text, and none is too long", () => {
@@ -89,4 +97,10 @@ test("as Markdown, nothing in a call ends its block", () => {
     asMarkdown(rows),
     "## user\n\nu\n\n## assistant, turn 0\n\ngo\n`````json run\na\n````\nb\n`````\n\n",
   );
+});
+
+test("no role of a record becomes a class of the page", () => {
+  assert.equal(roleClass("assistant"), "role-assistant");
+  for (const role of ["help", "user here quiet", "assistant help", ""])
+    assert.equal(roleClass(role), "");
 });

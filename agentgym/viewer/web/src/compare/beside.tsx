@@ -1,10 +1,9 @@
 // Two episodes that were chosen on another screen, aligned.
 
-import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { Aligned, alignedKeys } from "../group/aligned";
 import { showBeside } from "../model/api";
-import { type Key, screenKeys } from "../model/keys";
+import { type Key, screenKeys, useKeys } from "../model/keys";
 import { useLoaded } from "../model/load";
 import { Quiet, Wrong } from "../parts/parts";
 import { look, query } from "../model/state";
@@ -47,11 +46,8 @@ function Shown({ first, second, keys }: Props): JSX.Element {
   const ask = () => showBeside(first.run, first.episode, second.run, second.episode);
   const loaded = useLoaded(name, ask).value;
   const shown = loaded.value;
-  useEffect(() => {
-    const close: Key = { keys: "q", what: "close the two episodes", act: dropPicks };
-    screenKeys.value = [...keys, ...(shown ? alignedKeys(shown) : []), close];
-    return () => void (screenKeys.value = keys);
-  }, [shown]);
+  const close: Key = { keys: "q", what: "close the two episodes", act: dropPicks };
+  useKeys(screenKeys, () => [...keys, ...(shown ? alignedKeys(shown) : []), close], [shown]);
   return (
     <section class="beside" aria-label="two episodes side by side">
       <header class="bar">

@@ -2,14 +2,14 @@
 
 import { visible } from "../model/ansi";
 import "./compare.css";
-import { useEffect, useMemo } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "../model/address";
 import { compareRuns, listRuns } from "../model/api";
 import { Beside, pickName, picks } from "./beside";
 import { type Scale, symmetric } from "../model/colours";
 import { cell, counted, number, signed } from "../model/format";
-import { type Key, screenKeys } from "../model/keys";
+import { type Key, screenKeys, useKeys } from "../model/keys";
 import { Windowed } from "../parts/list";
 import { useLoaded } from "../model/load";
 import { changedOnly, MatrixPanel, toggleChanged } from "./matrix";
@@ -27,7 +27,8 @@ const KEYS: readonly Key[] = [
 export function Compare({ a, b }: { a: string; b: string }): JSX.Element {
   const view = query.value["view"] === "matrix" ? "matrix" : "tasks";
   const more = (query.value["with"] ?? "").split(",").filter(Boolean);
-  useEffect(() => void (picks().includes(null) && (screenKeys.value = KEYS)));
+  const isAlone = picks().includes(null);
+  useKeys(screenKeys, () => (isAlone ? KEYS : null), [isAlone]);
   const to = (place: { a: string; b: string }) =>
     go({ screen: "compare", ...place }, { view: query.value["view"], with: query.value["with"] });
   return (
@@ -45,9 +46,9 @@ export function Compare({ a, b }: { a: string; b: string }): JSX.Element {
         {more.length > 0 && view === "matrix" && <span class="quiet">and {more.join(", ")}</span>}
       </div>
       {view === "tasks" ? (
-        <TasksPanel a={a} b={b} />
+        <TasksPanel key={`${a} ${b}`} a={a} b={b} />
       ) : (
-        <MatrixPanel runs={[...new Set([a, b, ...more])]} />
+        <MatrixPanel key={`${a} ${b} ${more}`} runs={[...new Set([a, b, ...more])]} />
       )}
       <Beside keys={KEYS} />
     </div>

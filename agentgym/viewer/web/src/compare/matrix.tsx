@@ -13,7 +13,7 @@ import { Choice, Legend, Quiet, Wrong } from "../parts/parts";
 import { look, query, told } from "../model/state";
 import type { Matrix, MatrixCell, MatrixTask } from "../model/types";
 
-const COLUMN = 92;
+const COLUMN = 108;
 const NAME = 112;
 const SCALE: Scale = { kind: "sequential", low: 0, high: 1 };
 const SHOWN = ["all tasks", "only what changed"] as const;

@@ -11,7 +11,7 @@ import { Asking } from "../parts/lens";
 import { members, showEpisode, showLedger, showTags } from "../model/api";
 import { colourOf, symmetric } from "../model/colours";
 import { cell, count, number, seconds } from "../model/format";
-import { ForkButton, forkKeys, ForkPanel } from "./fork";
+import { forkKeys, ForkPanel } from "./fork";
 import { ForkedFrom, ForksOf } from "../parts/forked";
 import { Inspector, type Picked } from "./inspector";
 import { type Key, screenKeys } from "../model/keys";
@@ -22,12 +22,12 @@ import { useLoaded } from "../model/load";
 import { Messages } from "./messages";
 import { Panels } from "./panels";
 import { Choice, Quiet, Text, Wrong } from "../parts/parts";
-import { faster } from "../model/playing";
+import { around, faster } from "../model/playing";
 import { Ribbon } from "./ribbon";
 import { Share, shareKeys } from "../parts/share";
 import { file } from "../model/shared";
 import { MODES } from "../model/spans";
-import { go, look, query, whole } from "../model/state";
+import { atTurn, go, look, lookAtTurn, query, told, whole } from "../model/state";
 import { givenLedger, noLedger } from "../model/terms";
 import { Timeline } from "./timeline";
 import { Tokens } from "./tokens";
@@ -86,7 +86,6 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
               label={credited.isAsked ? credited.label : null}
               known={[...noted, ...(lens.value?.known ?? [])]}
             />
-            <ForkButton turn={turn} />
             <Share run={run} episode={episode.id} />
           </div>
           {credited.isAsked && lens.error && <Wrong error={lens.error} />}
@@ -187,6 +186,8 @@ function Facts({
   );
 }
 
+const SIBLINGS = 24; // that are shown at once, those around the one that is looked at
+
 function Siblings({
   run,
   id,
@@ -197,18 +198,22 @@ function Siblings({
   group: readonly EpisodeLine[];
 }): JSX.Element {
   const scale = symmetric(group.map(paid));
+  const here = group.findIndex((each) => each.id === id);
+  const [first, stop] = around(here, group.length, SIBLINGS);
+  const shown = group.slice(first, stop);
   return (
-    <span class="siblings" aria-label="episodes of the group">
-      {group.slice(0, 32).map((each, at) => (
+    <span class="siblings" role="group" aria-label="episodes of the group">
+      {shown.map((each, at) => (
         <a
           href={printAddress({ screen: "episode", run, episode: each.id })}
           aria-current={each.id === id ? "true" : undefined}
           class={colourOf(scale, paid(each))}
           title={`${each.id}: ${cell(paid(each))}`}
         >
-          {each.member ?? at}
+          {each.member ?? first + at}
         </a>
       ))}
+      {shown.length < group.length && <span class="quiet"> of {group.length}</span>}
     </span>
   );
 }
@@ -223,7 +228,7 @@ function useTurns(run: string, episode: Episode, group: readonly EpisodeLine[]):
   const last = episode.steps.length - 1;
   const move = (by: number) => {
     const next = Math.max(0, Math.min(last, (whole("turn") ?? (by > 0 ? -1 : 0)) + by));
-    look({ turn: String(next), token: undefined });
+    lookAtTurn(next);
   };
   useEffect(() => {
     screenKeys.value = keys({ run, episode, group, playing, move });
@@ -243,10 +248,12 @@ interface Turning {
 function keys({ run, episode, group, playing, move }: Turning): Key[] {
   const sibling = (by: number) => {
     const next = group[group.findIndex((each) => each.id === episode.id) + by];
+    if (!next && group.length)
+      told.value = `no episode of the group is ${by > 0 ? "behind" : "before"} it`;
     if (next)
       go(
         { screen: "episode", run, episode: next.id },
-        { ...query.value, turn: undefined, token: undefined },
+        { ...query.value, turn: undefined, token: undefined, segment: undefined, fork: undefined },
       );
   };
   const noted = (episode.label !== null && episode.notes.at(-1)?.text) || "";
@@ -311,7 +318,7 @@ function pickNext(by: number, episode: Episode): void {
   if (!tokens) return;
   const next = (whole("token") ?? -1) + by;
   look({
-    turn: String(turn),
+    ...atTurn(turn),
     token: String(Math.max(0, Math.min(tokens[1] - tokens[0] - 1, next))),
   });
 }

@@ -188,8 +188,10 @@ function Told({ run, fork, forks }: Telling): JSX.Element {
     try {
       const told = await speakTo(run, fork.fork, line);
       forks.value = forks.value.map((each) => (each.fork === told.fork ? told : each));
+      return true;
     } catch (error) {
       wrong.value = asApiError(error);
+      return false;
     }
   };
   const policy = /^\d+$/.test(fork.policy) ? `checkpoint ${fork.policy}` : fork.policy;

@@ -12,7 +12,8 @@ export function ByHand({
   say,
 }: {
   fork: Fork;
-  say: (text: string) => Promise<void>;
+  /** Says whether it was taken. */
+  say: (text: string) => Promise<boolean>;
 }): JSX.Element {
   const field = useRef<HTMLTextAreaElement>(null);
   const text = useSignal("");
@@ -28,9 +29,10 @@ export function ByHand({
   }, [fork.refused]);
   const send = async (event: Event) => {
     event.preventDefault();
+    if (!asked) return;
     last.current = text.value;
     text.value = "";
-    await say(last.current);
+    if (!(await say(last.current)) && !text.value) text.value = last.current;
   };
   return (
     <div class="by-hand">

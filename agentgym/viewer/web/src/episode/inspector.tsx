@@ -39,13 +39,13 @@ export function Inspector({ run, episode, picked }: Props): JSX.Element {
   const token = picked.value;
   if (!token)
     return (
-      <section>
+      <section class="inspector">
         <h2>Token</h2>
         <Quiet>Choose a token to see its numbers.</Quiet>
       </section>
     );
   return (
-    <section aria-live="polite">
+    <section class="inspector" aria-live="polite">
       <h2>
         Token{" "}
         <code>

@@ -8,7 +8,7 @@ import { colourOf, type Scale, symmetric } from "../model/colours";
 import { number, signed } from "../model/format";
 import { Quiet, Shade, Text } from "../parts/parts";
 import { pageOf } from "../model/playing";
-import { look } from "../model/state";
+import { lookAtTurn } from "../model/state";
 import { cellWords, GLYPHS, MEANINGS, sum } from "../model/terms";
 import type { Episode, Ledger, LedgerTerm, Message } from "../model/types";
 
@@ -159,7 +159,7 @@ export function LedgerRows({
   );
   const follow = (event: MouseEvent) => {
     const cell = event.target instanceof Element ? event.target.closest("[data-turn]") : null;
-    if (cell instanceof HTMLElement) look({ turn: cell.dataset["turn"], token: undefined });
+    if (cell instanceof HTMLElement) lookAtTurn(Number(cell.dataset["turn"]));
   };
   const shared = { page, turn, scale, ledger };
   return (

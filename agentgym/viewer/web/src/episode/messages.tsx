@@ -10,8 +10,9 @@ import { cutMatches, find, firstFrom, type Match } from "../model/find";
 import { counted, number } from "../model/format";
 import { Windowed } from "../parts/list";
 import { Shade, Text } from "../parts/parts";
+import { printAddress } from "../model/address";
 import { asMarkdown, episodeRows, plains, roleClass, type Row, turnStarts } from "../model/rows";
-import { copy, look, query } from "../model/state";
+import { atTurn, copy, lookAtTurn, pass, place, query } from "../model/state";
 import type { Episode, Step } from "../model/types";
 
 interface Props {
@@ -24,12 +25,9 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
   const rows = useMemo(() => episodeRows(episode), [episode]);
   const starts = useMemo(() => turnStarts(rows), [rows]);
   const jump = useJump(turn, (to) => starts[to] ?? 0);
-  const wanted = useSignal(query.value["find"] ?? "");
+  const wanted = query.value["find"] ?? "";
   const at = useSignal(0);
-  const matches = useMemo(
-    () => (wanted.value ? find(plains(rows), wanted.value) : []),
-    [rows, wanted.value],
-  );
+  const matches = useMemo(() => (wanted ? find(plains(rows), wanted) : []), [rows, wanted]);
   const current = matches[at.value] ?? null;
   const step = (by: number) => {
     if (matches.length === 0) return;
@@ -37,7 +35,7 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
     jump.value = { index: matches[at.value]!.item };
   };
   const search = (text: string) => {
-    wanted.value = text;
+    pass({ find: text });
     const found = find(plains(rows), text);
     at.value = firstFrom(found, starts[turn] ?? 0);
     if (found.length) jump.value = { index: found[at.value]!.item };
@@ -50,13 +48,13 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
       <div class="bar">
         <input
           type="search"
-          defaultValue={wanted.peek()}
+          value={wanted}
           aria-label="find in the episode"
           placeholder="find"
           onInput={(event) => search(event.currentTarget.value)}
           onKeyDown={(event) => event.key === "Enter" && step(event.shiftKey ? -1 : 1)}
         />
-        {wanted.value && (
+        {wanted && (
           <span class="quiet num" role="status">
             {matches.length ? `${at.value + 1} of ` : ""}
             {counted(matches.length, "match").replace("matchs", "matches")}
@@ -116,7 +114,7 @@ function MessageRow({ row, isHere, matches, current, credited }: RowProps): JSX.
         {row.begins && (
           <a
             class="turn num"
-            href={`?turn=${row.begins.index}`}
+            href={printAddress(place.value, { ...query.value, ...atTurn(row.begins.index) })}
             onClick={(event) => follow(event, row.begins!.index)}
           >
             {row.begins.index}
@@ -143,9 +141,11 @@ function MessageRow({ row, isHere, matches, current, credited }: RowProps): JSX.
   );
 }
 
+/** A plain click is a step, not a page to come back to; any other one is the browser's. */
 function follow(event: MouseEvent, turn: number): void {
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  look({ turn: String(turn), token: undefined });
+  lookAtTurn(turn);
 }
 
 function StepFacts({ step, credited }: { step: Step; credited: Credited }): JSX.Element {

@@ -9,7 +9,7 @@ import type { Credited } from "../model/credited";
 import { count, number } from "../model/format";
 import { type Jump, Windowed } from "../parts/list";
 import { Shade } from "../parts/parts";
-import { look, query } from "../model/state";
+import { lookAtTurn, query } from "../model/state";
 import type { Episode, Step } from "../model/types";
 
 const ROW = 22;
@@ -38,7 +38,7 @@ export function Ribbon({
             type="button"
             class="num"
             aria-current={index === turn ? "step" : undefined}
-            onClick={() => look({ turn: String(index), token: undefined })}
+            onClick={() => lookAtTurn(index)}
           >
             {index}
           </button>

@@ -4,12 +4,13 @@ import "./timeline.css";
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { JSX } from "preact";
+import { ForkButton } from "./fork";
 import { colourOf, symmetric } from "../model/colours";
 import { count, seconds } from "../model/format";
 import { LedgerRows, Marks } from "./ledger";
 import { advance, SPEEDS, took } from "../model/playing";
 import { strongest } from "../model/spans";
-import { look, pass, query, told, whole } from "../model/state";
+import { atTurn, look, lookAtTurn, pass, query, told, whole } from "../model/state";
 import type { Episode, Ledger } from "../model/types";
 
 const CELL = 18; // pixels of a turn, at least
@@ -57,7 +58,7 @@ export function Timeline({ episode, turn, ledger, playing }: Props): JSX.Element
             min={0}
             max={Math.max(0, episode.steps.length - 1)}
             value={turn}
-            onInput={(event) => pass({ turn: event.currentTarget.value, token: undefined })}
+            onInput={(event) => pass(atTurn(event.currentTarget.valueAsNumber))}
           />
         </div>
         <span class="num quiet">paid</span>
@@ -82,8 +83,7 @@ function Player({
   isOpen,
 }: Omit<Props, "ledger"> & { isOpen: boolean }): JSX.Element {
   const last = Math.max(0, episode.steps.length - 1);
-  const to = (next: number) =>
-    look({ turn: String(Math.max(0, Math.min(last, next))), token: undefined });
+  const to = (next: number) => lookAtTurn(Math.max(0, Math.min(last, next)));
   const isTimed = useMemo(() => episode.steps.some((step) => took(step) > 0), [episode]);
   return (
     <div class="bar player">
@@ -131,7 +131,12 @@ function Player({
           skip waiting
         </label>
       )}
-      {isTimed && <span class="quiet num">{clock(episode, turn)}</span>}
+      {isTimed && (
+        <span class="quiet num" title="since the start of the episode">
+          {clock(episode, turn)}
+        </span>
+      )}
+      <ForkButton turn={turn} />
       <button
         type="button"
         class="fold"
@@ -148,7 +153,7 @@ function Player({
 function clock(episode: Episode, turn: number): string {
   const step = episode.steps[turn];
   const at = (step?.timings["started_s"] ?? 0) + took(step);
-  return `${seconds(at)} since the start`;
+  return `after ${seconds(at)}`;
 }
 
 function speedNow(): number {
@@ -165,7 +170,7 @@ function usePlaying(episode: Episode, playing: Signal<boolean>): void {
   useEffect(() => {
     if (!isOn) return;
     const { steps } = episode;
-    if ((whole("turn") ?? -1) >= steps.length - 1) pass({ turn: "0", token: undefined });
+    if ((whole("turn") ?? -1) >= steps.length - 1) pass(atTurn(0));
     told.value = "playing; space stops";
     const least = matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM : LEAST;
     let [then, left] = [performance.now(), 0];
@@ -174,7 +179,7 @@ function usePlaying(episode: Episode, playing: Signal<boolean>): void {
       const from = whole("turn") ?? -1;
       const next = advance(steps, from, left + now - then, speedNow(), isReal());
       [then, left] = [now, next.left];
-      if (next.turn !== from) pass({ turn: String(next.turn), token: undefined });
+      if (next.turn !== from) pass(atTurn(next.turn));
       if (next.turn >= steps.length - 1) playing.value = false;
     };
     const timer = setInterval(tick, least);

@@ -20,7 +20,7 @@ export function WhyPanel({ run, episode, segment, place }: Props): JSX.Element {
     return <Quiet>{`Why it weighs that is not known: ${loaded.error.message}`}</Quiet>;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
   return (
-    <ol class="chain">
+    <ol class={`chain ${loaded.of === key ? "" : "old"}`} aria-busy={loaded.of !== key}>
       {loaded.value.chain.map((link) => (
         <li class={link.stops ? "stops" : ""}>
           <span>{link.what}</span>

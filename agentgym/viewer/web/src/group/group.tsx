@@ -1,7 +1,6 @@
 // One group: its rollouts side by side or as a map, and what an estimator gave each step.
 
 import "./group.css";
-import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "../model/address";
 import { Aligned, alignedKeys } from "./aligned";
@@ -9,7 +8,7 @@ import { visible } from "../model/ansi";
 import { showGroup } from "../model/api";
 import { ForkedFrom } from "../parts/forked";
 import { count } from "../model/format";
-import { type Key, screenKeys } from "../model/keys";
+import { type Key, screenKeys, useKeys } from "../model/keys";
 import { toldOfDifference, toldOfEqual } from "../model/learnt";
 import { Asking } from "../parts/lens";
 import { useLoaded } from "../model/load";
@@ -26,6 +25,10 @@ const KEYS: readonly Key[] = [
   { keys: "m", what: "map of the states", act: () => show("map") },
 ];
 
+function keys(shown: GroupShown | null): Key[] {
+  return [...KEYS, ...(shown ? alignedKeys(shown) : []), ...shareKeys()];
+}
+
 export function Group({ run, group }: { run: string; group: string }): JSX.Element {
   const { credit, minus, shaping } = query.value;
   const key = JSON.stringify([run, group, credit, minus, shaping]);
@@ -36,10 +39,7 @@ export function Group({ run, group }: { run: string; group: string }): JSX.Eleme
   ).value;
   const view = query.value["view"] === "map" ? "map" : "side by side";
   const shown = loaded.value;
-  useEffect(() => {
-    const aligned = shown && view !== "map" ? alignedKeys(shown) : [];
-    if (view !== "map") screenKeys.value = [...KEYS, ...aligned, ...shareKeys()];
-  }, [shown, view]);
+  useKeys(screenKeys, () => (view === "map" ? null : keys(shown)), [shown, view]);
   return (
     <div class="screen">
       {shown && <Facts run={run} shown={shown} />}

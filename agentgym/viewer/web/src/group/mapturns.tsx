@@ -122,7 +122,10 @@ function Turn({ run, member, episode, step, advantage, scale }: TurnProps): JSX.
           rollout {count(member.member)}, turn {step}
         </a>
         <Shade value={advantage} scale={scale} what="advantage" />
-        <span class="quiet num" title="outcome of the rollout">
+        <span
+          class="quiet num"
+          title={`${member.reward === null ? "outcome" : "reward"} of the rollout`}
+        >
           {cell(member.reward ?? member.outcome)}
         </span>
         <a href={printAddress(to, { turn, view: "tokens" })}>tokens</a>

@@ -2,14 +2,14 @@
 
 import "./statemap.css";
 import { useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { visible } from "../model/ansi";
 import { showStates } from "../model/api";
 import { colourOf, type Scale, symmetric } from "../model/colours";
 import { nextOf } from "../model/folds";
 import { cell, counted, number, share, signed } from "../model/format";
-import { type Key, screenKeys } from "../model/keys";
+import { type Key, screenKeys, useKeys } from "../model/keys";
 import { useLoaded } from "../model/load";
 import { Turns } from "./mapturns";
 import { Legend, Quiet, Wrong } from "../parts/parts";
@@ -35,9 +35,8 @@ export function StateMap({ run, group, keys }: Props): JSX.Element {
   const ask = () => showStates(run, group, { credit, minus, shaping });
   const loaded = useLoaded(key, ask, true).value;
   const shown = loaded.value;
-  useEffect(() => {
-    screenKeys.value = [...keys, ...(shown ? mapKeys(shown) : []), ...shareKeys()];
-  }, [shown]);
+  const own = () => [...keys, ...(shown ? mapKeys(shown) : []), ...shareKeys()];
+  useKeys(screenKeys, own, [shown]);
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!shown) return <Quiet>Loading.</Quiet>;
   return <Drawn run={run} shown={shown} />;

@@ -39,6 +39,11 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+
+  /** Whether the same may be answered later: nobody was there, or nobody had time. */
+  get isPassing(): boolean {
+    return this.status === 0 || this.status === 503;
+  }
 }
 
 export type Column = Uint8Array | Int8Array | Int32Array | Float32Array | Float64Array;

@@ -7,7 +7,8 @@ export function number(value: number | null | undefined, digits = 3): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return minus(String(value));
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-3) return minus(value.toExponential(Math.max(0, digits - 2)));
-  return minus(size >= 10 ** digits ? value.toFixed(0) : value.toPrecision(digits));
+  const text = value.toPrecision(digits);
+  return minus(text.includes("e") ? value.toFixed(0) : text); // rounded up to one figure more, too
 }
 
 /** A number with its sign. */
@@ -33,13 +34,16 @@ export function counted(value: number, what: string): string {
 }
 
 export function share(value: number | null | undefined): string {
-  return value === null || value === undefined ? "–" : `${(value * 100).toFixed(1)}%`;
+  return value === null || value === undefined || !Number.isFinite(value)
+    ? "–"
+    : `${(value * 100).toFixed(1)}%`;
 }
 
 export function seconds(value: number | null | undefined): string {
   if (value === null || value === undefined) return "–";
-  if (value < 1) return `${Math.round(value * 1000)} ms`;
-  return value < 120 ? `${value.toFixed(1)} s` : `${Math.round(value / 60)} min`;
+  if (value < 0.9995) return `${Math.round(value * 1000)} ms`;
+  if (value < 120) return `${value.toFixed(1)} s`;
+  return value < 7200 ? `${Math.round(value / 60)} min` : `${(value / 3600).toFixed(1)} h`;
 }
 
 /** 2026-01-02 03:04, in the time of the record. */

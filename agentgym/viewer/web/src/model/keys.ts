@@ -1,6 +1,7 @@
 // Keys and what they do. A screen names its own; those of everywhere stand here.
 
-import { effect, signal } from "@preact/signals";
+import { effect, type Signal, signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { copy, helping, told } from "./state";
 
 export interface Key {
@@ -10,14 +11,31 @@ export interface Key {
   act: (key: string) => void;
 }
 
+type Keys = Signal<readonly Key[]>;
+
 /** The keys of the screen that is shown. */
-export const screenKeys = signal<readonly Key[]>([]);
+export const screenKeys: Keys = signal([]);
 
 /** The keys of a part of it, which come first. */
-export const panelKeys = signal<readonly Key[]>([]);
+export const panelKeys: Keys = signal([]);
 
 /** The keys of what is around all screens. */
-export const shellKeys = signal<readonly Key[]>([]);
+export const shellKeys: Keys = signal([]);
+
+/** Has keys mean something as long as a part is shown; null leaves them to another part. */
+export function useKeys(
+  to: Keys,
+  make: () => readonly Key[] | null,
+  inputs: readonly unknown[],
+): void {
+  useEffect(() => {
+    const own = make();
+    if (own) to.value = own;
+    return () => {
+      if (to.peek() === own) to.value = [];
+    };
+  }, inputs as unknown[]);
+}
 
 /** All keys that mean something now. */
 export function keysNow(): readonly Key[] {
@@ -48,18 +66,24 @@ export function findKey(keys: readonly Key[], key: string): Key | undefined {
   return keys.find((each) => each.keys.split(" ").includes(key));
 }
 
+/** What is typed into; a slider is not, but for its arrows. */
+const FIELDS = "input:not([type=checkbox], [type=range]), textarea, select";
+
 /** Listens for keys as long as the page is open. */
 export function listen(): void {
   addEventListener("keydown", (event) => {
     const target = event.target instanceof HTMLElement ? event.target : null;
-    const key = keyOf(event, !!target?.closest("input:not([type=checkbox]), textarea, select"));
+    const key = keyOf(event, !!target?.closest(FIELDS));
     const found = key && findKey(keysNow(), key);
     if (!key || !found || (key === "Space" && target?.closest("button, a, summary"))) return;
+    if (key.startsWith("Arrow") && target?.closest("input[type=range]")) return;
     event.preventDefault();
     found.act(key);
   });
   effect(() => {
-    if (told.value) setTimeout(() => (told.value = ""), 2500);
+    if (!told.value) return;
+    const timer = setTimeout(() => (told.value = ""), 2500);
+    return () => clearTimeout(timer);
   });
 }
 

@@ -1,7 +1,7 @@
 // Labels that people give to episodes with one key, and what they write beside them.
 
 import { signal } from "@preact/signals";
-import { putLabel } from "./api";
+import { putLabel, showEpisode } from "./api";
 import type { Key } from "./keys";
 import { asApiError } from "./load";
 import { file } from "./shared";
@@ -36,9 +36,19 @@ export function noteOf(run: string, episode: string, known: string): string {
   return given.value[keyOf(run, episode)]?.text ?? known;
 }
 
-/** Labels an episode; an empty label takes the last one away. */
-export async function give(run: string, episode: string, label: string, text = ""): Promise<void> {
+let before: Promise<void> = Promise.resolve();
+
+/**
+ * Labels an episode, after what was given before; an empty label takes the last one away, and
+ * without a text the one beside it stays.
+ */
+export function give(run: string, episode: string, label: string, text?: string): Promise<void> {
+  return (before = before.then(() => put(run, episode, label, text)));
+}
+
+async function put(run: string, episode: string, label: string, known?: string): Promise<void> {
   try {
+    const text = known ?? (await noteBeside(run, episode));
     const found = await putLabel(run, { episode, label: label || (text && NOTED), text });
     given.value = { ...given.value, [keyOf(run, episode)]: found };
     told.value = found.label ? `labelled ${found.label}` : "the label was taken away";
@@ -46,6 +56,14 @@ export async function give(run: string, episode: string, label: string, text = "
     const { message, hint } = asApiError(error);
     told.value = [message, hint].filter(Boolean).join(": ");
   }
+}
+
+/** What is written beside the label of an episode that is not on screen. */
+async function noteBeside(run: string, episode: string): Promise<string> {
+  const found = given.value[keyOf(run, episode)];
+  if (found) return found.text;
+  const { label, notes } = await showEpisode(run, episode);
+  return label === null ? "" : (notes.at(-1)?.text ?? "");
 }
 
 /** The keys that label; `put` gets the label, empty to take it away. */

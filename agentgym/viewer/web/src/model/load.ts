@@ -3,26 +3,34 @@
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { ApiError } from "./api";
+import { returned } from "./state";
 
 export interface Loaded<T> {
   value: T | null;
   error: ApiError | null;
+  /** The key that the value answers; that of an older question while a newer one is asked. */
+  of?: string;
 }
 
-/** Asks when `key` changes; the old answer stays until the new one is there, if `keep`. */
+/**
+ * Asks when `key` changes, and when a server that did not answer is back. The old answer stays until
+ * the new one is there, if `keep`.
+ */
 export function useLoaded<T>(key: string, ask: () => Promise<T>, keep = false): Signal<Loaded<T>> {
   const loaded = useSignal<Loaded<T>>({ value: null, error: null });
+  const tries = useSignal(0);
+  useEffect(() => returned.subscribe(() => loaded.peek().error?.isPassing && tries.value++), []);
   useEffect(() => {
     let wanted = true;
     if (!keep) loaded.value = { value: null, error: null };
     ask().then(
-      (value) => wanted && (loaded.value = { value, error: null }),
+      (value) => wanted && (loaded.value = { value, error: null, of: key }),
       (error: unknown) =>
         wanted &&
-        (loaded.value = { value: keep ? loaded.value.value : null, error: asApiError(error) }),
+        (loaded.value = { ...(keep ? loaded.value : { value: null }), error: asApiError(error) }),
     );
     return () => void (wanted = false);
-  }, [key]);
+  }, [key, tries.value]);
   return loaded;
 }
 

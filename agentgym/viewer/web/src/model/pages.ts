@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import type { ApiError } from "./api";
 import { asApiError } from "./load";
+import { returned } from "./state";
 import type { Page } from "./types";
 
 export class Pages<T> {
@@ -13,6 +14,8 @@ export class Pages<T> {
   readonly came = signal(0);
   private readonly pages = new Map<number, T[] | "asked">();
   private readonly old = new Set<number>();
+  /** Those that could not be fetched, so that what shows an error does not ask for ever. */
+  private readonly failed = new Map<number, number>();
 
   constructor(
     private readonly ask: (offset: number, limit: number) => Promise<Page<T>>,
@@ -26,28 +29,32 @@ export class Pages<T> {
     return page === "asked" ? undefined : page?.[index % this.size];
   }
 
-  /** Fetches the rows [first, stop) unless they are there. */
+  /** Fetches the rows [first, stop) unless they are there; what failed, once the server was away and is back. */
   want(first: number, stop: number): void {
     for (let page = Math.floor(first / this.size); page * this.size < stop; page++) {
-      if (!this.pages.has(page) || this.old.delete(page)) void this.fetch(page);
+      const hasFailed = this.failed.get(page) === returned.value;
+      if (!hasFailed && (!this.pages.has(page) || this.old.delete(page))) void this.fetch(page);
     }
   }
 
   /** What is there may have changed: it is shown until it was fetched once more. */
   renew(first: number, stop: number): void {
     for (const page of this.pages.keys()) this.old.add(page);
+    this.failed.clear();
     this.want(first, Math.max(stop, first + 1));
   }
 
   private async fetch(page: number): Promise<void> {
     if (!this.pages.has(page)) this.pages.set(page, "asked");
+    this.failed.delete(page);
     try {
       const found = await this.ask(page * this.size, this.size);
       this.pages.set(page, found.rows);
       this.total.value = found.total;
       this.error.value = null;
     } catch (error) {
-      this.pages.delete(page);
+      if (this.pages.get(page) === "asked") this.pages.delete(page);
+      this.failed.set(page, returned.value);
       this.error.value = asApiError(error);
     }
     this.came.value++;

@@ -47,6 +47,12 @@ export function advance(
   return { turn, left };
 }
 
+/** The items [first, stop) around one, at most so many. */
+export function around(at: number, count: number, most: number): [number, number] {
+  const first = Math.max(0, Math.min(at - Math.floor(most / 2), count - most));
+  return [first, Math.min(count, first + most)];
+}
+
 /** The turns [first, stop) of the page that a turn is on; it changes when the turn leaves it. */
 export function pageOf(turn: number, count: number, size: number): [number, number] {
   if (count <= size) return [0, count];

@@ -15,6 +15,8 @@ export const helping = signal(false);
 export const printing = signal(false);
 /** Whether the server tells what grows. */
 export const connected = signal(true);
+/** How often the server came back: what could not be asked is asked again. */
+export const returned = signal(0);
 /** A line that says what just happened, such as a link that was copied. */
 export const told = signal("");
 /** The newest state of each run that changed since the page was opened. */
@@ -26,6 +28,16 @@ export const query = computed(() => address.value.query);
 /** Goes to another place; the button back leads here again. */
 export function go(to: Place, how: Record<string, string | undefined> = {}): void {
   show(printAddress(to, how), true);
+}
+
+/** Looks at another turn of an episode: at no token of it, and where its tokens are. */
+export function lookAtTurn(turn: number): void {
+  look(atTurn(turn));
+}
+
+/** The words of the query for a turn. */
+export function atTurn(turn: number): Record<string, string | undefined> {
+  return { turn: String(turn), token: undefined, segment: undefined };
 }
 
 /** Looks at this place in another way; `undefined` takes a word out of the address. */
@@ -85,6 +97,7 @@ export function begin(): void {
   listenWhileSeen();
 }
 
+const AGAIN = 3000; // milliseconds until a server that refused to tell is asked again
 let source: EventSource | null = null;
 
 /** Listens for what grows. Pages that nobody sees do not: a browser has few connections to a server. */
@@ -92,21 +105,36 @@ function listenWhileSeen(): void {
   if (document.hidden) {
     source?.close();
     source = null;
-    return;
-  }
-  source ??= new EventSource("/api/tail");
-  source.onopen = () => (connected.value = true);
-  source.onerror = () => (connected.value = false);
-  source.onmessage = (event: MessageEvent<string>) => {
+  } else source ??= listenToServer();
+}
+
+function listenToServer(): EventSource {
+  const opened = new EventSource("/api/tail");
+  opened.onopen = () => {
+    if (!connected.value) returned.value++;
+    connected.value = true;
+  };
+  opened.onerror = () => {
+    connected.value = false;
+    if (opened.readyState === EventSource.CLOSED) setTimeout(() => refused(opened), AGAIN);
+  };
+  opened.onmessage = (event: MessageEvent<string>) => {
     const state = JSON.parse(event.data) as State;
     grown.value = { ...grown.value, [state.run]: state };
   };
+  return opened;
+}
+
+/** Browsers ask again by themselves only after an answer that was no refusal. */
+function refused(closed: EventSource): void {
+  if (source !== closed) return;
+  source = null;
+  listenWhileSeen();
 }
 
 function show(url: string, keep: boolean): void {
-  if (url === here()) return;
-  history[keep ? "pushState" : "replaceState"](null, "", url);
-  follow();
+  if (url !== here()) history[keep ? "pushState" : "replaceState"](null, "", url);
+  follow(); // also where the address is the same: what passes may not have been written to it yet
 }
 
 /** The address of this page; of a file its fragment. */

@@ -25,7 +25,7 @@ export function Children({
   if (lines.length === 0) return null;
   const scale = symmetric(lines.map((each) => each.outcome));
   return (
-    <span class="siblings" aria-label="episodes of the fork">
+    <span class="siblings" role="group" aria-label="episodes of the fork">
       {lines.slice(0, 64).map((each) => (
         <a
           href={printAddress({ screen: "episode", run, episode: each.id })}

@@ -26,7 +26,10 @@ export function goToKeys(): Key[] {
 export function GoTo(): JSX.Element | null {
   const field = useRef<HTMLInputElement>(null);
   const wrong = useSignal("");
-  useEffect(() => field.current?.focus(), [going.value]);
+  useEffect(() => {
+    wrong.value = "";
+    field.current?.focus();
+  }, [going.value]);
   if (!going.value) return null;
   const take = async (event: Event) => {
     event.preventDefault();

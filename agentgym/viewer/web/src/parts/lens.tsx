@@ -61,7 +61,7 @@ export function Asking({
             name={name}
             list={name === "shaping" ? undefined : "estimators"}
             spellcheck={false}
-            size={10}
+            size={9}
             placeholder={example}
             value={query.value[name] ?? ""}
             onChange={(event) => event.currentTarget.form?.requestSubmit()}
@@ -73,7 +73,7 @@ export function Asking({
           <option value={each} />
         ))}
       </datalist>
-      <span class="quiet">{label && `shown: ${label}`}</span>
+      {label && <span class="quiet">shown: {label}</span>}
     </form>
   );
 }

@@ -91,8 +91,9 @@ export function Windowed({
   const [first, stop] = whole ? [0, count] : windowOf(heights, scroll.value, size.value.height);
   useEffect(() => onSeen?.(first, stop), [first, stop, onSeen]);
   const onScroll = () => {
-    if (box.current!.scrollTop === scroll.value) return; // this list did it: what it jumped to stays
-    scroll.value = box.current!.scrollTop;
+    if (!box.current) return; // it was scrolled just before it went away
+    if (box.current.scrollTop === scroll.value) return; // this list did it: what it jumped to stays
+    scroll.value = box.current.scrollTop;
     anchor.current = anchorAt(heights, scroll.value);
   };
   const drawn = new Map<number, ComponentChildren>();

@@ -63,7 +63,11 @@ function Asked(props: Props): JSX.Element {
     busy.value = false;
   };
   return (
-    <form aria-label="share" onSubmit={(event) => void take(event)}>
+    <form
+      aria-label="share"
+      onSubmit={(event) => void take(event)}
+      onKeyDown={(event) => event.key === "Escape" && (open.value = false)}
+    >
       <label>
         estimators to ask in it{" "}
         <input ref={field} spellcheck={false} placeholder="none" defaultValue={onScreen()} />

@@ -171,19 +171,27 @@ function Curve({ name, runs, found, step }: CurveProps): JSX.Element {
             {each ? number(each[1], 4) : "–"}
           </span>
         ))}
-        <span class="num quiet at">{near[0]?.[0] ?? ""}</span>
+        <span class="num quiet at" title="step">
+          {near[0] ? `at ${near[0][0]}` : ""}
+        </span>
       </figcaption>
       <Picture
         {...{ plot, raw, drawn, step, at: at === null ? null : (near[0]?.[0] ?? null) }}
         label={`${name}: ${told.join(", ")}`}
       />
       <div class="range quiet num">
-        <span>{plot.isEmpty ? "–" : number(plot.low)}</span>
+        <span title="the least and the greatest value">
+          {plot.isEmpty ? "–" : `${number(plot.low)} to ${number(plot.high)}`}
+        </span>
         {left > 0 && <span>{left} not above 0</span>}
-        <span>{plot.isEmpty ? "–" : number(plot.high)}</span>
+        {!plot.isEmpty && <span>{stepsOf(plot)}</span>}
       </div>
     </figure>
   );
+}
+
+function stepsOf({ first, last }: Plot): string {
+  return first === last ? `step ${first}` : `steps ${first} to ${last}`;
 }
 
 interface PictureProps {

@@ -9,7 +9,7 @@ import { printAddress } from "../model/address";
 import { listEpisodes } from "../model/api";
 import { cell, count, counted } from "../model/format";
 import { FilterChips } from "./filters";
-import { type Key, panelKeys } from "../model/keys";
+import { type Key, panelKeys, useKeys } from "../model/keys";
 import { give, labelKeys, labelOf } from "../model/labels";
 import { type Jump, Windowed } from "../parts/list";
 import { Pages } from "../model/pages";
@@ -24,12 +24,14 @@ interface Field {
   /** Left out where the page is narrow. */
   wide?: boolean;
   number?: boolean;
+  /** Nothing is sorted by it. */
+  unsorted?: boolean;
   show: (line: EpisodeLine, run: string) => string;
 }
 
 const FIELDS: readonly Field[] = [
   { name: "episode", key: "id", show: (line) => line.id },
-  { name: "step", key: "step", number: true, show: (line) => count(line.step) },
+  { name: "step", key: "step", number: true, wide: true, show: (line) => count(line.step) },
   { name: "split", key: "split", wide: true, show: (line) => line.split },
   { name: "outcome", key: "outcome", number: true, show: (line) => cell(line.outcome) },
   { name: "reward", key: "reward", number: true, show: (line) => cell(line.reward) },
@@ -38,13 +40,8 @@ const FIELDS: readonly Field[] = [
   { name: "version", key: "version_max", number: true, wide: true, show: versions },
   { name: "end", key: "end", show: (line) => line.end },
   { name: "reason", key: "reason", wide: true, show: (line) => line.reason },
-  {
-    name: "label",
-    key: "label",
-    wide: true,
-    show: (line, run) =>
-      [labelOf(run, line.id, line.label), ...line.tags].filter(Boolean).join(" "),
-  },
+  { name: "label", key: "label", show: (line, run) => labelOf(run, line.id, line.label) ?? "" },
+  { name: "tags", key: "tags", wide: true, unsorted: true, show: (line) => line.tags.join(" ") },
 ];
 
 export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.Element {
@@ -57,18 +54,10 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
       new Pages<EpisodeLine>((offset, limit) => listEpisodes(run, { where, sort, offset, limit })),
     [key],
   );
-  const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
-  const cursor = useSignal(-1);
-  const jump = useSignal<Jump | null>(null);
-  useEffect(() => {
-    cursor.value = -1;
-    panelKeys.value = [...rowKeys({ run, pages, cursor, jump }), ...FIELD_KEYS];
-    return () => void (panelKeys.value = []);
-  }, [pages]);
   void pages.came.value;
   const error = pages.error.value;
   const words = query.value["words"] ?? "";
-  const here = cursor.value;
+  useKeys(panelKeys, () => (words ? FIELD_KEYS : null), [!words]);
   return (
     <div class="fill">
       <div class="bar">
@@ -86,16 +75,33 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
       <FilterChips run={run} where={where} />
       {error && <Wrong error={error} filter={where} />}
       {words && !error && <Hits run={run} words={words} />}
-      {!words && !error && pages.total.value === 0 && (
+      {!words && <Rows {...{ run, where, sort, pages }} />}
+    </div>
+  );
+}
+
+interface RowsProps {
+  run: string;
+  where: string;
+  sort: string;
+  pages: Pages<EpisodeLine>;
+}
+
+function Rows({ run, where, sort, pages }: RowsProps): JSX.Element {
+  const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
+  const cursor = useSignal(-1);
+  const jump = useSignal<Jump | null>(null);
+  useEffect(() => void (cursor.value = -1), [pages]);
+  useKeys(panelKeys, () => [...rowKeys({ run, pages, cursor, jump }), ...FIELD_KEYS], [pages]);
+  void pages.came.value;
+  const total = pages.total.value ?? 0;
+  const here = cursor.value;
+  return (
+    <>
+      {pages.total.value === 0 && !pages.error.value && (
         <Quiet>{where ? "No episode is like this." : "No episode is in the index yet."}</Quiet>
       )}
-      <div
-        class="episodes"
-        hidden={!!words}
-        role="table"
-        aria-label="episodes"
-        aria-rowcount={(pages.total.value ?? 0) + 1}
-      >
+      <div class="episodes" role="table" aria-label="episodes" aria-rowcount={total + 1}>
         <div role="rowgroup">
           <div class="episode-row head" role="row">
             {FIELDS.map((field) => (
@@ -104,7 +110,7 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
           </div>
         </div>
         <Windowed
-          count={pages.total.value ?? 0}
+          count={total}
           guess={24}
           fixed
           of={`${run}\n${where}\n${sort}`}
@@ -115,11 +121,11 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
           render={(index) => <Row run={run} line={pages.at(index)} isHere={index === here} />}
         />
       </div>
-    </div>
+    </>
   );
 }
 
-interface Rows {
+interface Cursor {
   run: string;
   pages: Pages<EpisodeLine>;
   /** The row that keys are for; -1: none yet. */
@@ -127,7 +133,7 @@ interface Rows {
   jump: Signal<Jump | null>;
 }
 
-function rowKeys({ run, pages, cursor, jump }: Rows): Key[] {
+function rowKeys({ run, pages, cursor, jump }: Cursor): Key[] {
   const move = (by: number) => {
     const last = (pages.total.value ?? 0) - 1;
     cursor.value = Math.max(0, Math.min(last, cursor.value + by));
@@ -189,12 +195,16 @@ function Head({ field, sort }: { field: Field; sort: string }): JSX.Element {
     <span
       class={classes(field)}
       role="columnheader"
-      aria-sort={down ? "descending" : up ? "ascending" : "none"}
+      aria-sort={field.unsorted ? undefined : down ? "descending" : up ? "ascending" : "none"}
     >
-      <button type="button" onClick={() => look({ sort: next })}>
-        {field.name}
-        {down ? " ↓" : up ? " ↑" : ""}
-      </button>
+      {field.unsorted ? (
+        field.name
+      ) : (
+        <button type="button" onClick={() => look({ sort: next })}>
+          {field.name}
+          {down ? " ↓" : up ? " ↑" : ""}
+        </button>
+      )}
     </span>
   );
 }

@@ -65,7 +65,7 @@ export function GridPanel({ run, steps, seen }: Props): JSX.Element {
             ))}
           </select>
         </label>
-        <span class="quiet">{counted(total ?? 0, "group")}</span>
+        <span class="quiet">{total !== null && counted(total, "group")}</span>
         <Legend scale={scale.value} what="reward" />
         <span class="legend">
           <span class="swatch hatched wide-swatch">all the same</span>

@@ -68,6 +68,7 @@ const CAUSES: Record<string, string> = {
   dropped: "the correction for the engine's numbers gave it no weight",
   evaluation: "it was sampled to evaluate",
   fault: "its episode ended by a fault",
+  fork: "its episode goes on from another one, and is not trained on",
   unused: "no optimiser step used its episode",
 };
 

@@ -1,14 +1,13 @@
 // One run: its curves, its groups, its episodes, and what else it tells.
 
 import { visible } from "../model/ansi";
-import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { showRun } from "../model/api";
 import { CURVE_KEYS, CurvesPanel } from "./curves";
 import { EpisodesPanel } from "./episodes";
 import { count, share, when } from "../model/format";
 import { GridPanel } from "./grid";
-import { type Key, screenKeys } from "../model/keys";
+import { type Key, screenKeys, useKeys } from "../model/keys";
 import { useLoaded } from "../model/load";
 import { Choice, Quiet, Wrong } from "../parts/parts";
 import { RecordPanel } from "./record";
@@ -23,15 +22,15 @@ export function RunScreen({ run }: { run: string }): JSX.Element {
   const state = grown.value[run];
   const loaded = useLoaded(`${run} ${JSON.stringify(state)}`, () => showRun(run), true).value;
   const view = VIEWS.find((each) => each === query.value["view"]) ?? "curves";
-  useEffect(() => {
-    const own = view === "curves" ? CURVE_KEYS : [];
+  const own = () => {
     const find = view === "curves" || view === "episodes" ? [FIND] : [];
-    screenKeys.value = [...keys(loaded.value?.steps ?? []), ...find, ...own];
-  }, [loaded.value, view]);
-  if (loaded.error && !loaded.value) return <Wrong error={loaded.error} />;
-  if (!loaded.value) return <Quiet>Loading.</Quiet>;
+    return [...keys(loaded.value?.steps ?? []), ...find, ...(view === "curves" ? CURVE_KEYS : [])];
+  };
+  useKeys(screenKeys, own, [loaded.value, view]);
+  if (!loaded.value) return loaded.error ? <Wrong error={loaded.error} /> : <Quiet>Loading.</Quiet>;
   return (
     <div class="screen">
+      {loaded.error && <Wrong error={loaded.error} />}
       <Facts detail={loaded.value} />
       <div class="bar">
         <Choice

@@ -3,12 +3,11 @@
 import "./runs.css";
 import { visible } from "../model/ansi";
 import { type Signal, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { type Place, printAddress } from "../model/address";
 import { listRuns } from "../model/api";
 import { count, share, when } from "../model/format";
-import { type Key, screenKeys } from "../model/keys";
+import { type Key, screenKeys, useKeys } from "../model/keys";
 import { useLoaded } from "../model/load";
 import { Quiet, Wrong } from "../parts/parts";
 import { go, grown, told } from "../model/state";
@@ -35,11 +34,11 @@ export function Runs(): JSX.Element {
     const without = chosen.value.filter((each) => each !== run);
     chosen.value = without.length < chosen.value.length ? without : [...without, run];
   };
-  useEffect(() => void (screenKeys.value = keys(runs, chosen, toggle)), [loaded.value]);
-  if (loaded.error) return <Wrong error={loaded.error} />;
-  if (!loaded.value) return <Quiet>Loading.</Quiet>;
+  useKeys(screenKeys, () => keys(runs, chosen, toggle), [loaded.value]);
+  if (!loaded.value) return loaded.error ? <Wrong error={loaded.error} /> : <Quiet>Loading.</Quiet>;
   return (
     <div class="page scroll" tabIndex={0} role="region" aria-label="runs">
+      {loaded.error && <Wrong error={loaded.error} />}
       <table class="lines">
         <thead>
           <tr>
@@ -136,7 +135,7 @@ function Line({ run, isChosen, toggle }: LineProps): JSX.Element {
       </td>
       <th scope="row">
         <a href={printAddress({ screen: "run", run: run.run })} title={run.path}>
-          {run.run}
+          {visible(run.run)}
         </a>
       </th>
       <td>

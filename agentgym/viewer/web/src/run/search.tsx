@@ -18,9 +18,11 @@ import type { Found, Hit } from "../model/types";
 const PAGE = 20;
 
 export function WordsField(): JSX.Element {
+  const typed = useSignal<string | null>(null);
   const take = (event: SubmitEvent & { currentTarget: HTMLFormElement }) => {
     event.preventDefault();
     look({ words: String(new FormData(event.currentTarget).get("words") ?? "") }, true);
+    typed.value = null;
   };
   return (
     <form class="words-field" onSubmit={take}>
@@ -30,7 +32,8 @@ export function WordsField(): JSX.Element {
         aria-label="search what was said"
         placeholder="search what was said (w)"
         maxLength={200}
-        defaultValue={query.value["words"] ?? ""}
+        value={typed.value ?? query.value["words"] ?? ""}
+        onInput={(event) => (typed.value = event.currentTarget.value)}
         onSearch={(event) => event.currentTarget.form?.requestSubmit()}
       />
     </form>
@@ -90,7 +93,7 @@ function FoundRow({ run, found }: { run: string; found: Found | undefined }): JS
   return (
     <div class="found">
       <p>
-        <a href={to(found.hits[0])}>{found.id}</a>{" "}
+        <a href={to(found.hits[0])}>{visible(found.id)}</a>{" "}
         <span class="quiet">
           outcome {cell(found.outcome)}, {found.end} {labelOf(run, found.id, found.label) ?? ""}{" "}
           {found.tags.join(" ")}
