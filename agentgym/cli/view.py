@@ -61,7 +61,7 @@ def view(
         taken = held.enter_context(listen(host, port))
         door = Door(host, taken.getsockname()[1])
         note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
-        _keep_quiet()
+        held.enter_context(_quiet())
         found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
         on_start = partial(_tell, door.at(page), opens=open_it)
         serve(found, taken, door, on_start=on_start, why_no_fork=why)
@@ -147,8 +147,15 @@ def _here() -> list[str]:
     return ["runs"]
 
 
-def _keep_quiet() -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Leave what is wrong with a record to the pages: it would be told at every look."""
     import logging
 
-    logging.getLogger("agentgym.store").setLevel(logging.ERROR)
+    logger = logging.getLogger("agentgym.store")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

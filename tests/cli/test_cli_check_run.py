@@ -339,7 +339,7 @@ def test_texts_around_the_answers(root: Path) -> None:
         return mended
 
     rewrite(root, no_end)
-    expected = f"#train-000000-000.0.0/0 stopped at token {other}, which ends no answer"
+    expected = f"{root}#train-000000-000.0.0/0 stopped at token {other}, which ends no answer"
     assert texts(root).message == expected
 
 

@@ -1,5 +1,7 @@
 """One episode in a browser: its timeline, its ledger, what was drawn of it, other estimators."""
 
+import time
+
 import pytest
 
 pytestmark = [pytest.mark.slow]
@@ -69,11 +71,15 @@ def test_an_episode_is_played_and_stops_at_its_end(page):
     page.locator(".step-row.here", has_text="0").wait_for()
 
 
-def test_real_time_waits_as_long_as_was_recorded(page):
+def test_real_time_waits_as_long_as_was_recorded(page, address):
     page.goto(f"{LONG}?wait=1&speed=0.5&turn=0")
+    target = f"{address}/api/runs/demo/episodes/{LONG.rpartition('/')[2]}"
+    recorded = page.request.get(target).json()["seconds"]
+    began = time.monotonic()
     page.get_by_role("button", name="play", exact=True).click()
-    page.get_by_text("turn 1 of 12").wait_for()  # about 200 ms: a turn took about 100
-    page.get_by_role("button", name="pause").click()
+    page.get_by_text("turn 11 of 12").wait_for()
+    # At half speed, and the last turn begins before its end.
+    assert time.monotonic() - began > recorded
     page.get_by_label("skip waiting").check()
     assert "wait" not in page.url
 

@@ -15,9 +15,10 @@ STATE = """() => {
     checked, document.querySelectorAll('.help').length, main.innerText.length].join('|');
   return [seen, document.querySelector('.told').textContent];
 }"""
-BACK = """home => {
+BACK = """async home => {
   history.replaceState(null, '', home);
   dispatchEvent(new PopStateEvent('popstate'));
+  await new Promise(done => setTimeout(done, 100)); // what the last key opened takes the focus
   document.activeElement.blur();
 }"""
 CHANGED = """async ([state, patience]) => {

@@ -237,6 +237,13 @@ function useTurns(run: string, episode: Episode, group: readonly EpisodeLine[]):
   return playing;
 }
 
+/** At once where the field is there, so that the letters typed next are not lost. */
+function focusFind(isFirst = true): void {
+  const field = document.querySelector<HTMLElement>("input[type=search]");
+  if (field) field.focus();
+  else if (isFirst) requestAnimationFrame(() => focusFind(false));
+}
+
 interface Turning {
   run: string;
   episode: Episode;
@@ -296,9 +303,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       what: "find in the messages",
       act: () => {
         if (query.value["view"] === "tokens") look({ view: undefined });
-        requestAnimationFrame(() =>
-          document.querySelector<HTMLElement>("input[type=search]")?.focus(),
-        );
+        focusFind();
       },
     },
     ...forkKeys(),
