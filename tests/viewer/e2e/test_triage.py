@@ -27,7 +27,7 @@ def test_one_key_labels_an_episode_and_another_takes_it_away(page, address):
     page.keyboard.press("n")
     page.keyboard.type("<b>it hides</b> the error 0")
     page.keyboard.press("Enter")
-    page.get_by_text("labelled unsure").wait_for()
+    page.get_by_text("labelled unsure, with its note").wait_for()
     assert labels(page, address) == ("unsure", "<b>it hides</b> the error 0")
     page.keyboard.press("-")
     page.get_by_text("labelled bad").wait_for()

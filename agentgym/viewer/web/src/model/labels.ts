@@ -51,7 +51,8 @@ async function put(run: string, episode: string, label: string, known?: string):
     const text = known ?? (await noteBeside(run, episode));
     const found = await putLabel(run, { episode, label: label || (text && NOTED), text });
     given.value = { ...given.value, [keyOf(run, episode)]: found };
-    told.value = found.label ? `labelled ${found.label}` : "the label was taken away";
+    const beside = found.text ? ", with its note" : "";
+    told.value = found.label ? `labelled ${found.label}${beside}` : "the label was taken away";
   } catch (error) {
     const { message, hint } = asApiError(error);
     told.value = [message, hint].filter(Boolean).join(": ");
