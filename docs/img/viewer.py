@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,9 +78,20 @@ def served(folder: Path) -> Iterator[str]:
         found = re.match(r"http://[^/]+", process.stdout.readline())
         try:
             assert found is not None, "the viewer does not start"
+            wait_for_index(found[0])
             yield found[0]
         finally:
             process.terminate()
+
+
+def wait_for_index(address: str) -> None:
+    """Return when all of the demo run has been read."""
+    while True:
+        with urlopen(f"{address}/api/runs/demo") as answer:
+            found = json.load(answer)["indexed"]
+        if 0 < found["of_bytes"] == found["bytes"]:
+            return
+        time.sleep(0.1)
 
 
 def draw(browser: Any, address: str, name: str, picture: Picture) -> None:
