@@ -19,6 +19,7 @@ What the model did wrong is an observation; what our machinery did wrong is one 
 """
 
 import functools
+import logging
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -126,3 +127,15 @@ def place_of(error: BaseException) -> str | None:
 def _not_of_users() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     return paths["stdlib"], paths["purelib"], paths["platlib"], str(Path(__file__).parent), "<"
+
+
+@contextmanager
+def without_warnings(logger: str) -> Iterator[None]:
+    """Leave out the warnings of a logger, where what they are of is told otherwise."""
+    found = logging.getLogger(logger)
+    level = found.level
+    found.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        found.setLevel(level)

@@ -1,15 +1,14 @@
 """`agentgym check sandbox`: do the sandboxes of a backend hold what runs in them?"""
 
-import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agentgym.cli.output import counted, echo, echo_json, note, one_line, paint, run_aside
 from agentgym.cli.progress import Screen
 from agentgym.cli.strict import leave_unless_ok
+from agentgym.errors import without_warnings
 
 if TYPE_CHECKING:
     from agentgym.check.sandbox import SandboxReport
@@ -32,25 +31,13 @@ def check_sandbox(
 
     settings = _settings(words)
     rows = matching(only) if only else short()
-    with _quiet():
+    with without_warnings("agentgym.sandboxes"):  # rows break them on purpose
         report = run_aside(_tried(settings, rows, show=not json))
     if json:
         echo_json(report.to_json())
     else:
         _print(report)
     leave_unless_ok(report, strict=strict, left_out="did not apply here")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out what sandboxes warn of: rows break them on purpose."""
-    logger = logging.getLogger("agentgym.sandboxes")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _settings(words: Sequence[str]) -> "PoolSettings":

@@ -11,7 +11,7 @@ import typer
 
 from agentgym.cli.opened import as_run
 from agentgym.cli.output import counted, echo, note
-from agentgym.errors import ConfigError, MissingError
+from agentgym.errors import ConfigError, MissingError, without_warnings
 
 if TYPE_CHECKING:
     from agentgym.store.address import Address
@@ -61,7 +61,8 @@ def view(
         taken = held.enter_context(listen(host, port))
         door = Door(host, taken.getsockname()[1])
         note(f"{counted(len(roots), 'run')}; Ctrl-C ends it")
-        held.enter_context(_quiet())
+        # What is wrong with a record is on the pages; it would be told at every look.
+        held.enter_context(without_warnings("agentgym.store"))
         found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
         on_start = partial(_tell, door.at(page), opens=open_it)
         serve(found, taken, door, on_start=on_start, why_no_fork=why)
@@ -145,17 +146,3 @@ def _here() -> list[str]:
     if not Path("runs").is_dir():
         raise ConfigError("there is no folder runs/ here", hint="name a run: agentgym view RUN")
     return ["runs"]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave what is wrong with a record to the pages: it would be told at every look."""
-    import logging
-
-    logger = logging.getLogger("agentgym.store")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -1,9 +1,7 @@
 """The run directory of the demo: what a training writes, step by step, in the same order."""
 
 import asyncio
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from agentgym.demo.tokenizer import WordTokenizer
 from agentgym.demo.update import pretend_update
 from agentgym.demo.vocabulary import known_words, tools
 from agentgym.env import first_tasks
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, without_warnings
 from agentgym.metrics import JsonlSink, Metrics
 from agentgym.rollout.collect import make_jobs, to_groups
 from agentgym.rollout.episode import Job
@@ -101,7 +99,11 @@ def write_demo(root: str | Path, *, flawed: bool = False) -> Run:
         clock=clock.now,
     ) as run:
         run.update(kind="train", sandbox=None, host="demo", pid=0, git_commit=None)
-        with _silent_lookout(), Writer(run, resolved.config, clock, flawed=flawed) as writer:
+        # What goes wrong here does so on purpose.
+        with (
+            without_warnings("agentgym.trainers.lookout"),
+            Writer(run, resolved.config, clock, flawed=flawed) as writer,
+        ):
             asyncio.run(writer.write())
         if flawed:
             tear(run.root)
@@ -264,15 +266,3 @@ class Writer:
         latest.unlink(missing_ok=True)
         latest.symlink_to(folder.name)
         self._run.event("checkpoint", step=step, folder=folder.name)
-
-
-@contextmanager
-def _silent_lookout() -> Iterator[None]:
-    """Keep warnings of what goes wrong on purpose from whoever makes the demo."""
-    logger = logging.getLogger("agentgym.trainers.lookout")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from letters import STOP, Letters
 
 from agentgym.check.run.episodes import (
     check_completions,
@@ -18,36 +19,12 @@ from agentgym.check.run.episodes import (
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env, EnvConfig, EnvStep, Reset
 from agentgym.errors import EnvError
-from agentgym.renderer import Renderer
 from agentgym.rollout.collect import token_policies
 from agentgym.rollout.continuing import Slot, go_on
 from agentgym.rollout.episode import Job, run_episode
 from agentgym.rollout.policy import ContextFull, Policy, Reply
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.types import Completion, Message, Task, ToolSpec, Trajectory, derive_seed
-
-STOP = 0
-
-
-class Letters(Renderer):
-    """One token per character; 0 ends a message, 1 opens the assistant's turn."""
-
-    stop_token_ids = (STOP,)
-
-    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        return [t for m in messages for t in (*map(ord, m.content), STOP)] + [1]
-
-    def extend(self, messages: Sequence[Message], *, stopped: bool) -> list[int]:
-        return ([] if stopped else [STOP]) + self.prompt(messages, ())
-
-    def complete(self, message: Message) -> list[int]:
-        return [*map(ord, message.content), STOP]
-
-    def parse(self, token_ids: Sequence[int]) -> Message:
-        return Message("assistant", "".join(map(chr, token_ids)).strip("\0"))
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        return "".join(map(chr, token_ids))
 
 
 class Capitals(Letters):

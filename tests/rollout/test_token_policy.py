@@ -3,34 +3,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from letters import STOP, Letters
 
 from agentgym.engine import Engine, SamplingConfig
-from agentgym.renderer import Renderer
 from agentgym.rollout.policy import ContextFull, TokenPolicy
-from agentgym.types import Completion, Message, ToolSpec
-
-STOP = 0
-
-
-class Letters(Renderer):
-    """One token per character; 0 ends a message, 1 opens the assistant's turn."""
-
-    stop_token_ids = (STOP,)
-
-    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        return [t for m in messages for t in (*map(ord, m.content), STOP)] + [1]
-
-    def extend(self, messages: Sequence[Message], *, stopped: bool) -> list[int]:
-        return ([] if stopped else [STOP]) + self.prompt(messages, ())
-
-    def complete(self, message: Message) -> list[int]:
-        return [*map(ord, message.content), STOP]
-
-    def parse(self, token_ids: Sequence[int]) -> Message:
-        return Message("assistant", "".join(map(chr, token_ids)).strip("\0"))
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        return "".join(map(chr, token_ids))
+from agentgym.types import Completion, Message
 
 
 class Repeating(Engine):

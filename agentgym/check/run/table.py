@@ -1,6 +1,5 @@
 """The checks of a run, the bugs that each would have caught, and what goes through them."""
 
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from agentgym.check.run import episodes, files, tokens, updates
 from agentgym.check.run.report import Rounded, RunReport, RunResult
 from agentgym.check.run.subject import RunSubject, UpdateSubject
 from agentgym.check.run.texts import check_texts
-from agentgym.errors import AgentGymError
+from agentgym.errors import AgentGymError, without_warnings
 from agentgym.store.episodes import FOLDER
 from agentgym.store.run import Run
 from agentgym.types import Trajectory
@@ -156,13 +155,8 @@ CHECKS = (
 
 def check_run(run: Run, *, on_item: Callable[[str], None] = lambda _: None) -> RunReport:
     """Look at everything that a run recorded; `on_item` hears of each episode and step."""
-    logger = logging.getLogger("agentgym.store")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # broken records are findings here
-    try:
+    with without_warnings("agentgym.store"):  # broken records are findings here
         return _checked(RunSubject(run), on_item)
-    finally:
-        logger.setLevel(level)
 
 
 def _checked(subject: RunSubject, on_item: Callable[[str], None]) -> RunReport:

@@ -3,7 +3,7 @@
 import "./statemap.css";
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import type { JSX } from "preact";
+import type { JSX, SVGAttributes } from "preact";
 import { visible } from "../model/ansi";
 import { showStates } from "../model/api";
 import { colourOf, type Scale, symmetric } from "../model/colours";
@@ -190,21 +190,31 @@ interface EdgeProps {
   choose: () => void;
 }
 
+/** What makes a drawn thing a button; its label is shown where it is looked at. */
+function pressable(
+  label: string,
+  isChosen: boolean,
+  choose: () => void,
+  looked: { value: string },
+): SVGAttributes<SVGGElement> {
+  const look = () => (looked.value = label);
+  return {
+    tabIndex: 0,
+    role: "button",
+    "aria-pressed": isChosen,
+    "aria-label": label,
+    onClick: choose,
+    onKeyDown: onKey(choose),
+    onFocus: look,
+    onPointerEnter: look,
+  };
+}
+
 function EdgeLine({ edge, scale, from, to, at, isChosen, choose }: EdgeProps): JSX.Element {
   const action = visible(edge.action).slice(0, 200) || "nothing was said";
   const label = `${action}: ${counted(edge.count, "time")}, mean advantage ${signed(edge.advantage)}`;
   return (
-    <g
-      class="edge-group"
-      tabIndex={0}
-      role="button"
-      aria-pressed={isChosen}
-      aria-label={label}
-      onClick={choose}
-      onKeyDown={onKey(choose)}
-      onFocus={() => (at.value = label)}
-      onPointerEnter={() => (at.value = label)}
-    >
+    <g class="edge-group" {...pressable(label, isChosen, choose, at)}>
       <title>{label}</title>
       <path class="reach" d={curve(from, to)} />
       <path
@@ -238,14 +248,7 @@ function NodeMark({ node, at: [x, y], looked, isChosen, choose }: NodeProps): JS
     <g
       id={`node-${node.id}`}
       class={`node ${node.kind} ${isParting(node) ? "parting" : ""} ${isChosen ? "chosen" : ""}`}
-      tabIndex={0}
-      role="button"
-      aria-pressed={isChosen}
-      aria-label={label}
-      onClick={choose}
-      onKeyDown={onKey(choose)}
-      onFocus={() => (looked.value = label)}
-      onPointerEnter={() => (looked.value = label)}
+      {...pressable(label, isChosen, choose, looked)}
     >
       <title>{`${label}\n${visible(node.text || node.key)}`}</title>
       <circle cx={x} cy={y} r={radius} />
