@@ -18,10 +18,11 @@ from agentgym.viewer.analysis import Analysis
 from agentgym.viewer.app import Application, Viewer
 from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS
 from agentgym.viewer.entries import clean
+from agentgym.viewer.gathering import canonical
 from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.onefile import make_page
 from agentgym.viewer.routes import split_path
-from agentgym.viewer.share import Sharing, canonical
+from agentgym.viewer.share import Sharing
 from agentgym.viewer.tail import Tail
 
 GROUP = "train-000001-001"
@@ -171,7 +172,7 @@ def test_a_file_has_no_more_reasons_than_it_may(sharing, trained, monkeypatch) -
     reasons = [
         key for key in shared(sharing(trained).get(address).content)["answers"] if "/why?" in key
     ]
-    monkeypatch.setattr("agentgym.viewer.share.MOST_EXPLAINED", 40)
+    monkeypatch.setattr("agentgym.viewer.gathering.MOST_EXPLAINED", 40)
     fewer = shared(sharing(trained).get(address).content)["answers"]
     kept = [key for key in fewer if "/why?" in key]
     assert 0 < len(kept) < len(reasons)
@@ -191,4 +192,4 @@ def test_an_address_is_read_back_as_it_was_written(name, key, value) -> None:
 
 def test_without_pages_there_is_nothing_to_share() -> None:
     with pytest.raises(ConfigError, match="no pages"):
-        make_page({}, {"index.html": b""})
+        make_page({"index.html": b""})
