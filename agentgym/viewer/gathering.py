@@ -20,6 +20,7 @@ from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS, segment_lengths
 from agentgym.viewer.lens import TRAINED
 from agentgym.viewer.lookup import find_episode
 from agentgym.viewer.packed import Packed
+from agentgym.viewer.panels import all_panels
 from agentgym.viewer.pieces import MOST
 from agentgym.viewer.runs import OpenRun
 
@@ -97,80 +98,93 @@ class Gathering:
         self._answers.need(_LEAST * sum(sum(segment_lengths(head)) for head in heads))
 
     def _all(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what the pages ask for, by canonical address."""
+        """Yield what the pages ask for, by canonical address.
+
+        Numbers come first: they are most of a large file, and take the least time.
+        """
         run, shared = self._run, self._shared
         detail = run.detail()
         of_run = {name: detail[name] for name in _TOLD} | _UNTOLD
         yield canonical(f"/api/runs/{run.name}"), encode(of_run)
         yield members_of(run, shared.group), self._ask(members_of(run, shared.group))
         group = f"/api/runs/{run.name}/groups/{part(shared.group)}"
-        lenses = [
-            {"credit": credit, "minus": minus}
-            for credit, minus in product(["", *shared.credits], ["", TRAINED, *shared.credits])
-        ]
-        for words in lenses:
-            if words["credit"] and not words["minus"]:
-                self._ask(canonical(group, words))  # fails where it cannot be asked here
+        for credit in shared.credits:
+            self._ask(canonical(group, {"credit": credit}))  # fails where it cannot be asked here
+        for name in shared.episodes:
+            yield from self._numbers(name)
+        for words in self._lenses:
             yield self._asked(group, words)
             yield self._asked(f"{group}/states", words)
             yield self._asked(f"/api/runs/{run.name}/lens", {**words, "group": shared.group})
         for name in shared.episodes:
-            yield from self._of_episode(name)
-            for words in lenses:
-                address = canonical(f"/api/runs/{run.name}/episodes/{part(name)}/advantages", words)
-                yield address, _or_told(partial(self._as_base64, address))
+            yield from self._words(name)
 
-    def _of_episode(self, name: str) -> Iterator[tuple[str, bytes]]:
+    @property
+    def _lenses(self) -> Iterator[dict[str, str]]:
+        credits = self._shared.credits
+        for credit, minus in product(["", *credits], ["", TRAINED, *credits]):
+            yield {"credit": credit, "minus": minus}
+
+    def _numbers(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """Yield what is recorded of each token of an episode, and what estimators gave it."""
+        path = f"/api/runs/{self._run.name}/episodes/{part(name)}"
+        names = ",".join([*OF_SEGMENT, *OF_TOKENS])
+        for segment, _ in self._segments(name):
+            of = {"segment": segment}
+            columns = self._as_base64(canonical(f"{path}/columns", {**of, "names": names}))
+            yield canonical(f"{path}/columns", of), columns
+        for words in self._lenses:
+            address = canonical(f"{path}/advantages", words)
+            yield address, _or_told(partial(self._as_base64, address))
+
+    def _words(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """Yield what is said and drawn in an episode, and why its tokens weigh what they weigh."""
         path = f"/api/runs/{self._run.name}/episodes/{part(name)}"
         yield self._asked(path, {"parts": "none"})
         yield self._asked(f"{path}/tags", {})
         yield self._asked(f"{path}/ledger", {})
-        yield f"{path}/panels", self._panels(path)
-        for segment, length in enumerate(segment_lengths(find_episode(self._run, name))):
-            yield from self._of_segment(path, segment, length)
+        yield f"{path}/panels", _or_told(partial(self._panels, name))
+        for segment, length in self._segments(name):
+            of = {"segment": segment}
+            for what in ("pieces", "truth"):
+                yield canonical(f"{path}/{what}", of), self._of_tokens(path, what, segment, length)
             if length <= self._unexplained:
                 self._unexplained -= length
-                words = {"episode": name, "segment": str(segment)}
-                address = canonical(f"/api/runs/{self._run.name}/why", words)
-                yield address, _or_told(partial(self._whys, name, segment, length))
+                address = f"/api/runs/{self._run.name}/why"
+                told = _or_told(partial(self._whys, name, segment, length))
+                yield canonical(address, {"episode": name, **of}), told
 
-    def _of_segment(self, path: str, segment: int, length: int) -> Iterator[tuple[str, bytes]]:
-        of = {"segment": str(segment)}
-        names = ",".join([*OF_SEGMENT, *OF_TOKENS])
-        columns = self._as_base64(canonical(f"{path}/columns", {**of, "names": names}))
-        yield canonical(f"{path}/columns", of), columns
-        for what in ("pieces", "truth"):
-            yield canonical(f"{path}/{what}", of), self._of_tokens(path, what, segment, length)
+    def _segments(self, name: str) -> Iterator[tuple[str, int]]:
+        """Yield the number and the length of each stream of tokens."""
+        for segment, length in enumerate(segment_lengths(find_episode(self._run, name))):
+            yield str(segment), length
 
-    def _panels(self, path: str) -> bytes:
+    def _panels(self, name: str) -> bytes:
         """Return what was drawn of all states of an episode."""
         rows = _Listed(self._answers)
-        total = 1
-        while len(rows) < total:
-            found = self._asked_for(canonical(f"{path}/panels", {"offset": str(len(rows))}))
-            total = found["total"]
-            rows.extend(found["rows"])
-        return b'{"total":%d,"rows":%b}' % (total, rows.to_json())
+        for drawn in all_panels(find_episode(self._run, name)):
+            rows.extend([drawn])
+        return b'{"total":%d,"rows":%b}' % (len(rows), rows.to_json())
 
-    def _of_tokens(self, path: str, what: str, segment: int, length: int) -> bytes:
+    def _of_tokens(self, path: str, what: str, segment: str, length: int) -> bytes:
         """Return what `pieces` or `truth` tells of all tokens of a segment."""
         tokens = _Listed(self._answers)
         for first in range(0, length, MOST):
-            words = {"segment": str(segment), "first": str(first), "stop": str(first + MOST)}
+            words = {"segment": segment, "first": str(first), "stop": str(first + MOST)}
             found = self._asked_for(canonical(f"{path}/{what}", words))
             if found[what] is None:
                 return encode(found)
             tokens.extend(found[what])
         return b'{"%b":%b,"first":0,"of":%d}' % (what.encode(), tokens.to_json(), length)
 
-    def _whys(self, name: str, segment: int, length: int) -> bytes:
+    def _whys(self, name: str, segment: str, length: int) -> bytes:
         """Return why each token of a segment weighs what it weighs; what many have stands once."""
         places: dict[str, int] = {}
         answers = _Listed(self._answers)
         tokens = []
         why = explainer(self._run, name)
         for token in range(length):
-            answer = why(token, segment=segment).to_json()
+            answer = why(token, segment=int(segment)).to_json()
             text = json.dumps(answer)
             if text not in places:
                 places[text] = len(places)

@@ -63,9 +63,7 @@ class Sharing:
             raise ConfigError("say what to share", hint="either a group or an episode")
         page = make_page(self._static)
         shared = self._what(run, group, episode, _credits(credit))
-        answers = Packed(
-            LARGEST, hint="share a single episode of it" if group else "name fewer estimators"
-        )
+        answers = Packed(LARGEST, hint=_less(shared, is_group=bool(group)))
         Gathering(run, shared, self._bytes, answers).gather()
         return page.with_content(answers.finish(page=shared.page, credits=list(shared.credits)))
 
@@ -86,6 +84,13 @@ class Sharing:
                 assert isinstance(answer, Response)
                 return bytes(answer.body)
         raise AssertionError(target)
+
+
+def _less(shared: Shared, *, is_group: bool) -> str:
+    """Return what to do where that is too much for a file."""
+    if is_group:
+        return "share a single episode of it"
+    return "name fewer estimators" if shared.credits else "agentgym view shows it without a limit"
 
 
 def _credits(text: str) -> list[str]:

@@ -133,7 +133,7 @@ def test_whatever_is_in_a_record_is_no_part_of_the_page(sharing, hostile, name) 
     found = shared(page)["answers"]
     group = found[canonical(f"/api/runs/hostile/groups/{encoded(clean(name))}")]
     assert [each["id"] for each in group["members"]] == [clean(name)]
-    episode = next(each for key, each in found.items() if "/episodes/" in key)
+    episode = next(each for key, each in found.items() if key.endswith("?parts=none"))
     assert episode["steps"][0]["message"]["content"] == SCRIPT
 
 
@@ -162,9 +162,15 @@ def test_estimators_are_few(sharing, trained) -> None:
 
 def test_what_is_too_large_is_refused(sharing, trained, monkeypatch) -> None:
     monkeypatch.setattr("agentgym.viewer.share.LARGEST", 1000)
-    answer = sharing(trained).get(f"/share?run=trained&group={GROUP}")
-    assert answer.status_code == 400
-    assert answer.json()["hint"] == "share a single episode of it"
+    client = sharing(trained)
+    hints = {
+        f"group={GROUP}&credit=grpo": "share a single episode of it",
+        f"episode={GROUP}.0.0&credit=grpo": "name fewer estimators",
+        f"episode={GROUP}.0.0": "agentgym view shows it without a limit",
+    }
+    for asked, hint in hints.items():
+        answer = client.get(f"/share?run=trained&{asked}")
+        assert (answer.status_code, answer.json()["hint"]) == (400, hint)
 
 
 def test_a_file_has_no_more_reasons_than_it_may(sharing, trained, monkeypatch) -> None:
