@@ -93,9 +93,7 @@ def test_what_a_child_shares_with_its_parent_is_counted_once(run, tmp_path):
         for number, parent in enumerate(parents[:2]):
             name = f"fork-00001.{number}.0"
             writer.append(replace(parent, id=name, parent_id=parent.id, fork_step=2))
-    own = sum(
-        len(step.completion.token_ids) for parent in parents[:2] for step in parent.steps[2:]
-    )
+    own = sum(len(step.completion.token_ids) for parent in parents[:2] for step in parent.steps[2:])
     index = Index(root, cache=tmp_path)
     while index.refresh():
         pass
