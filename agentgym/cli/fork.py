@@ -1,12 +1,14 @@
 """`agentgym fork`: another way on from a turn of a recorded episode."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.fork_play import Chosen, Place, Played, line_of, play_on
+from agentgym.cli.fork_play import CheckpointGoneError, Chosen, Place, Played, line_of, play_on
 from agentgym.cli.options import Json, Overrides, RunDir
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from agentgym.store.run import Run
 
 _MOST = 1000  # samples
+_TRIES = 3  # before the last one: a newest checkpoint is soon one of the oldest
 
 
 def fork(
@@ -63,8 +66,9 @@ def fork(
     spoken = Lines() if lines else None
     try:
         place = _place(run, episode, turn)
-        chosen = _choose(place, model, checkpoint, overrides or (), by_hand=by_hand)
-        played = play_on(place, chosen, samples, seed, spoken, show=not (json or lines))
+        choose = partial(_choose, place, model, checkpoint, overrides or (), by_hand=by_hand)
+        play = partial(play_on, samples=samples, seed=seed, lines=spoken, show=not (json or lines))
+        chosen, played = _play(place, choose, play)
     except (AgentGymError, KeyboardInterrupt) as error:
         if spoken:
             spoken.tell_failed(error)
@@ -77,6 +81,18 @@ def fork(
     else:
         _print(report)
     _end(chosen, played)
+
+
+def _play(
+    place: Place, choose: Callable[[], Chosen], play: Callable[[Place, Chosen], Played]
+) -> tuple[Chosen, Played]:
+    """Choose who goes on, and play; choose anew where a run that trains removed the checkpoint."""
+    for _ in range(_TRIES):
+        chosen = choose()
+        with suppress(CheckpointGoneError):
+            return chosen, play(place, chosen)
+    chosen = choose()
+    return chosen, play(place, chosen)
 
 
 def _end(chosen: Chosen, played: Played) -> None:
@@ -139,7 +155,7 @@ def _choose(
     if sum([by_hand, model is not None, checkpoint is not None]) > 1:
         raise ConfigError("choose one of --by-hand, --model and --checkpoint")
     given: dict[str, Any] = {}
-    name, version = model or "person", 0
+    name, version, folder = model or "person", 0, None
     if model is None and not by_hand:
         folder = _checkpoint(place.run, checkpoint or "latest")
         given["model.path"], version = str(folder), int(folder.name)
@@ -155,7 +171,7 @@ def _choose(
         asyncio.run(knock(config.openai))
         name = f"openai:{config.openai.model}@{config.openai.url}"
     preflight(config, needs_torch=not by_hand and kind_of(name) == "local")
-    return Chosen(config=config, name=name, version=version, is_person=by_hand)
+    return Chosen(config=config, name=name, version=version, is_person=by_hand, checkpoint=folder)
 
 
 def _checkpoint(run: "Run", which: str) -> Path:

@@ -1,10 +1,13 @@
 """Episodes that go on from a turn of another, played and recorded for `agentgym fork`."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agentgym.errors import AgentGymError, ConfigError
 
 if TYPE_CHECKING:
     from agentgym.cli.fork_lines import Lines
@@ -39,6 +42,12 @@ class Chosen:
     version: int = 0
     """Of a checkpoint: what its tokens are counted as."""
     is_person: bool = False
+    checkpoint: Path | None = None
+    """Which is meant, where it is one of the run."""
+
+
+class CheckpointGoneError(ConfigError):
+    """Raised where the run that trains removed a checkpoint before it was read."""
 
 
 class Played(NamedTuple):
@@ -62,12 +71,12 @@ def play_on(
 
     Raises:
         EnvError: the environment does not come to this turn again.
+        CheckpointGoneError: nothing was played; another checkpoint may be chosen.
         ConfigError, MissingError, BudgetError: they cannot be played.
         StoreError: the run cannot be written.
     """
     from agentgym.cli.output import note, run_aside
     from agentgym.cli.progress import EpisodeCounter
-    from agentgym.errors import ConfigError
     from agentgym.store.episodes import EpisodeWriter
 
     if chosen.is_person and samples not in (None, 1):
@@ -142,7 +151,6 @@ async def _play(
     import asyncio
 
     from agentgym.cli.scoring import open_sandboxes
-    from agentgym.errors import AgentGymError
     from agentgym.rollout.forks import take_fork
 
     env, rollout = chosen.config.env.config, chosen.config.rollout
@@ -232,7 +240,16 @@ async def _open_policy(
     from agentgym.cli.scoring import open_policies
 
     if not chosen.is_person:
-        async with open_policies(chosen.config, chosen.name, version=chosen.version) as policies:
+        async with AsyncExitStack() as held:
+            opening = open_policies(chosen.config, chosen.name, version=chosen.version)
+            try:
+                policies = await held.enter_async_context(opening)
+            except (AgentGymError, OSError) as error:
+                if chosen.checkpoint and not chosen.checkpoint.is_dir():
+                    hint = "the run keeps more of them with a larger checkpoint.keep"
+                    told = f"the checkpoint {chosen.checkpoint} was removed before it was read"
+                    raise CheckpointGoneError(told, hint=hint) from error
+                raise
             yield policies.make
     elif lines:
         yield lines.make_person(turn)

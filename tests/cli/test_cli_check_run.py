@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,51 @@ def flip_byte(root: Path) -> None:
 def test_files(root: Path, damage: Callable[[Path], None]) -> None:
     damage(root)
     assert "files" in failed(root)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, name: str, happens: Callable[[], Any]) -> None:
+    """Let something happen once, right after a function has read what there is."""
+    module, _, function = name.rpartition(".")
+    read, left = getattr(sys.modules[module], function), [happens]
+
+    def reading(*words: Any, **named: Any) -> Any:
+        found = read(*words, **named)
+        yield from found
+        if left:
+            left.pop()()
+
+    monkeypatch.setattr(name, reading)
+
+
+def test_a_step_that_is_trained_meanwhile_is_not_missed(root: Path, tmp_path: Path, monkeypatch):
+    make_trained_run(tmp_path / "longer", GATED, steps=3)
+
+    def train() -> None:
+        for folder, writer in (("episodes", "rollout"), ("notes", "trainer")):
+            (later,) = (tmp_path / "longer" / folder).iterdir()
+            shutil.copy(later, root / folder / f"{writer}-00002.jsonl.zst")
+
+    meanwhile(monkeypatch, "agentgym.check.run.subject.read_heads", train)
+    assert failed(root) == set()
+
+
+def test_a_record_that_is_written_meanwhile_is_no_damage(root: Path, monkeypatch) -> None:
+    (shard,) = (root / "episodes").iterdir()
+    whole = shard.read_bytes()
+    assert "files" in failed(cut_off(shard, 40))
+    cut_off(shard, 40)
+    grow = partial(shard.write_bytes, whole)
+    meanwhile(monkeypatch, "agentgym.check.run.shards.read_heads", grow)
+    assert "files" not in failed(root)
+    (head, *_) = read_heads(shard, schema=EPISODES)
+    again = partial(shard.write_bytes, whole + whole[head.offset : head.stop])
+    meanwhile(monkeypatch, "agentgym.check.run.shards.read_heads", again)
+    assert "files" not in failed(root)
+
+
+def cut_off(shard: Path, count: int) -> Path:
+    shard.write_bytes(shard.read_bytes()[:-count])
+    return shard.parents[1]
 
 
 def empty(shard: Path) -> None:

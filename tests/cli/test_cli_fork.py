@@ -16,6 +16,7 @@ from trained_run import make_trained_run
 from agentgym.cli.fork_lines import read_answer
 from agentgym.cli.main import main
 from agentgym.cli.person import Mistyped
+from agentgym.engines import model
 from agentgym.errors import StoreError
 from agentgym.store.episodes import find_episode, read_episode, read_heads
 from agentgym.store.run import Run
@@ -94,6 +95,42 @@ def test_samples_of_a_checkpoint_are_children_in_a_group_of_their_own(agentgym, 
         assert {version for _, version in child.steps[2].completion.versions} == {2}
     assert agentgym("check", "run", run).code == 0
     assert agentgym("replay", run, "--verify", "--json").json["different"] == []
+
+
+def training_goes_on(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+    """Let a newer checkpoint take the place of the newest one just before that is read."""
+    load, left = model.load_model, [None] * times
+
+    def load_late(config: Any) -> Any:
+        if left:
+            left.pop()
+            last = sorted(checkpoints.glob("0*"))[-1]
+            last.rename(checkpoints / f"{int(last.name) + 1:06d}")
+        return load(config)
+
+    monkeypatch.setattr(model, "load_model", load_late)
+
+
+def test_where_the_newest_checkpoint_was_replaced_the_next_one_goes_on(
+    agentgym, run, tmp_path, monkeypatch
+):
+    training_goes_on(tmp_path / run / "checkpoints", monkeypatch, times=2)
+    done = agentgym("fork", run, EPISODE, "--turn", "1", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["policy"], done.json["group"]) == ("run@000004", "fork-00001")
+    child = read_episode(find_episode(tmp_path / run, "fork-00001.0.0"))
+    assert {version for _, version in child.steps[1].completion.versions} == {4}
+
+
+def test_a_checkpoint_that_is_gone_for_good_is_told(agentgym, run, tmp_path, monkeypatch):
+    training_goes_on(tmp_path / run / "checkpoints", monkeypatch, times=1)
+    done = agentgym("fork", run, EPISODE, "--checkpoint", "2")
+    assert (done.code, "has no checkpoint '2'" in done.err) == (2, True)
+    training_goes_on(tmp_path / run / "checkpoints", monkeypatch, times=100)
+    done = agentgym("fork", run, EPISODE)
+    assert (done.code, "was removed before it was read" in done.err) == (2, True)
+    assert "checkpoint.keep" in done.err
+    assert not [head for head in read_heads(tmp_path / run) if head.fork_step is not None]
 
 
 def test_the_same_seed_gives_the_same_and_none_gives_others(agentgym, run, tmp_path):
