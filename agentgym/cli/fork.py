@@ -114,20 +114,22 @@ def _place(run: str, episode: str, turn: int) -> Place:
     """
     from agentgym.errors import ConfigError
     from agentgym.rollout.forks import last_turn
+    from agentgym.store.address import address_of
     from agentgym.store.episodes import find_episode, read_episode
     from agentgym.store.run import Run
 
     found = Run.open(run)
     parent = read_episode(find_episode(found.root, episode))
+    place = address_of(found.root, parent.id)
     if found.info.get("kind") == "import" or not parent.task.env:
         raise ConfigError(
-            f"{parent.id} was imported: there is no environment in which it could go on",
+            f"{place} was imported: there is no environment in which it could go on",
             hint="only episodes that agentgym played can be forked",
         )
     last = last_turn(parent.end, parent.reason, len(parent.steps))
     if turn > last:
-        told = f"{parent.id} can be forked at the turns 0 to {last}, not {turn}"
-        raise ConfigError(told if last >= 0 else f"{parent.id} has no turn to begin at")
+        told = f"{place} can be forked at the turns 0 to {last}, not {turn}"
+        raise ConfigError(told if last >= 0 else f"{place} has no turn to begin at")
     return Place(found, parent, turn)
 
 
@@ -208,7 +210,7 @@ def _check_env(place: Place, config: "RunConfig") -> None:
     parent, env = place.parent, config.env.config
     if parent.task.env != type(env).id:
         raise ConfigError(
-            f"{parent.id} is of {parent.task.env}, and the run is configured for {type(env).id}"
+            f"{place.address} is of {parent.task.env}, and the run is configured for {type(env).id}"
         )
     if place.turn >= env.max_turns:
         raise ConfigError(
@@ -232,6 +234,7 @@ def _report(place: Place, chosen: Chosen, played: Played) -> dict[str, Any]:
 def _print(report: dict[str, Any]) -> None:
     """Print the children below their parent, and what to look at next."""
     from agentgym.cli.output import counted, echo, echo_table, one_line, paint
+    from agentgym.store.address import address_of
 
     parent, children = report["parent"], report["children"]
     who = f"{counted(len(children), 'episode')} by {one_line(report['policy'])}"
@@ -246,5 +249,5 @@ def _print(report: dict[str, Any]) -> None:
     if whole:
         mean = sum(whole) / len(whole)
         echo(f"outcome  {mean:.3g} in the mean, of the parent {parent['outcome']:.3g}")
-    echo(paint(f"see: agentgym show {report['run']} {children[0]['id']}", "dim"))
+    echo(paint(f"see: agentgym show {address_of(report['run'], children[0]['id'])}", "dim"))
     echo(paint(f"     agentgym view {report['run']}: the group {report['group']}", "dim"))

@@ -1,13 +1,14 @@
 """Episodes that go on from a turn of another, played and recorded for `agentgym fork`."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agentgym.errors import AgentGymError, ConfigError
+from agentgym.errors import AgentGymError, ConfigError, EnvError
+from agentgym.store.address import address_of
 
 if TYPE_CHECKING:
     from agentgym.cli.fork_lines import Lines
@@ -30,6 +31,11 @@ class Place:
     run: "Run"
     parent: "Trajectory"
     turn: int
+
+    @property
+    def address(self) -> str:
+        """As people name it."""
+        return address_of(self.run.root, self.parent.id, self.turn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,7 @@ def play_on(
     if chosen.is_person and samples not in (None, 1):
         raise ConfigError("a person plays one episode at a time", hint="leave --samples out")
     count = samples or 1
-    with EpisodeWriter(place.run.root, writer="fork") as writer:
+    with _told_with(place), EpisodeWriter(place.run.root, writer="fork") as writer:
         children = _Children(writer, lines)
         work = _play(place, chosen, count, seed, children)
         try:
@@ -93,7 +99,8 @@ def play_on(
                 return run_aside(lines.until_left(work) if lines else work)
         except BaseException:
             if children.recorded:
-                note(f"recorded so far: agentgym show {place.run.root} {children.recorded[0].id}")
+                first = address_of(place.run.root, children.recorded[0].id)
+                note(f"recorded so far: agentgym show {first}")
             raise
 
 
@@ -222,6 +229,15 @@ class _Sampling:
         if self.chosen.is_person and child.end != "error" and len(child.steps) == self.place.turn:
             raise PolicyError("nothing was said, so that there is nothing to record")
         return self.children.add(child)
+
+
+@contextmanager
+def _told_with(place: Place) -> Iterator[None]:
+    """Name the place in the error of an environment that does not come there again."""
+    try:
+        yield
+    except EnvError as error:
+        raise EnvError(f"{place.address}: {error}", hint=error.hint) from error
 
 
 def _deadlines(chosen: Chosen) -> "DeadlineConfig":

@@ -25,7 +25,13 @@ from agentgym.config.run import resolve_words
 from agentgym.engines.settings import TinyConfig
 from agentgym.engines.tiny import make_tiny
 from agentgym.renderers.chat import ChatRenderer
-from agentgym.store.episodes import SCHEMA as EPISODES, EpisodeWriter, read_episodes
+from agentgym.store.address import parse_address
+from agentgym.store.episodes import (
+    SCHEMA as EPISODES,
+    EpisodeWriter,
+    find_episode,
+    read_episodes,
+)
 from agentgym.store.frames import encode_header, encode_record, read_heads, read_records
 from agentgym.store.notes import SCHEMA, NoteWriter, read_notes
 from agentgym.store.run import Run
@@ -444,10 +450,39 @@ def hidden_fault(t: Trajectory) -> Trajectory | None:
     return replace(t, end="truncated", reason="SandboxDied: gone") if first(t) else None
 
 
+def too_likely(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].logprobs[-1] = 0.5
+
+
+def faulty(t: Trajectory) -> Trajectory | None:
+    return replace(t, end="error", reason="EnvError: x") if first(t) else None
+
+
 @pytest.mark.parametrize("change", [no_reason, hidden_fault])
 def test_ends(root: Path, change: Callable[[Trajectory], Any]) -> None:
     rewrite(root, change)
     assert failed(root) == {"ends"}
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "turn"),
+    [
+        (second_start, "streams", None), (marked_answers, "masks", -1), (lost_token, "masks", -1),
+        (inverted, "masks", 0), (drifted, "tokens", None), (too_likely, "logprobs", -1),
+        (no_reason, "ends", None), (hidden_fault, "ends", None), (faulty, "used", None),
+    ],
+)  # fmt: skip
+def test_findings_have_the_address_that_opens_the_place(
+    root: Path, change: Callable[[Trajectory], Any], check: str, turn: int | None
+) -> None:
+    rewrite(root, change)
+    found = {each.name: each for each in report(root).results}[check]
+    word = next(each for each in found.message.split() if "#" in each)
+    address = parse_address(word.removesuffix(":"))
+    assert (Path(address.run), address.episode) == (root, "train-000000-000.0.0")
+    head = find_episode(root, address.episode)
+    assert address.turn == (turn if turn is None else range(head.turns)[turn])
 
 
 def test_used_lost(root: Path) -> None:
@@ -474,7 +509,7 @@ def test_used_where_a_step_is_lost(root: Path, step: int) -> None:
 
 
 def test_used_fault(root: Path) -> None:
-    rewrite(root, lambda t: replace(t, end="error", reason="EnvError: x") if first(t) else None)
+    rewrite(root, faulty)
     assert "used" in failed(root)
 
 

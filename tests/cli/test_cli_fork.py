@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_and_none_gives_others(agentgym, run, tmp_p
 def test_scripts_and_people_go_on_too_and_children_have_children(agentgym, process, run, tmp_path):
     done = agentgym("fork", run, EPISODE, "--turn", "3", "-m", "scripted")
     assert "episode by scripted" in done.out
-    assert f"agentgym show {run} fork-00001.0.0" in done.out
+    assert f"agentgym show {run}#fork-00001.0.0" in done.out
     by_hand = process("fork", run, EPISODE, "--turn", "1", "--by-hand", input="up\n/quit\n")
     assert by_hand.code == 0, by_hand.err
     child = read_episode(find_episode(tmp_path / run, "fork-00002.0.0"))
@@ -178,7 +178,7 @@ def test_who_leaves_in_the_middle_by_a_key_keeps_what_was_played(terminal, run, 
     child = read_episode(find_episode(tmp_path / run, "fork-00001.0.0"))
     assert (child.end, child.fork_step, len(child.steps)) == ("truncated", 1, 2)
     assert child.reason == {"ctrl-c": "interrupted", "ctrl-d": "quit"}[key]
-    assert f"agentgym show {run} fork-00001.0.0" in played.seen
+    assert f"agentgym show {run}#fork-00001.0.0" in played.seen
 
 
 def test_who_leaves_at_once_leaves_nothing(process, run, tmp_path):
@@ -244,7 +244,7 @@ def test_what_cannot_be_forked_says_why_and_records_nothing(agentgym, run, scrip
 
     assert "no episode 'nobody'" in refused(run, "nobody")
     turns = len(read_episode(find_episode(tmp_path / run, EPISODE)).steps)
-    allowed = f"can be forked at the turns 0 to {turns - 1}, not 99"
+    allowed = f"{run}#{EPISODE} can be forked at the turns 0 to {turns - 1}, not 99"
     assert allowed in refused(run, EPISODE, "--turn", "99")
     assert "no checkpoint '7'" in refused(run, EPISODE, "--checkpoint", "7")
     assert "has no checkpoint" in refused(scripted, "run-test-000.0.0")
@@ -278,7 +278,8 @@ def test_an_environment_that_does_not_repeat_itself_is_told(agentgym, scripted, 
     config.write_text(config.read_text().replace("rules = true", "rules = false"))
     done = agentgym("fork", scripted, first.id, "--turn", "1", "-m", "scripted")
     assert done.code == 1
-    assert f"the reset of {first.id} went otherwise when it was played again" in done.err
+    told = f"{scripted}#{first.id}/1: the reset of {first.id} went otherwise when it was played"
+    assert told in done.err
     assert [head for head in read_heads(tmp_path / scripted) if head.fork_step is not None] == []
     config.write_text(config.read_text().replace("rules = false", "rules = true"))
     assert agentgym("check", "run", scripted).code == 0
