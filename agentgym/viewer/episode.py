@@ -9,7 +9,7 @@ from typing import Any, SupportsFloat
 from agentgym.errors import StoreError, boundary
 from agentgym.store.frames import Head, read_record
 from agentgym.viewer.columns import keep_lengths
-from agentgym.viewer.entries import clean
+from agentgym.viewer.entries import clean, is_scored
 from agentgym.viewer.index import Index
 from agentgym.viewer.learnt import Learnt, read_learnt
 from agentgym.viewer.noted import Noted, Values, credit_labels, read_noted
@@ -33,6 +33,8 @@ class Shown:
 
     body: Mapping[str, Any]
     """The line of its record."""
+    is_scored: bool
+    """Whether it has an outcome."""
     noted: Noted | None
     learnt: Learnt
     credits: Sequence[str] = ()
@@ -56,7 +58,7 @@ class Shown:
         body = self.body
         return {
             **{key: body.get(name) for key, name in _PLAIN.items()},
-            "outcome": _number(body.get("outcome")),
+            "outcome": _number(body.get("outcome")) if self.is_scored else None,
             "reason": _text(body.get("reason")),
             "task": _capped(body.get("task")),
             "prompt": _capped(body["prompt"]),
@@ -159,6 +161,7 @@ def show_episode(
         noted, trouble = None, str(error)
     return Shown(
         body=body,
+        is_scored=is_scored(head),
         noted=noted,
         learnt=read_learnt(scenes, head, noted, parts=parts),
         credits=credit_labels(index, name),

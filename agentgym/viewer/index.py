@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-_VERSION = 3  # of the tables below; part of the file's name
+_VERSION = 4  # of the tables below; part of the file's name
 _MARK_BYTES = 256  # a header and the beginning of the first record, with its checksum
 _TABLE_GONE = re.compile(r"no such (table|column): (?!words)")  # words are made when asked for
 _ORDERS = 4  # lists that are kept in their order; of a million episodes each takes 8 MB

@@ -6,7 +6,7 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "../model/address";
-import { useCredited } from "../model/credited";
+import { hasRewards, useCredited } from "../model/credited";
 import { Asking } from "../parts/lens";
 import { members, showEpisode, showLedger, showTags } from "../model/api";
 import { colourOf, symmetric } from "../model/colours";
@@ -18,6 +18,7 @@ import { type Key, screenKeys } from "../model/keys";
 import { Labelling } from "./labelling";
 import { give, labelKeys, noteOf } from "../model/labels";
 import { TurnRewards } from "./ledger";
+import { paidOf } from "../model/learnt";
 import { useLoaded } from "../model/load";
 import { Messages } from "./messages";
 import { Panels } from "./panels";
@@ -45,6 +46,7 @@ export function EpisodeScreen({ run, id }: { run: string; id: string }): JSX.Ele
 function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element {
   const view = VIEWS.find((each) => each === query.value["view"]) ?? "messages";
   const turn = Math.min(whole("turn") ?? 0, Math.max(0, episode.steps.length - 1));
+  const hasTurns = episode.steps.length > 0;
   const picked = useSignal<Picked | null>(null);
   const group =
     useLoaded(`${run}\n${episode.group}`, () => members(run, episode.group)).value.value ?? [];
@@ -52,7 +54,10 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
   const { shaping } = query.value;
   const asked = useLoaded(
     JSON.stringify([run, episode.id, shaping]),
-    () => showLedger(run, episode.id, shaping),
+    async () =>
+      hasRewards(episode) || shaping
+        ? await showLedger(run, episode.id, shaping)
+        : { ledger: null },
     true,
   ).value;
   const isThere = !!asked.value || !!asked.error;
@@ -96,14 +101,14 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
           )}
         </div>
         <aside class="side" aria-label="steps" tabIndex={0}>
-          <Ribbon episode={episode} turn={turn} credited={credited} />
+          {hasTurns && <Ribbon episode={episode} turn={turn} credited={credited} />}
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
+          {isThere && hasTurns && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
         </aside>
       </div>
       {asked.error && <Wrong error={asked.error} />}
-      <Timeline episode={episode} turn={turn} ledger={ledger} playing={playing} />
+      {hasTurns && <Timeline {...{ episode, turn, ledger, playing }} />}
     </div>
   );
 }
@@ -127,7 +132,7 @@ function Facts({
     <dl class="facts">
       <div>
         <dt>outcome</dt>
-        <dd>{number(episode.outcome)}</dd>
+        <dd>{episode.end === "error" ? "–" : number(episode.outcome)}</dd>
       </div>
       <div>
         <dt>reward</dt>
@@ -197,7 +202,7 @@ function Siblings({
   id: string;
   group: readonly EpisodeLine[];
 }): JSX.Element {
-  const scale = symmetric(group.map(paid));
+  const scale = symmetric(group.map(paidOf));
   const here = group.findIndex((each) => each.id === id);
   const [first, stop] = around(here, group.length, SIBLINGS);
   const shown = group.slice(first, stop);
@@ -207,8 +212,8 @@ function Siblings({
         <a
           href={printAddress({ screen: "episode", run, episode: each.id })}
           aria-current={each.id === id ? "true" : undefined}
-          class={colourOf(scale, paid(each))}
-          title={`${each.id}: ${cell(paid(each))}`}
+          class={colourOf(scale, paidOf(each))}
+          title={`${each.id}: ${cell(paidOf(each))}`}
         >
           {each.member ?? first + at}
         </a>
@@ -216,10 +221,6 @@ function Siblings({
       {shown.length < group.length && <span class="quiet"> of {group.length}</span>}
     </span>
   );
-}
-
-function paid(line: EpisodeLine): number | null {
-  return line.reward ?? line.outcome;
 }
 
 /** The keys of an episode; returns whether it is played. */

@@ -33,7 +33,7 @@ export function TurnRewards({
     return (
       <section>
         <h2>Rewards</h2>
-        <Quiet>No term was given.</Quiet>
+        <Quiet>No reward was recorded of this episode.</Quiet>
       </section>
     );
   return (
@@ -251,7 +251,7 @@ function TermRow({ ledger, page, turn, scale, row }: RowProps & { row: LedgerTer
         })}
       </span>
       <span role="cell" class="num" title={`${name}, in all`}>
-        {row.weight === null && row.total === 0 ? "" : signed(row.total)}
+        {row.weight === null && !row.total ? "" : signed(row.total)}
       </span>
     </div>
   );

@@ -94,9 +94,10 @@ export function Ribbon({
   );
 }
 
-/** The reward that was trained on, or what the environment gave. */
+/** The reward that was trained on, or what the environment gave; null: it gave none. */
 function earned(step: Step): number | null {
-  return step.reward ?? Object.values(step.reward_terms).reduce((sum, each) => sum + each, 0);
+  const terms = Object.values(step.reward_terms);
+  return step.reward ?? (terms.length ? terms.reduce((sum, each) => sum + each, 0) : null);
 }
 
 function versions(step: Step): string {

@@ -6,6 +6,7 @@ import { visible } from "../model/ansi";
 import { showEpisode } from "../model/api";
 import type { Scale } from "../model/colours";
 import { cell, count, counted } from "../model/format";
+import { paidOf } from "../model/learnt";
 import { useLoaded } from "../model/load";
 import { Quiet, Shade, Text, Wrong } from "../parts/parts";
 import { episodeRows } from "../model/rows";
@@ -126,7 +127,7 @@ function Turn({ run, member, episode, step, advantage, scale }: TurnProps): JSX.
           class="quiet num"
           title={`${member.reward === null ? "outcome" : "reward"} of the rollout`}
         >
-          {cell(member.reward ?? member.outcome)}
+          {cell(paidOf(member))}
         </span>
         <a href={printAddress(to, { turn, view: "tokens" })}>tokens</a>
       </p>

@@ -44,6 +44,8 @@ export interface Event {
 export interface Curves {
   step: number[];
   series: Record<string, Num[]>;
+  /** Steps at which a curve was not finite. */
+  lost: Record<string, number[]>;
 }
 
 export interface EpisodeLine {
@@ -325,7 +327,7 @@ export interface Edge {
 
 export interface StatesShown {
   credit: GroupShown["credit"];
-  members: Pick<EpisodeLine, "id" | "member" | "outcome" | "reward">[];
+  members: Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward">[];
   nodes: Node[];
   edges: Edge[];
 }
