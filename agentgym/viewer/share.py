@@ -163,7 +163,7 @@ class Sharing:
 
     def _of_episode(self, run: OpenRun, name: str, left: int) -> Iterator[tuple[str, Any]]:
         path = f"/api/runs/{run.name}/episodes/{_part(name)}"
-        yield self._asked(path, {"parts": "none"})
+        yield self._asked(path, {"parts": "said"})
         yield self._asked(f"{path}/tags", {})
         yield self._asked(f"{path}/ledger", {})
         yield f"{path}/panels", self._panels(path)

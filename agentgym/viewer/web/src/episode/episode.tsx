@@ -8,7 +8,7 @@ import type { JSX } from "preact";
 import { printAddress } from "../model/address";
 import { useCredited } from "../model/credited";
 import { Asking } from "../parts/lens";
-import { members, showEpisode, showLedger, showTags } from "../model/api";
+import { members, showLedger, showTags } from "../model/api";
 import { colourOf, symmetric } from "../model/colours";
 import { cell, count, number, seconds } from "../model/format";
 import { forkKeys, ForkPanel } from "./fork";
@@ -18,7 +18,7 @@ import { type Key, screenKeys } from "../model/keys";
 import { Labelling } from "./labelling";
 import { give, labelKeys, noteOf } from "../model/labels";
 import { TurnRewards } from "./ledger";
-import { useLoaded } from "../model/load";
+import { type Loaded, useLoaded } from "../model/load";
 import { Messages } from "./messages";
 import { Panels } from "./panels";
 import { Choice, Quiet, Text, Wrong } from "../parts/parts";
@@ -26,24 +26,35 @@ import { around, faster } from "../model/playing";
 import { Ribbon } from "./ribbon";
 import { Share, shareKeys } from "../parts/share";
 import { file } from "../model/shared";
+import { useEpisode } from "../model/opened";
 import { MODES } from "../model/spans";
 import { atTurn, go, look, lookAtTurn, query, told, whole } from "../model/state";
 import { givenLedger, noLedger } from "../model/terms";
 import { Timeline } from "./timeline";
 import { Tokens } from "./tokens";
-import type { Episode, EpisodeLine } from "../model/types";
+import type { Episode, EpisodeLine, SaidEpisode } from "../model/types";
 
 const VIEWS = ["messages", "tokens", "steps"] as const;
 
 export function EpisodeScreen({ run, id }: { run: string; id: string }): JSX.Element {
-  const loaded = useLoaded(`${run}\n${id}`, () => showEpisode(run, id)).value;
-  if (loaded.error) return <Wrong error={loaded.error} />;
-  if (!loaded.value || loaded.value.id !== id) return <Quiet>Loading.</Quiet>;
-  return <Shown key={id} run={run} episode={loaded.value} />;
+  const { episode, said } = useEpisode(run, id, viewOf() !== "tokens");
+  if (episode.error) return <Wrong error={episode.error} />;
+  if (!episode.value || episode.value.id !== id) return <Quiet>Loading.</Quiet>;
+  return <Shown key={id} run={run} episode={episode.value} said={said} />;
 }
 
-function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element {
-  const view = VIEWS.find((each) => each === query.value["view"]) ?? "messages";
+function viewOf(): (typeof VIEWS)[number] {
+  return VIEWS.find((each) => each === query.value["view"]) ?? "messages";
+}
+
+interface ShownProps {
+  run: string;
+  episode: Episode;
+  said: Loaded<SaidEpisode>;
+}
+
+function Shown({ run, episode, said }: ShownProps): JSX.Element {
+  const view = viewOf();
   const turn = Math.min(whole("turn") ?? 0, Math.max(0, episode.steps.length - 1));
   const picked = useSignal<Picked | null>(null);
   const group =
@@ -91,15 +102,21 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
           {credited.isAsked && lens.error && <Wrong error={lens.error} />}
           {view === "tokens" ? (
             <Tokens {...{ run, episode, turn, picked, credited }} />
+          ) : said.value ? (
+            <Messages episode={said.value} turn={turn} credited={credited} />
+          ) : said.error ? (
+            <Wrong error={said.error} />
           ) : (
-            <Messages episode={episode} turn={turn} credited={credited} />
+            <Quiet>Loading.</Quiet>
           )}
         </div>
         <aside class="side" aria-label="steps" tabIndex={0}>
           <Ribbon episode={episode} turn={turn} credited={credited} />
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
+          {isThere && (
+            <TurnRewards ledger={ledger} turn={turn} replies={said.value?.steps[turn]?.replies} />
+          )}
         </aside>
       </div>
       {asked.error && <Wrong error={asked.error} />}
