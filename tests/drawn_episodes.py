@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from drawn_panels import panels
 from hypothesis import strategies as st
 
 from agentgym.types import (
@@ -20,6 +21,7 @@ from agentgym.types import (
 Texts = st.text(max_size=12) | st.sampled_from(
     ["```", "</script>", "\u2028", "{", "[x](y)", "\x1b[31m"]
 )
+Drawn = st.lists(panels(Texts), max_size=2).map(tuple)
 Finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 Ids = st.integers(0, 2**31 - 1)
 Json = st.recursive(
@@ -62,6 +64,7 @@ Steps = st.builds(
     timed_out=st.booleans(),
     usage=st.dictionaries(st.sampled_from(["prompt_tokens", "cost", "retries"]), st.just(3.0)),
     timings=Timed,
+    panels=Drawn,
 )
 Tools = st.builds(
     ToolSpec, name=Texts, description=Texts, parameters=st.dictionaries(Texts, Json, max_size=2)
@@ -93,6 +96,7 @@ def trajectories(draw: st.DrawFn) -> Trajectory:
         end=draw(st.sampled_from(["terminated", "truncated", "error"])),
         reason=draw(Texts),
         seconds=draw(st.floats(0, 1e6)),
+        panels=draw(Drawn),
     )
 
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from drawn_panels import panels
 from hypothesis import given, strategies as st
 
 from agentgym.check import check_env
@@ -33,37 +34,13 @@ from agentgym.store.writer import ShardWriter
 from agentgym.types import Task, Trajectory
 
 Texts = st.text(st.characters(), max_size=20)  # half surrogates and control characters as well
-Numbers = st.integers(-(2**53), 2**53) | st.floats(-1e15, 1e15)
-Values = st.none() | st.booleans() | Texts | Numbers
-
-
-@st.composite
-def grids(draw: st.DrawFn) -> Grid:
-    width = draw(st.integers(0, 4))
-    row = st.lists(Texts, min_size=width, max_size=width)
-    legend = draw(st.dictionaries(Texts, Texts, max_size=3))
-    return Grid(rows=draw(st.lists(row, max_size=4)), legend=legend, title=draw(Texts))
-
-
-@st.composite
-def table_panels(draw: st.DrawFn) -> Table:
-    columns = draw(st.lists(Texts, max_size=3))
-    row = st.lists(Values, min_size=len(columns), max_size=len(columns))
-    return Table(columns=columns, rows=draw(st.lists(row, max_size=4)), title=draw(Texts))
-
-
-Panels = (
-    grids()
-    | table_panels()
-    | st.builds(Diff, before=Texts, after=Texts, title=Texts)
-    | st.builds(Terminal, text=Texts, title=Texts)
-)
+Panels = panels(Texts)
 
 
 @given(st.lists(Panels, max_size=MOST_PANELS))
-def test_panels_come_back_from_json_as_they_were(panels) -> None:
-    written = json.dumps([panel_to_json(each) for each in panels], allow_nan=False)
-    assert list(panels_from_json(json.loads(written))) == panels
+def test_panels_come_back_from_json_as_they_were(drawn) -> None:
+    written = json.dumps([panel_to_json(each) for each in drawn], allow_nan=False)
+    assert list(panels_from_json(json.loads(written))) == drawn
 
 
 @given(st.lists(st.text(min_size=1, max_size=40_000), min_size=1, max_size=8))

@@ -29,7 +29,7 @@ class Server:
         line = process.stdout.readline() if process.stdout else ""
         if not line.startswith("http"):
             raise EngineError("agentgym view did not start", hint=f"agentgym view {run} says why")
-        self.address = line.strip().rstrip("/")
+        self.address = line.partition("#")[0].strip().rstrip("/")
         self._process = process
 
     def ask(self, path: str) -> Any:

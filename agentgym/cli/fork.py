@@ -50,7 +50,8 @@ def fork(
     The environment is brought to the turn by a snapshot, or by the recorded messages and the
     recorded seed. What was said before keeps its tokens. The new episodes are recorded in the run
     as children of the old one, in a group of their own; training, compare and recredit leave them
-    out.
+    out. Turns count from 0, as in addresses. Who leaves by hand, by /quit, Ctrl-D or Ctrl-C, keeps
+    what was played.
 
     JSON: {run, parent: EPISODE, turn, policy, seed, group, children: [EPISODE]}; EPISODE: {id, end,
     reason, outcome, turns, tokens}
@@ -75,7 +76,16 @@ def fork(
         echo_json(report)
     else:
         _print(report)
-    if all(each["end"] == "error" for each in report["children"]):
+    _end(chosen, played)
+
+
+def _end(chosen: Chosen, played: Played) -> None:
+    """Say by the exit code that nothing came of it, or that who played pressed Ctrl-C."""
+    from agentgym.cli.person import Interrupted
+
+    if chosen.is_person and played.children[0].reason == Interrupted.reason:
+        raise KeyboardInterrupt
+    if all(child.end == "error" for child in played.children):
         raise typer.Exit(1)
 
 

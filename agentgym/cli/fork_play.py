@@ -92,14 +92,10 @@ def _at_terminal(work: "Coroutine[Any, Any, Played]") -> Played:
     """Let a person play, who sees what is printed, and at last what the environment said."""
     import asyncio
 
-    from agentgym.cli.messages import show_message
-    from agentgym.cli.person import Quit
+    from agentgym.cli.person import show_last
 
     played = asyncio.run(work)
-    (child,) = played.children
-    if child.steps and child.reason != Quit.reason:
-        for reply in child.steps[-1].replies:
-            show_message(reply)
+    show_last(played.children[0])
     return played
 
 
@@ -241,7 +237,7 @@ async def _open_policy(
     elif lines:
         yield lines.make_person(turn)
     else:
-        yield partial(a_person, max_turns=chosen.config.env.config.max_turns - turn)
+        yield partial(a_person, max_turns=chosen.config.env.config.max_turns, first=turn)
 
 
 def line_of(trajectory: "Trajectory") -> dict[str, Any]:

@@ -1,18 +1,17 @@
 """A person as a policy: reads the terminal, answers with text or tool calls."""
 
-import asyncio
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
+from agentgym.cli.leaving import CtrlC
 from agentgym.cli.messages import show_message
 from agentgym.cli.output import echo, one_line, paint
 from agentgym.env import Env, Script
 from agentgym.rollout.policy import ContextFull, Policy, Reply
-from agentgym.types import Message, Task, ToolCall, ToolSpec
+from agentgym.types import Message, Task, ToolCall, ToolSpec, Trajectory
 
 _HELP = """\
 text               answer with it
@@ -22,13 +21,21 @@ text               answer with it
 /hint              what the environment's expert would do
 /"                 answer with many lines, up to one that is /"
 //text             answer with text that begins with a slash
-/quit              end the episode"""
+/quit              end the episode; Ctrl-D and Ctrl-C do, too: what was played is recorded
+turn 3/15>         the turn that you are in, and the last one that there can be; they count
+                   from 0, as in an address: RUN#EPISODE/TURN"""
 
 
 class Quit(ContextFull):
     """Raised when the person leaves: the episode is truncated and keeps what it has."""
 
     reason = "quit"
+
+
+class Interrupted(Quit):
+    """Raised when the person leaves by Ctrl-C."""
+
+    reason = "interrupted"
 
 
 class Mistyped(Exception):  # noqa: N818  shown to the person, who types again
@@ -38,11 +45,15 @@ class Mistyped(Exception):  # noqa: N818  shown to the person, who types again
 class Person(Policy):
     """Shows what is new of the conversation, and asks what to do."""
 
-    def __init__(self, hint: Callable[[], Script | None], *, max_turns: int) -> None:
+    def __init__(
+        self, hint: Callable[[], Script | None], *, max_turns: int, first: int = 0
+    ) -> None:
+        """`first` is the turn that it plays first, of `max_turns` of the whole episode."""
         self._hint = hint
-        self._max_turns = max_turns
+        self._first, self._last = first, max_turns - 1
         self._shown = 0
-        self._turn = 0
+        self._turn = first
+        self._ctrl_c = CtrlC()
 
     async def act(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
@@ -52,25 +63,44 @@ class Person(Policy):
         Raises:
             Quit: the person said so, or the input ended.
         """
+        self._show_new(messages, tools)
+        if self._ctrl_c.pressed:
+            raise Interrupted
+        try:
+            with self._ctrl_c.raised():
+                answer = self._ask_for_answer(messages, tools)
+        except KeyboardInterrupt:
+            echo()
+            raise Interrupted from None
+        finally:
+            self._ctrl_c.hold()
+        self._turn += 1
+        return Reply(answer)
+
+    async def close(self) -> None:
+        """Leave Ctrl-C to others again."""
+        self._ctrl_c.release()
+
+    def _show_new(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
+        is_first = self._turn == self._first
         for message in messages[self._shown :]:
-            if message.role != "assistant" or self._turn == 0:
+            if message.role != "assistant" or is_first:
                 show_message(message)
-        if self._turn == 0:
+        self._shown = len(messages)
+        if is_first:
             _show_tools(tools)
             echo(paint("\n/help says what can be typed", "dim"))
-        self._turn += 1
-        self._shown = len(messages)
+
+    def _ask_for_answer(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Message:
         while True:
             try:
-                line = _ask(f"{self._turn}/{self._max_turns}> ")
+                line = _ask(f"turn {self._turn}/{self._last}> ")
                 answer = self._answer(line, messages, tools)
-            except KeyboardInterrupt:
-                await _stop()
             except Mistyped as error:
                 echo(paint(f"  {one_line(str(error))}", "red"))
                 continue
             if answer is not None:
-                return Reply(answer)
+                return answer
 
     def _answer(
         self, line: str, messages: Sequence[Message], tools: Sequence[ToolSpec]
@@ -168,43 +198,23 @@ def _value(text: str, schema: Mapping[str, Any]) -> Any:
 
 
 def _ask(prompt: str) -> str:
-    """Read a line; Ctrl-C here means now, and the end of the input means quit."""
+    """Read a line; the end of the input means quit."""
     with suppress(ImportError):
         import readline  # noqa: F401  lines can be edited and called back
     echo()
-    with _ctrl_c_raises():
-        try:
-            line = input(prompt)
-        except EOFError:
-            echo()
-            raise Quit from None
+    try:
+        line = input(prompt)
+    except EOFError:
+        echo()
+        raise Quit from None
     if not sys.stdin.isatty():
         echo(line)  # so that a transcript of piped input can be read
     return line
 
 
-async def _stop() -> NoReturn:
-    """Let asyncio's own handler of Ctrl-C cancel everything in good order."""
-    signal.raise_signal(signal.SIGINT)
-    await asyncio.Event().wait()
-    raise AssertionError("the event is never set")
-
-
 def _block() -> Iterator[str]:
     while (line := _ask("... ")) != '/"':
         yield line
-
-
-@contextmanager
-def _ctrl_c_raises() -> Iterator[None]:
-    """Let Ctrl-C interrupt `input`: asyncio's own handler would only set a flag."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _show_tools(tools: Sequence[ToolSpec]) -> None:
@@ -225,8 +235,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", "JSON"))
 
 
-def a_person(env: Env, task: Task, seed: int, *, max_turns: int) -> Person:
-    """Return the person who plays an episode."""
+def a_person(env: Env, task: Task, seed: int, *, max_turns: int, first: int = 0) -> Person:
+    """Return the person who plays an episode, from the turn `first` on."""
 
     def hint() -> Script | None:
         try:
@@ -234,4 +244,11 @@ def a_person(env: Env, task: Task, seed: int, *, max_turns: int) -> Person:
         except NotImplementedError:
             return None
 
-    return Person(hint, max_turns=max_turns)
+    return Person(hint, max_turns=max_turns, first=first)
+
+
+def show_last(trajectory: Trajectory) -> None:
+    """Show what the environment said at last; who left has seen it."""
+    if trajectory.steps and trajectory.reason not in (Quit.reason, Interrupted.reason):
+        for reply in trajectory.steps[-1].replies:
+            show_message(reply)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentgym.cli.messages import show_message
 from agentgym.cli.options import Overrides
 from agentgym.cli.output import echo, note, one_line, paint
 
@@ -36,10 +35,12 @@ def play(
     """Play an episode by hand.
 
     The tools, limits and rewards are those of a model, and the episode is recorded like any other.
-    Type text to answer, /TOOL ARGUMENTS to call a tool, /help for more.
+    Type text to answer, /TOOL ARGUMENTS to call a tool, /help for more. Turns count from 0, as
+    in addresses. Who leaves, by /quit, Ctrl-D or Ctrl-C, keeps what was played.
     """
     import asyncio
 
+    from agentgym.cli.person import Interrupted
     from agentgym.cli.scoring import create_run, give_up, preflight
     from agentgym.config.overlay import resolve
     from agentgym.config.run import RunConfig
@@ -68,14 +69,17 @@ def play(
             raise
         except KeyboardInterrupt:
             run.update(status="interrupted")
-            note("\nthe episode had not ended and is not recorded")
+            note("\nthe episode is not recorded")
             raise
         except BaseException:
             run.update(status="failed")
             note("\nthe episode is not recorded")
             raise
-        run.update(status="finished", policy="person")
+        stopped = found.reason == Interrupted.reason
+        run.update(status="interrupted" if stopped else "finished", policy="person")
     _tell(found, run.root)
+    if stopped:
+        raise KeyboardInterrupt
     if found.end == "error":
         raise typer.Exit(1)
 
@@ -132,11 +136,9 @@ async def _play(config: "RunConfig", task: "Task", *, root: Path) -> "Trajectory
 
 def _tell(trajectory: "Trajectory", root: Path) -> None:
     """Print how the episode ended, the last answers and every reward term."""
-    from agentgym.cli.person import Quit
+    from agentgym.cli.person import show_last
 
-    if trajectory.steps and trajectory.reason != Quit.reason:  # who quits has seen them
-        for reply in trajectory.steps[-1].replies:
-            show_message(reply)
+    show_last(trajectory)
     totals: dict[str, float] = {}
     for step in trajectory.steps:
         for name, value in step.reward_terms.items():

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from html import escape
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +30,7 @@ def view(
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Where to listen; others than this machine need the token.")
+        str, typer.Option(help="Where to listen; other machines need the token to read, too.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
@@ -37,7 +39,8 @@ def view(
     fork: Annotated[
         bool | None,
         typer.Option(
-            "--fork/--no-fork", help="Let pages fork; yes, if only this machine connects."
+            "--fork/--no-fork",
+            help="Let pages with the token fork; yes, if only this machine connects.",
         ),
     ] = None,
 ) -> None:
@@ -64,7 +67,9 @@ def view(
         # What is wrong with a record is on the pages; it would be told at every look.
         held.enter_context(without_warnings("agentgym.store"))
         found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
-        on_start = partial(_tell, door.at(page), opens=open_it)
+        url = door.at(page)
+        way = held.enter_context(_leading_to(url)) if open_it else None
+        on_start = partial(_tell, url, way)
         serve(found, taken, door, on_start=on_start, why_no_fork=why)
 
 
@@ -114,11 +119,11 @@ def _page_of(place: "Address", root: Path) -> str:
     return f"{page}?{query}" if query else page
 
 
-def _tell(url: str, *, opens: bool) -> None:
-    """Print where the pages are, and open them if that is wished."""
+def _tell(url: str, way: str | None) -> None:
+    """Print where the pages are, and open a file that leads there, if there is one."""
     echo(url)
-    if opens:  # aside: a browser in the terminal waits for the server, which would wait for it
-        threading.Thread(target=_open, args=(url,), name="browser", daemon=True).start()
+    if way:  # aside: a browser in the terminal waits for the server, which would wait for it
+        threading.Thread(target=_open, args=(way,), name="browser", daemon=True).start()
 
 
 def _open(url: str) -> None:
@@ -126,6 +131,18 @@ def _open(url: str) -> None:
 
     if not webbrowser.open(url):
         note("no browser was found on this machine; open the address yourself")
+
+
+@contextmanager
+def _leading_to(url: str) -> Iterator[str]:
+    """Write a file that leads to an address, for its owner alone; yield where it is.
+
+    Other people of this machine see the words that a browser is started with, but not the file.
+    """
+    with NamedTemporaryFile("w", prefix="agentgym-view-", suffix=".html") as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(url)}">')
+        file.flush()
+        yield Path(file.name).as_uri()
 
 
 def _why_no_fork(wanted: bool | None, door: "Door") -> str | None:

@@ -270,7 +270,7 @@ def _complete(
 def _restore(step: Step, ours: OurStep) -> None:
     for name in ("reward_terms", "state_key", "next_state_key", "action_key", "agent", "usage"):
         setattr(step, name, getattr(ours, name))
-    step.timed_out = ours.timed_out
+    step.timed_out, step.panels = ours.timed_out, ours.panels
     step.timings = Timings(**ours.timings.model_dump())
 
 

@@ -1,14 +1,27 @@
 """What we record of an episode that ATIF has no place for; it stands under `extra.agentgym`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, PlainValidator
 
+from agentgym.errors import AgentGymError
 from agentgym.formats.reader import Part
+from agentgym.panels import Panel, checked_panels, panels_from_json
 from agentgym.types import End, Role
 
 OURS = "agentgym"
 """The key in `extra`."""
+
+
+def _panels(given: Any) -> tuple[Panel, ...]:
+    """Return what an environment drew, which stands in a file as in the record."""
+    try:
+        return checked_panels(panels_from_json(given), "the file")
+    except (AgentGymError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected panels ({error})") from error
+
+
+_Panels = Annotated[tuple[Panel, ...], PlainValidator(_panels)]
 
 
 class OurTimings(Part):
@@ -32,6 +45,7 @@ class OurStep(Part):
     timings: OurTimings = OurTimings()
     finish_reason: Literal["stop", "length"] = "stop"
     versions: list[tuple[int, int]] = Field(default=[(0, 0)], min_length=1)
+    panels: _Panels = ()
 
 
 class OurTask(Part):
@@ -76,6 +90,7 @@ class OurTrajectory(Part):
     """How many steps of the file are messages of the prompt."""
     streams: list[OurSegment] = Field(default_factory=list)
     """Written with the tokens that turns were shown."""
+    panels: _Panels = ()
 
 
 class OurMessage(Part):

@@ -14,6 +14,7 @@ from agentgym.formats.atif_ours import (
 )
 from agentgym.formats.reader import Part
 from agentgym.formats.writer import Writer, to_line
+from agentgym.panels import panel_to_json
 from agentgym.types import Message, Segment, Step, ToolCall, Trajectory
 from agentgym.version import __version__
 
@@ -68,6 +69,7 @@ def _root(trajectory: Trajectory) -> dict[str, Any]:
     return _fields(OurTrajectory, trajectory) | {
         "task": _fields(OurTask, trajectory.task),
         "prompt": len(trajectory.prompt),
+        "panels": [panel_to_json(each) for each in trajectory.panels],
     }
 
 
@@ -157,7 +159,10 @@ def _metrics(step: Step, shown: list[int] | None) -> dict[str, Any]:
 
 
 def _extra(step: Step) -> dict[str, Any]:
-    found = _fields(OurStep, step) | {"timings": _fields(OurTimings, step.timings)}
+    found = _fields(OurStep, step) | {
+        "timings": _fields(OurTimings, step.timings),
+        "panels": [panel_to_json(each) for each in step.panels],
+    }
     if step.completion is not None:
         found["finish_reason"] = step.completion.finish_reason
         found["versions"] = [list(pair) for pair in step.completion.versions]

@@ -191,8 +191,10 @@ class Application:
         for route in self._routes:
             names = route.match(parts)
             if names is not None and route.method == method:
-                body = await Request(scope, receive).body() if method == "POST" else b""
-                return await self._handled(route.handler, read_asked(scope, names, body))
+                request = Request(scope, receive)
+                body = await request.body() if method == "POST" else b""
+                asked = read_asked(scope, names, body)
+                return await self._handled(route.handler, asked, request)
         asked = read_asked(scope, {})
         if method != "GET" or parts[0] == "api":
             raise NotFoundError(
@@ -200,11 +202,13 @@ class Application:
             )
         return self._page(asked, parts)
 
-    async def _handled(self, handler: Handler, asked: Asked) -> Response:
+    async def _handled(self, handler: Handler, asked: Asked, request: Request) -> Response:
         if inspect.iscoroutinefunction(handler):
             response = await handler(asked)
         else:
             async with self._slots:
+                if request.method == "GET" and await request.is_disconnected():
+                    raise ClientDisconnect  # it was given up while it waited for others
                 response = await run_in_threadpool(partial(handler, asked))
         assert isinstance(response, Response)
         return response

@@ -21,6 +21,10 @@ from agentgym.viewer.runs import OpenRun, OpenRuns
 
 _TOKENS = 256  # that are good at once; the oldest goes first
 _GOOD_S = 3600.0
+_STRANGER = (
+    "forks are for who started the viewer: open the address that agentgym view printed, "
+    "with its #token"
+)
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.safetensors.index.json")
 
 
@@ -81,6 +85,8 @@ class Forking:
         """What can be done at the turns of an episode, and a token to do it once."""
         run, name = run_of(self._runs, asked), asked.text("episode")
         found = self._can(run, find_episode(run, name))
+        if not asked.is_owner:
+            found = found._replace(why_not=found.why_not or _STRANGER)
         token = None if found.why_not else self._tokens.make(run.name, name)
         return json_answer(
             {

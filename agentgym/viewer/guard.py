@@ -3,6 +3,11 @@
 A page of another site can make a browser send requests here, and can give its own name our
 address. So the name that was asked for must be ours, and a request of another page is refused.
 Answers bear a policy under which nothing but our own files runs, whatever text is in them.
+
+Other people on this machine can ask, too. What is changed here, and what starts a process, needs a
+token, which only the address that the command printed has: in its fragment, which browsers send
+nowhere, and from which the pages take it. Where other machines can ask, reading needs it as well.
+Pages keep it by the origin; a cookie would be sent to the servers of others on other ports.
 """
 
 import hmac
@@ -11,8 +16,7 @@ import json
 import secrets
 import socket
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +25,9 @@ LONGEST_TARGET = 16_384
 
 LARGEST_BODY = 65_536
 """Bytes that may be sent here."""
+
+IS_OWNER = "agentgym.is_owner"
+"""What a scope says of a request: whether it has the token."""
 
 _POLICY = "; ".join(
     [
@@ -43,11 +50,13 @@ _HEADERS = {
 }
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _METHODS = ("GET", "HEAD", "POST")
+_PAGES = ("", "run", "compare", "static")  # what such addresses begin with has nothing of a run
+_TAIL = "/api/tail"  # browsers send no header where they listen
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where a server listens, and what opens it."""
+    """Where a server listens, and the token of who started it."""
 
     host: str
     port: int
@@ -63,21 +72,13 @@ class Door:
 
     @property
     def url(self) -> str:
-        """What to open in a browser; with the token where one is needed."""
+        """What to open in a browser, with the token."""
         return self.at("")
 
     def at(self, page: str) -> str:
         """Return the same for a page: what stands behind the first slash."""
         name = _bracketed(socket.gethostname() if self._is_any else self.host)
-        url = f"http://{name}:{self.port}/{page}"
-        if self.is_loopback:
-            return url
-        return f"{url}{'&' if '?' in page else '?'}{urlencode({'token': self.token})}"
-
-    @property
-    def cookie(self) -> str:
-        """The name of the cookie: those of other ports are sent along, too."""
-        return f"agentgym-{self.port}"
+        return f"http://{name}:{self.port}/{page}#token={self.token}"
 
     def knows(self, host: str) -> bool:
         """Return whether a Host header names this server."""
@@ -114,10 +115,9 @@ class Guard:
         request = _Asked(scope)
         if wrong := self._refusal(request):
             await _answer(harden, *wrong)
-        elif self._brings_token(request):
-            await self._let_in(request, harden)
         else:
-            await self._app(scope, _limited(receive), harden)
+            known = {**scope, IS_OWNER: self._has_token(request)}
+            await self._app(known, _limited(receive), harden)
 
     def _refusal(self, request: "_Asked") -> tuple[int, str, str] | None:
         """Return status, error and hint where a request may not pass."""
@@ -132,12 +132,16 @@ class Guard:
             return 403, "a page of another site asks", "open this server in a tab of its own"
         if request.body_bytes > LARGEST_BODY:
             return 413, "too much was sent", f"at most {LARGEST_BODY} bytes"
-        has_token = self._has_token(request)
-        if not self._door.is_loopback and not has_token:
-            return 401, "the token is missing or wrong", "open the address that the command printed"
-        if request.method == "POST" and not request.origins and not has_token:
-            return 403, "neither Origin nor token", "send the header Origin, or the token"
-        return None
+        if self._has_token(request) or self._is_open(request):
+            return None
+        what = "this page may only read" if self._door.is_loopback else "the token is missing"
+        return 401, what, "open the address that agentgym view printed, with its #token"
+
+    def _is_open(self, request: "_Asked") -> bool:
+        """Whether anybody may ask this who can connect."""
+        if request.method == "POST":
+            return False
+        return self._door.is_loopback or request.path.partition("/")[2].partition("/")[0] in _PAGES
 
     @property
     def _door_hint(self) -> str:
@@ -146,23 +150,8 @@ class Guard:
         return f"http://{name}:{door.port}/; a tunnel has the same port on both sides"
 
     def _has_token(self, request: "_Asked") -> bool:
-        given = [request.query.get("token"), request.bearer, request.cookies.get(self._door.cookie)]
+        given = [request.bearer, request.query.get("token") if request.path == _TAIL else None]
         return any(_same(each, self._door.token) for each in given if each)
-
-    def _brings_token(self, request: "_Asked") -> bool:
-        """Whether the token stands in the address, where it should not stay."""
-        is_read = request.method in ("GET", "HEAD")
-        return is_read and not self._door.is_loopback and "token" in request.query
-
-    async def _let_in(self, request: "_Asked", send: Send) -> None:
-        """Keep the token in a cookie, and take it out of the address."""
-        rest = urlencode([(key, value) for key, value in request.pairs if key != "token"])
-        path = "/" + request.path.lstrip("/\\")  # `//host` would lead to another site
-        place = f"{path}?{rest}" if rest else path
-        cookie = f"{self._door.cookie}={self._door.token}; Path=/; HttpOnly; SameSite=Strict"
-        headers = [(b"location", place.encode("latin-1")), (b"set-cookie", cookie.encode())]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
 
 
 class _Asked:
@@ -174,12 +163,11 @@ class _Asked:
         query = bytes(scope.get("query_string") or b"")
         self.path = raw.split(b"?")[0].decode("latin-1")
         self.length = len(raw) + len(query)
-        self.pairs = (
-            parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200)
+        self.query = (
+            dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200))
             if self.length <= LONGEST_TARGET and query.count(b"&") < 200
-            else []
+            else {}
         )
-        self.query = dict(self.pairs)
         self._headers = [
             (bytes(name).lower(), bytes(value).decode("latin-1"))
             for name, value in scope["headers"]
@@ -198,18 +186,6 @@ class _Asked:
         """The token of the header Authorization."""
         kind, _, value = next(iter(self._all(b"authorization")), "").partition(" ")
         return value.strip() if kind.lower() == "bearer" else None
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """All cookies that can be read."""
-        found: dict[str, str] = {}
-        for text in self._all(b"cookie"):
-            for part in text.split(";"):
-                try:
-                    found |= {key: each.value for key, each in SimpleCookie(part.strip()).items()}
-                except CookieError:
-                    continue
-        return found
 
     def _all(self, name: bytes) -> list[str]:
         return [value for key, value in self._headers if key == name]

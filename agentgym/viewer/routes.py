@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from agentgym.errors import AgentGymError, ConfigError
+from agentgym.viewer.guard import IS_OWNER
 
 _NUMBER = re.compile(r"-?\d{1,15}")
 
@@ -36,6 +37,8 @@ class Asked:
     headers: Mapping[str, str]
     body: bytes = b""
     """What was sent along, of a POST."""
+    is_owner: bool = False
+    """Whether it has the token of who started the server."""
 
     def json(self) -> dict[str, Any]:
         """Return the object that was sent.
@@ -127,4 +130,4 @@ def read_asked(scope: Scope, names: Mapping[str, str], body: bytes = b"") -> Ask
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
     }
-    return Asked(names, dict(pairs), headers, body)
+    return Asked(names, dict(pairs), headers, body, scope.get(IS_OWNER, False))

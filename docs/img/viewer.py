@@ -68,18 +68,18 @@ def first_episode(address: str, where: str) -> str:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve the demo run; gives the address without a slash at its end."""
+def served(folder: Path) -> Iterator[tuple[str, str]]:
+    """Serve the demo run; gives the address without a slash at its end, and the token behind it."""
     agentgym = [sys.executable, "-m", "agentgym"]
     subprocess.run([*agentgym, "demo", folder / "demo"], check=True, stdout=subprocess.DEVNULL)
     words = ["view", str(folder / "demo"), "--port", "0"]
     with subprocess.Popen([*agentgym, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        found = re.match(r"http://[^/]+", process.stdout.readline())
+        found = re.match(r"(http://[^/]+)/(#\S+)", process.stdout.readline())
         try:
             assert found is not None, "the viewer does not start"
-            wait_for_index(found[0])
-            yield found[0]
+            wait_for_index(found[1])
+            yield found[1], found[2]
         finally:
             process.terminate()
 
@@ -94,11 +94,11 @@ def wait_for_index(address: str) -> None:
         time.sleep(0.1)
 
 
-def draw(browser: Any, address: str, name: str, picture: Picture) -> None:
+def draw(browser: Any, address: str, token: str, name: str, picture: Picture) -> None:
     """Take one picture."""
     width, height = picture.size
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=picture.theme)
-    page.goto(picture.target if "://" in picture.target else address + picture.target)
+    page.goto(picture.target if "://" in picture.target else address + picture.target + token)
     page.locator("main > *").first.wait_for()
     page.wait_for_load_state("networkidle") if "://" in picture.target else page.wait_for_timeout(
         1500
@@ -119,7 +119,7 @@ def draw(browser: Any, address: str, name: str, picture: Picture) -> None:
 def main() -> None:
     """Draw all of them, or those that are named."""
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, served(folder := Path(name)) as address:
+    with tempfile.TemporaryDirectory() as name, served(folder := Path(name)) as (address, token):
         shared = folder / "group.html"
         share = f"{address}/share?run=demo&group={GROUP}&credit=salt,grpo,gigpo"
         with urlopen(share) as answer, shared.open("wb") as file:
@@ -129,7 +129,7 @@ def main() -> None:
             found = shutil.which("chromium")
             browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
             for each in sys.argv[1:] or wanted:
-                draw(browser, address, each, wanted[each])
+                draw(browser, address, token, each, wanted[each])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cli.terminals import Terminal
 
 from agentgym.cli.main import main
 
@@ -56,6 +58,19 @@ def process(tmp_path: Path) -> Run:
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Run a command in a terminal, in an empty folder."""
+    with ExitStack() as held:
+
+        def start(*words: str, **options: Any) -> Terminal:
+            started = Terminal(tmp_path, *words, **options)
+            held.callback(started.close)
+            return started
+
+        yield start
 
 
 BROKEN_ENV = """

@@ -127,6 +127,23 @@ def test_scripts_and_people_go_on_too_and_children_have_children(agentgym, proce
     assert agentgym("check", "run", run).code == 0
 
 
+@pytest.mark.parametrize("key", ["ctrl-c", "ctrl-d"])
+def test_who_leaves_in_the_middle_by_a_key_keeps_what_was_played(terminal, run, tmp_path, key):
+    played = terminal("fork", run, EPISODE, "--turn", "1", "--by-hand")
+    played.await_text("turn 1/7>")  # as in an address, and of the whole episode
+    played.type("up\n")
+    played.await_text("turn 2/7>")
+    if key == "ctrl-c":
+        assert played.press_ctrl_c() == 130
+    else:
+        played.type("\x04")
+        assert played.wait() == 0
+    child = read_episode(find_episode(tmp_path / run, "fork-00001.0.0"))
+    assert (child.end, child.fork_step, len(child.steps)) == ("truncated", 1, 2)
+    assert child.reason == {"ctrl-c": "interrupted", "ctrl-d": "quit"}[key]
+    assert f"agentgym show {run} fork-00001.0.0" in played.seen
+
+
 def test_who_leaves_at_once_leaves_nothing(process, run, tmp_path):
     done = process("fork", run, EPISODE, "--turn", "1", "--by-hand", input="/quit\n")
     assert done.code == 1

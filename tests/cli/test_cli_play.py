@@ -2,13 +2,7 @@
 
 import json
 import os
-import pty
-import select
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,7 +84,7 @@ def test_what_cannot_be_played_leaves_nothing(process, env_file, tmp_path: Path)
     ("error", "code", "status", "told"),
     [
         (StoreError("disk full"), 1, "failed", "the episode is not recorded\nerror: disk full"),
-        (KeyboardInterrupt(), 130, "interrupted", "the episode had not ended and is not recorded"),
+        (KeyboardInterrupt(), 130, "interrupted", "the episode is not recorded"),
     ],
 )
 def test_only_ctrl_c_is_called_an_interruption(
@@ -143,72 +137,58 @@ def test_a_task_is_chosen_by_number_or_id(process) -> None:
     assert process("show", "run", "play", "--json").json["task"] == task
 
 
-@pytest.fixture
-def heeded_sigint() -> Iterator[None]:
-    """Children inherit that SIGINT is ignored, as it is where this runs in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+def test_ctrl_c_while_asked_leaves_with_130_and_keeps_what_was_played(terminal, process) -> None:
+    played = terminal("play", CALC, "-o", "run")
+    played.await_text("turn 0/15>")
+    played.type("/calc 1+1\n")
+    played.await_text("turn 1/15>")
+    assert played.press_ctrl_c() == 130
+    assert "truncated  interrupted" in played.seen
+    shown = process("show", "run", "play", "--json").json
+    assert (shown["end"], shown["reason"]) == ("truncated", "interrupted")
+    assert [step["replies"][0]["content"] for step in shown["steps"]] == ["2"]
+    assert process("show", "run", "--json").json["status"] == "interrupted"
 
 
-def _play_in_a_terminal(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    main, side = pty.openpty()
-    words = [sys.executable, "-m", "agentgym", "play", CALC, "-o", "run"]
-    child = subprocess.Popen(
-        words, cwd=folder, stdin=side, stdout=side, stderr=subprocess.PIPE, start_new_session=True
-    )
-    os.close(side)
-    return child, main
+SLOW_STEP = "import time; print('WORKING', flush=True); time.sleep(2)"
+GOES_ON = "return EnvStep((Message('user', 'on'),), {})"
 
 
-def _await_prompt(main: int) -> None:
-    seen = b""
-    deadline = time.monotonic() + 60
-    while b"1/16>" not in seen and time.monotonic() < deadline:
-        if select.select([main], [], [], 1.0)[0]:
-            seen += os.read(main, 4096)
-    assert b"1/16>" in seen
+def test_ctrl_c_during_a_turn_leaves_after_it(terminal, process, env_file) -> None:
+    played = terminal("play", env_file(step=f"{SLOW_STEP}; {GOES_ON}"), "-o", "run")
+    played.await_text("turn 0/")
+    played.type("one\n")
+    played.await_text("turn 1/")
+    played.type("two\n")
+    played.await_text("WORKING")
+    played.ctrl_c()
+    assert played.wait() == 130
+    assert "leaving after this turn" in played.seen
+    shown = process("show", "run", "play", "--json").json
+    assert (shown["reason"], len(shown["steps"])) == ("interrupted", 2)
 
 
-def _press_ctrl_c(child: subprocess.Popen[bytes]) -> bytes:
-    """Again if need be: Python's `input` misses a signal between its prompt and its wait."""
-    for _ in range(10):
-        os.killpg(child.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            return child.communicate(timeout=3)[1]
-    child.kill()
-    child.communicate()
-    pytest.fail("ten times Ctrl-C did not end it")
+def test_ctrl_c_twice_during_a_turn_drops_the_episode(terminal, process, env_file) -> None:
+    step = SLOW_STEP.replace("sleep(2)", "sleep(4)")
+    played = terminal("play", env_file(step=f"{step}; {GOES_ON}"), "-o", "run")
+    played.await_text("turn 0/")
+    played.type("one\n")
+    played.await_text("WORKING")
+    played.ctrl_c()
+    played.await_text("leaving after this turn")
+    played.ctrl_c()
+    assert played.wait() == 130
+    assert "the episode is not recorded" in played.seen
+    assert process("show", "run", "--json").json["episodes"] == []
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("heeded_sigint")
-def test_ctrl_c_while_asked_leaves_with_130_and_says_what_became_of_it(tmp_path: Path) -> None:
-    child, main = _play_in_a_terminal(tmp_path)
-    _await_prompt(main)
-    err = _press_ctrl_c(child)
-    os.close(main)
-    assert child.returncode == 130
-    assert err.split(b"\n") == [
-        b"",
-        b"the episode had not ended and is not recorded",
-        b"interrupted",
-        b"",
-    ]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("heeded_sigint")
-def test_where_ctrl_c_is_ignored_it_stays_ignored(tmp_path: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child, main = _play_in_a_terminal(tmp_path)
-    _await_prompt(main)
-    os.killpg(child.pid, signal.SIGINT)
-    os.write(main, b"\x04")  # the end of the input
-    _, err = child.communicate(timeout=30)
-    os.close(main)
-    assert child.returncode == 0
-    assert b"interrupted" not in err
+def test_where_ctrl_c_is_ignored_it_stays_ignored(terminal) -> None:
+    played = terminal("play", CALC, "-o", "run", sigint=signal.SIG_IGN)
+    played.await_text("turn 0/15>")
+    played.ctrl_c()
+    played.type("\x04")  # the end of the input
+    assert played.wait() == 0
+    assert "interrupted" not in played.seen
 
 
 SCHEMA = {

@@ -19,8 +19,11 @@ def answer(monkeypatch: pytest.MonkeyPatch):
     async def answer(*lines: str, hint: Callable[[], Script | None] = lambda: None) -> Message:
         typed = iter(lines)
         monkeypatch.setattr(person, "_ask", lambda prompt: next(typed))
-        reply = await Person(hint, max_turns=3).act([Message("user", "Go.")], [TOOL], seed=0)
-        return reply.message
+        someone = Person(hint, max_turns=3)
+        try:
+            return (await someone.act([Message("user", "Go.")], [TOOL], seed=0)).message
+        finally:
+            await someone.close()
 
     return answer
 

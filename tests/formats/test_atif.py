@@ -123,6 +123,21 @@ def test_what_is_ours_is_read_as_carefully(tmp_path: Path, change: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "panels",
+    [
+        3, [3], None, [{"kind": ["grid"]}], [{"kind": "grid"}], [{"kind": "grid", "rows": [1]}],
+        [{"kind": "terminal", "text": ""}] * 9,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_panels_of_a_file_are_read_as_carefully(tmp_path: Path, panels: Any) -> None:
+    document = to_atif(episode("a"))
+    document["steps"][1]["extra"]["agentgym"]["panels"] = panels
+    with pytest.raises(StoreError, match=r"line 1: panels: .*expected panels"):
+        read(document, tmp_path)
+
+
+@pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"steps": 3}, "steps: expected a valid list, found 3"),

@@ -91,8 +91,10 @@ def browse(open_runs) -> Open:
     """A browser before a server of these runs."""
 
     def browsing(*roots: Path, **options: Any) -> TestClient:
-        app = make_app(open_runs(*roots), Door("127.0.0.1", 7777))
-        return TestClient(app, base_url="http://127.0.0.1:7777", **options)
+        door = Door("127.0.0.1", 7777)
+        own = {"authorization": f"Bearer {door.token}"}
+        app = make_app(open_runs(*roots), door)
+        return TestClient(app, base_url="http://127.0.0.1:7777", headers=own, **options)
 
     return browsing
 

@@ -1,7 +1,9 @@
 """The addresses of the server, asked as browsers and as attackers do."""
 
+import asyncio
 import json
 import shutil
+import threading
 from pathlib import Path
 from urllib.parse import quote
 
@@ -220,9 +222,57 @@ def test_what_is_sent_comes_to_its_handler() -> None:
     assert client.get("/api/things/a").status_code == 404
     for wrong in (b"", b"{", b"[1]", b"\xff", b"[" * 60_000):
         assert client.post("/api/things/a", content=wrong).status_code == 400
-    guarded = TestClient(Guard(app, Door("127.0.0.1", 7777)), base_url="http://127.0.0.1:7777")
-    home = {"origin": "http://127.0.0.1:7777"}
+    door = Door("127.0.0.1", 7777)
+    guarded = TestClient(Guard(app, door), base_url="http://127.0.0.1:7777")
+    home = {"authorization": f"Bearer {door.token}"}
     assert guarded.post("/api/things/a", content=b'{"y": 1}', headers=home).status_code == 200
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_what_was_given_up_while_it_waited_is_not_worked_on(is_gone) -> None:
+    begun: list[str] = []
+    both, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(asked: Asked) -> Response:
+        begun.append(asked.names["name"])
+        both.release()
+        assert go_on.wait(20)
+        return json_answer({})
+
+    app, sent = Application([Route("/api/{name}", slow)]), []
+
+    async def ask(name: str, gone: asyncio.Event) -> None:
+        messages = [{"type": "http.request", "body": b""}]
+
+        async def receive():
+            if gone.is_set():
+                return {"type": "http.disconnect"}
+            if messages:
+                return messages.pop()
+            return await asyncio.Event().wait()
+
+        async def send(message) -> None:
+            sent.append(message["type"])
+
+        scope = {"type": "http", "method": "GET", "raw_path": f"/api/{name}".encode(),
+                 "query_string": b"", "headers": []}  # fmt: skip
+        await app(scope, receive, send)
+
+    async def everything() -> None:
+        gone = asyncio.Event()
+        first = [asyncio.create_task(ask(name, asyncio.Event())) for name in "ab"]
+        await asyncio.to_thread(both.acquire)
+        await asyncio.to_thread(both.acquire)
+        last = asyncio.create_task(ask("c", gone))
+        await asyncio.sleep(0.05)
+        if is_gone:
+            gone.set()
+        go_on.set()
+        await asyncio.gather(*first, last)
+
+    asyncio.run(everything())
+    assert sorted(begun) == (["a", "b"] if is_gone else ["a", "b", "c"])
+    assert sent.count("http.response.start") == len(begun)
 
 
 def _boom(asked: Asked) -> Response:

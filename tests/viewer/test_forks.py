@@ -22,6 +22,8 @@ from agentgym.viewer.guard import LARGEST_BODY, Door
 from agentgym.viewer.routes import RefusedError
 
 HOME = {"origin": "http://127.0.0.1:7777"}
+DOOR = Door("127.0.0.1", 7777)
+OWN = {"authorization": f"Bearer {DOOR.token}"}
 EPISODE = "run-test-000.0.0"
 
 
@@ -48,8 +50,8 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture
 def client(open_runs, root, forks) -> TestClient:
-    app = make_app(open_runs(root), Door("127.0.0.1", 7777), forks=forks)
-    return TestClient(app, base_url="http://127.0.0.1:7777")
+    app = make_app(open_runs(root), DOOR, forks=forks)
+    return TestClient(app, base_url="http://127.0.0.1:7777", headers=OWN)
 
 
 def offer(client: TestClient, episode: str = EPISODE) -> dict[str, Any]:
@@ -149,11 +151,25 @@ def test_a_token_is_good_for_one_fork_of_one_episode(client, root) -> None:
     assert start(client, token=token, how="nonsense").status_code == 400
     assert start(client, token=token).status_code == 403
     assert client.get("/api/runs/run/forks").json() == []
-    for headers in ({}, {"origin": "http://evil.example"}, {"origin": "null"}):
+    for headers in ({"origin": "http://evil.example"}, {"origin": "null"}):
         sent = {"episode": EPISODE, "turn": 1, "how": "message", "token": offer(client)["token"]}
         answer = client.post("/api/runs/run/fork", json=sent, headers=headers)
         assert answer.status_code == 403
     assert not list((root / "episodes").glob("fork-*"))
+
+
+def test_other_people_of_the_machine_fork_nothing(client, root) -> None:
+    token = offer(client)["token"]
+    fork = start(client, how="message").json()["fork"]
+    del client.headers["authorization"]
+    found = offer(client)
+    assert found["token"] is None
+    assert "address that agentgym view printed" in found["why_not"]
+    assert start(client, token=token).status_code == 401
+    for line in ({"say": "Hi"}, {"leave": True}):
+        speak = client.post(f"/api/runs/run/forks/{fork}", json=line, headers=HOME)
+        assert speak.status_code == 401
+    assert [each["fork"] for each in client.get("/api/runs/run/forks").json()] == [fork]
 
 
 def test_old_tokens_and_too_many_are_forgotten() -> None:
@@ -289,8 +305,8 @@ def test_a_process_that_does_not_leave_is_ended(root, monkeypatch) -> None:
 
 @pytest.mark.parametrize("why", ["this viewer was started with --no-fork"])
 def test_a_server_that_forks_nothing_says_why(open_runs, root, why) -> None:
-    app = make_app(open_runs(root), Door("127.0.0.1", 7777), why_no_fork=why)
-    client = TestClient(app, base_url="http://127.0.0.1:7777")
+    app = make_app(open_runs(root), DOOR, why_no_fork=why)
+    client = TestClient(app, base_url="http://127.0.0.1:7777", headers=OWN)
     assert (offer(client)["why_not"], offer(client)["token"]) == (why, None)
     answer = start(client, token="x")
     assert (answer.status_code, answer.json()["error"]) == (403, why)

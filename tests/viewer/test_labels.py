@@ -114,10 +114,12 @@ def test_a_label_is_seen_at_once(browse, root) -> None:
     assert client.get(f"/api/runs/run/episodes/{NAME}").json()["label"] is None
 
 
-def test_only_this_page_may_label(browse, root) -> None:
+def test_only_pages_of_who_started_the_viewer_may_label(browse, root) -> None:
     client, sent = browse(root), {"episode": NAME, "label": "x"}
-    for headers in ({}, {"origin": "http://evil.example"}, {"origin": "null"}):
+    for headers in ({"origin": "http://evil.example"}, {"origin": "null"}):
         assert client.post("/api/runs/run/labels", json=sent, headers=headers).status_code == 403
+    del client.headers["authorization"]
+    assert client.post("/api/runs/run/labels", json=sent, headers=HOME).status_code == 401
     assert client.get("/api/runs/run/labels").status_code == 404
     assert read_labels(root) == {}
 

@@ -63,8 +63,9 @@ def test_labels_of_what_is_soon_gone_are_refused(demo, tmp_path) -> None:
     runs = OpenRuns([root], temporary=[root])
     try:
         runs.read_all()
-        app = make_app(runs, Door("127.0.0.1", 7777))
-        client = TestClient(app, base_url="http://127.0.0.1:7777")
+        door = Door("127.0.0.1", 7777)
+        client = TestClient(make_app(runs, door), base_url="http://127.0.0.1:7777")
+        client.headers["authorization"] = f"Bearer {door.token}"
         (row,) = client.get("/api/runs/demo/episodes?limit=1").json()["rows"]
         given = {"episode": row["id"], "label": "good"}
         answer = client.post("/api/runs/demo/labels", json=given, headers=HOME)

@@ -1,7 +1,6 @@
 """A browser before a server that shows the demo run, and some that are harder to show."""
 
 import os
-import re
 import selectors
 import shutil
 import subprocess
@@ -19,6 +18,8 @@ from agentgym.demo import write_demo
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ROOT = Path(__file__).parents[3]
+TOKENS: dict[str, str] = {}
+"""What the addresses of servers bear behind them, without which pages may only read."""
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +54,9 @@ def viewing(root: Path, cache: Path) -> Iterator[str]:
         with selectors.DefaultSelector() as waiting:
             waiting.register(process.stdout, selectors.EVENT_READ)
             assert waiting.select(60), "the server told no address within a minute"
-        yield re.match(r"http://[^/]+", process.stdout.readline())[0]
+        url, _, token = process.stdout.readline().strip().partition("/#token=")
+        TOKENS[url] = token
+        yield url
     finally:
         process.kill()
         process.communicate()
@@ -79,7 +82,12 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 @contextmanager
 def watched(browser: Any, address: str) -> Iterator[Any]:
     """Open a page; what goes wrong in it until the end is a failure."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=address)
+    kept = {"name": "token", "value": TOKENS.get(address, "")}  # as if it had been opened before
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        base_url=address,
+        storage_state={"origins": [{"origin": address, "localStorage": [kept]}]},
+    )
     page = context.new_page()
     wrong: list[str] = []
     page.on("console", lambda message: _is_wrong(message) and wrong.append(message.text))
@@ -99,7 +107,7 @@ def watch(browser: Any) -> Any:
     return lambda url: watched(browser, url)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def view() -> Any:
     """Serve other runs."""
     return viewing

@@ -1,11 +1,10 @@
 """An episode is played on from one of its turns, in a browser: by samples, and by hand."""
 
-import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +12,6 @@ from agentgym.store.episodes import read_episode, read_heads
 
 pytestmark = [pytest.mark.slow]
 
-ROOT = Path(__file__).parents[3]
 EPISODE = "run-test-000.0.0"
 
 
@@ -28,19 +26,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(run: Path) -> Iterator[str]:
+def address(run: Path, view: Any) -> Iterator[str]:
     """Where the run is shown."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agentgym", "view", str(run), "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"XDG_CACHE_HOME": str(run.parent / "cache"), "PYTHONPATH": str(ROOT)},
-    )
-    try:
-        yield re.match(r"http://[^/]+", process.stdout.readline())[0]
-    finally:
-        process.kill()
-        process.communicate()
+    with view(run, run.parent / "cache") as url:
+        yield url
 
 
 def test_samples_go_on_from_a_turn_and_are_linked_both_ways(page, run):
@@ -100,3 +89,19 @@ def test_an_error_of_a_fork_says_what_to_do(page, run):
         panel.get_by_text("agentgym check agentgym/KeyDoor-v0").wait_for()
     finally:
         config.write_text(whole)
+
+
+def test_who_has_not_the_address_that_was_printed_may_only_read(page, address):
+    page.goto("/run/run")
+    token = page.evaluate("localStorage.token")
+    page.evaluate("localStorage.token = 'of a server that was here before'")
+    page.goto(f"/run/run/episode/{EPISODE}?turn=2&fork=1")
+    panel = page.get_by_label("fork", exact=True)
+    panel.get_by_text("open the address that").wait_for()
+    assert panel.get_by_role("button").count() == 0
+    page.keyboard.press("+")
+    page.locator("header").get_by_text("this page may only read: open the address").wait_for()
+    # An address that differs by its fragment alone: the page itself loads everything anew.
+    page.goto(f"/run/run/episode/{EPISODE}?turn=2&fork=1#token={token}")
+    panel.get_by_role("button", name="play").wait_for()
+    assert page.url == f"{address}/run/run/episode/{EPISODE}?turn=2&fork=1"

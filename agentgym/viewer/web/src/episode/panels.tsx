@@ -1,7 +1,7 @@
 // What the environment drew of the state at a turn: grids, differences, tables, terminal output.
 
 import "./panels.css";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { visible } from "../model/ansi";
 import { panels } from "../model/api";
@@ -35,6 +35,7 @@ export function Panels({
       episode.panels ? new Pages((offset, limit) => panels(run, episode.id, offset, limit)) : null,
     [run, episode],
   );
+  useEffect(() => () => pages?.stop(), [pages]);
   if (!pages) return null;
   void pages.came.value;
   const state = turn === null ? 0 : turn + 1;

@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 import { ForkButton } from "./fork";
 import { colourOf, symmetric } from "../model/colours";
 import { count, seconds } from "../model/format";
-import { LedgerRows, Marks } from "./ledger";
+import { LedgerRows, Marks } from "./ledgerrows";
 import { advance, SPEEDS, took } from "../model/playing";
 import { strongest } from "../model/spans";
 import { atTurn, look, lookAtTurn, pass, query, told, whole } from "../model/state";

@@ -1,6 +1,8 @@
 // Questions to the server, with the types of their answers.
 
 import { encodePart } from "./address";
+import { put } from "./line";
+import { signed } from "./owner";
 import { answerFrom, canonical, file, type Query } from "./shared";
 import type {
   AlignedShown,
@@ -88,9 +90,8 @@ export const askLens = (run: string, group: string, asking: Query) =>
   json<Lens>(of(run, "lens"), { group, ...asking });
 
 /** What an estimator gives each sampled token of an episode. */
-export async function advantages(run: string, episode: string, asking: Query): Promise<Columns> {
-  const response = await ask(of(run, "episodes", episode, "advantages"), asking);
-  return decodeColumns(await response.arrayBuffer());
+export function advantages(run: string, episode: string, asking: Query): Promise<Columns> {
+  return read(of(run, "episodes", episode, "advantages"), asking, bytesOf);
 }
 
 /** How its rewards came about, by the shaper of the run or another one; null: it has none. */
@@ -177,10 +178,10 @@ export async function columns(
   names: readonly string[],
 ): Promise<Columns> {
   const query = { segment, names: names.join(",") };
-  return read(of(run, "episodes", episode, "columns"), query, async (response) =>
-    decodeColumns(await response.arrayBuffer()),
-  );
+  return read(of(run, "episodes", episode, "columns"), query, bytesOf);
 }
+
+const bytesOf = async (response: Response) => decodeColumns(await response.arrayBuffer());
 
 /** Lays typed arrays over an answer: u32 length, JSON header, little-endian columns. */
 export function decodeColumns(data: ArrayBuffer): Columns {
@@ -223,43 +224,10 @@ async function json<T>(path: string, query: Query = {}): Promise<T> {
   return read(path, query, (response) => response.json() as Promise<T>);
 }
 
-/** Asks, and reads the answer. */
-async function read<T>(
-  path: string,
-  query: Query,
-  how: (response: Response) => Promise<T>,
-): Promise<T> {
-  if (LATER.has(path.slice(path.lastIndexOf("/") + 1))) {
-    return inTurn(async () => how(await ask(path, query)));
-  }
-  reading++;
-  try {
-    return await how(await ask(path, query));
-  } finally {
-    reading--;
-    lastRead = performance.now();
-  }
-}
-
-/** What stands beside what one looks at, and takes a server time and memory. */
-const LATER: ReadonlySet<string> = new Set(["ledger", "lens", "tags", "panels", "members"]);
-const CALM_MS = 100;
-let reading = 0;
-let lastRead = 0;
-let turns: Promise<unknown> = Promise.resolve();
-
-/** One after another, and after what somebody waits for. */
-function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  const turn = turns.then(calm).then(work);
-  turns = turn.catch(() => undefined);
-  return turn;
-}
-
-/** Waits until for a while nothing is asked that somebody waits for. */
-export async function calm(): Promise<void> {
-  while (!file && (reading > 0 || performance.now() < lastRead + CALM_MS)) {
-    await new Promise((rested) => setTimeout(rested, 20));
-  }
+/** Asks when it is the turn of the question, and reads the answer. */
+function read<T>(path: string, query: Query, how: (response: Response) => Promise<T>): Promise<T> {
+  const kind = path.slice(path.lastIndexOf("/") + 1);
+  return put(kind, async (signal) => how(await ask(path, query, { signal: signal ?? null })));
 }
 
 async function send<T>(path: string, value: object): Promise<T> {
@@ -267,11 +235,14 @@ async function send<T>(path: string, value: object): Promise<T> {
   return (await ask(path, {}, sent)).json() as Promise<T>;
 }
 
-async function ask(path: string, query: Query, sent?: RequestInit): Promise<Response> {
+async function ask(path: string, query: Query, how: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
-    response = file ? answerFrom(file, path, query) : await fetch(canonical(path, query), sent);
-  } catch {
+    response = file
+      ? answerFrom(file, path, query)
+      : await fetch(canonical(path, query), { ...how, headers: signed() });
+  } catch (error) {
+    if (how.signal?.aborted) throw error;
     throw new ApiError("the server does not answer", "is agentgym view still running?", null, 0);
   }
   if (!response.ok) throw await wrong(response);

@@ -3,6 +3,7 @@
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { ApiError } from "./api";
+import { until } from "./line";
 import { returned } from "./state";
 
 export interface Loaded<T> {
@@ -14,22 +15,23 @@ export interface Loaded<T> {
 
 /**
  * Asks when `key` changes, and when a server that did not answer is back. The old answer stays until
- * the new one is there, if `keep`.
+ * the new one is there, if `keep`. What is no longer on screen, or asked otherwise, is given up.
  */
 export function useLoaded<T>(key: string, ask: () => Promise<T>, keep = false): Signal<Loaded<T>> {
   const loaded = useSignal<Loaded<T>>({ value: null, error: null });
   const tries = useSignal(0);
   useEffect(() => returned.subscribe(() => loaded.peek().error?.isPassing && tries.value++), []);
   useEffect(() => {
-    let wanted = true;
+    const gone = new AbortController();
+    const { signal } = gone;
     if (!keep) loaded.value = { value: null, error: null };
-    ask().then(
-      (value) => wanted && (loaded.value = { value, error: null, of: key }),
+    until(signal, ask).then(
+      (value) => !signal.aborted && (loaded.value = { value, error: null, of: key }),
       (error: unknown) =>
-        wanted &&
+        !signal.aborted &&
         (loaded.value = { ...(keep ? loaded.value : { value: null }), error: asApiError(error) }),
     );
-    return () => void (wanted = false);
+    return () => gone.abort();
   }, [key, tries.value]);
   return loaded;
 }

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import type { ApiError } from "./api";
+import { until } from "./line";
 import { asApiError } from "./load";
 import { returned } from "./state";
 import type { Page } from "./types";
@@ -16,6 +17,8 @@ export class Pages<T> {
   private readonly old = new Set<number>();
   /** Those that could not be fetched, so that what shows an error does not ask for ever. */
   private readonly failed = new Map<number, number>();
+
+  private readonly gone = new AbortController();
 
   constructor(
     private readonly ask: (offset: number, limit: number) => Promise<Page<T>>,
@@ -44,11 +47,16 @@ export class Pages<T> {
     this.want(first, Math.max(stop, first + 1));
   }
 
+  /** Gives up what did not come yet: nobody looks at it any more. */
+  stop(): void {
+    this.gone.abort();
+  }
+
   private async fetch(page: number): Promise<void> {
     if (!this.pages.has(page)) this.pages.set(page, "asked");
     this.failed.delete(page);
     try {
-      const found = await this.ask(page * this.size, this.size);
+      const found = await until(this.gone.signal, () => this.ask(page * this.size, this.size));
       this.pages.set(page, found.rows);
       this.total.value = found.total;
       this.error.value = null;

@@ -2,7 +2,8 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { calm, type Columns, columns } from "./api";
+import { type Columns, columns } from "./api";
+import { calm } from "./line";
 import { asApiError, type Loaded } from "./load";
 import { COLUMNS, MODES } from "./spans";
 import { query } from "./state";

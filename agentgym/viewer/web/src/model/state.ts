@@ -2,7 +2,8 @@
 
 import { computed, signal } from "@preact/signals";
 import { type Address, type Place, parseAddress, printAddress } from "./address";
-import { file } from "./shared";
+import { token } from "./owner";
+import { canonical, file } from "./shared";
 import type { State } from "./types";
 
 export const THEMES = ["auto", "light", "dark"] as const;
@@ -109,7 +110,7 @@ function listenWhileSeen(): void {
 }
 
 function listenToServer(): EventSource {
-  const opened = new EventSource("/api/tail");
+  const opened = new EventSource(canonical("/api/tail", { token: token() ?? undefined }));
   opened.onopen = () => {
     if (!connected.value) returned.value++;
     connected.value = true;

@@ -1,0 +1,128 @@
+// What is known of an episode at a glance: how it ended, what it got, whose sibling it is.
+
+import type { JSX } from "preact";
+import { printAddress } from "../model/address";
+import { visible } from "../model/ansi";
+import { showTags } from "../model/api";
+import { colourOf, symmetric } from "../model/colours";
+import { cell, count, number, seconds } from "../model/format";
+import { useLoaded } from "../model/load";
+import { around } from "../model/playing";
+import type { Episode, EpisodeLine } from "../model/types";
+import { ForkedFrom, ForksOf } from "../parts/forked";
+import { Text } from "../parts/parts";
+import { Labelling } from "./labelling";
+
+export function Facts({
+  run,
+  episode,
+  group,
+}: {
+  run: string;
+  episode: Episode;
+  group: readonly EpisodeLine[];
+}): JSX.Element {
+  const tokens = episode.steps.reduce(
+    (sum, { tokens }) => sum + (tokens ? tokens[1] - tokens[0] : 0),
+    0,
+  );
+  const reward = group.find((each) => each.id === episode.id)?.reward;
+  const tags = useLoaded(`${run}\n${episode.id}`, () => showTags(run, episode.id)).value.value;
+  return (
+    <dl class="facts">
+      <div>
+        <dt>outcome</dt>
+        <dd>{number(episode.outcome)}</dd>
+      </div>
+      <div>
+        <dt>reward</dt>
+        <dd>{cell(reward)}</dd>
+      </div>
+      <div>
+        <dt>end</dt>
+        <dd class={episode.end === "error" ? "bad" : ""}>
+          {episode.end}, <Text text={episode.reason} />
+        </dd>
+      </div>
+      <div>
+        <dt>turns</dt>
+        <dd>{count(episode.steps.length)}</dd>
+      </div>
+      <div>
+        <dt>tokens</dt>
+        <dd>{count(tokens)}</dd>
+      </div>
+      <div>
+        <dt>took</dt>
+        <dd>{seconds(episode.seconds)}</dd>
+      </div>
+      <div>
+        <dt>trained in step</dt>
+        <dd>{count(episode.update?.step)}</dd>
+      </div>
+      <div>
+        <dt>group</dt>
+        <dd>
+          <a href={printAddress({ screen: "group", run, group: episode.group })}>
+            {visible(episode.group)}
+          </a>
+          {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
+        </dd>
+      </div>
+      {episode.parent && <ForkedFrom run={run} parent={episode.parent} turn={episode.fork_step} />}
+      <ForksOf run={run} id={episode.id} />
+      <Labelling run={run} episode={episode} />
+      {tags && tags.length > 0 && (
+        <div>
+          <dt>tags</dt>
+          <dd>
+            {tags.map((tag) => (
+              <span
+                class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
+                title={tag.note}
+              >
+                {tag.name}
+              </span>
+            ))}
+          </dd>
+        </div>
+      )}
+    </dl>
+  );
+}
+
+const SIBLINGS = 24; // that are shown at once, those around the one that is looked at
+
+function Siblings({
+  run,
+  id,
+  group,
+}: {
+  run: string;
+  id: string;
+  group: readonly EpisodeLine[];
+}): JSX.Element {
+  const scale = symmetric(group.map(paid));
+  const here = group.findIndex((each) => each.id === id);
+  const [first, stop] = around(here, group.length, SIBLINGS);
+  const shown = group.slice(first, stop);
+  return (
+    <span class="siblings" role="group" aria-label="episodes of the group">
+      {shown.map((each, at) => (
+        <a
+          href={printAddress({ screen: "episode", run, episode: each.id })}
+          aria-current={each.id === id ? "true" : undefined}
+          class={colourOf(scale, paid(each))}
+          title={`${each.id}: ${cell(paid(each))}`}
+        >
+          {each.member ?? first + at}
+        </a>
+      ))}
+      {shown.length < group.length && <span class="quiet"> of {group.length}</span>}
+    </span>
+  );
+}
+
+function paid(line: EpisodeLine): number | null {
+  return line.reward ?? line.outcome;
+}
