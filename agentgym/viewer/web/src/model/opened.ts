@@ -1,7 +1,8 @@
 // An episode on the screen: at first what its view needs, what was said in it where that is shown.
 
 import { useMemo } from "preact/hooks";
-import { calm, outlineEpisode, showEpisode } from "./api";
+import { outlineEpisode, showEpisode } from "./api";
+import { calm } from "./line";
 import { type Loaded, useLoaded } from "./load";
 import type { Episode, SaidEpisode } from "./types";
 
