@@ -16,7 +16,7 @@ from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.tail import Tail
 
 _CONNECTIONS = 256
-_OBJECTS = 20_000  # between two collections: a long record has more, which cost a fifth of its answer
+_OBJECTS = 20_000  # between two collections, which took a fifth of the time of a long record
 
 
 class PortError(AgentGymError):
