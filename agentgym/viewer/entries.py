@@ -17,8 +17,8 @@ _TEXTS = ("id", "group_id", "task_id", "env", "split", "end", "reason")
 _NUMBERS = ("member", "attempt", "turns", "tokens", "version_min", "version_max")
 _EPISODE = (
     "INSERT OR REPLACE INTO episode (id, grp, task, env, split, end, reason, member, attempt, turns,"
-    " tokens, version_min, version_max, outcome, parent, fork_step, shard, offset)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " tokens, version_min, version_max, outcome, parent, fork_step, shared, shard, offset)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UNTAG = "UPDATE episode SET tagged = NULL WHERE {} = ? AND tagged IS NOT NULL"
 _REASON = 500  # characters of a reason that a list shows; the episode has all of it
@@ -86,7 +86,8 @@ def _episode(fields: Mapping[str, Any]) -> tuple[Any, ...]:
     texts[-1] = texts[-1][:_REASON]
     numbers = [_whole(fields[name]) for name in _NUMBERS]
     parent, step = fields.get("parent_id"), fields.get("fork_step")
-    forked = None if parent is None else _text(parent), _whole(step)
+    shared = _whole(fields.get("shared")) or 0
+    forked = None if parent is None else _text(parent), _whole(step), shared
     return (*texts, *numbers, _finite(fields["outcome"]), *forked)
 
 
