@@ -21,8 +21,8 @@ from agentgym.viewer.tags import tags_of
 LONGEST = 1_000_000
 """Characters of a text that are shown; the record has all of it."""
 
-PARTS = ("ledger", "ribbon", "tags")
-"""What takes longer to find than all the rest of an episode."""
+PARTS = ("said", "ledger", "ribbon", "tags")
+"""What takes longer to find, or to send, than all the rest of an episode."""
 
 Json = dict[str, Any]
 
@@ -44,6 +44,8 @@ class Shown:
     tags: Sequence[Mapping[str, Any]] = ()
     trouble: str | None = None
     """Why what was noted is not shown, though there is something."""
+    with_said: bool = True
+    """Whether steps tell what was said at them; of a long episode that is nearly all of it."""
 
     def to_json(self) -> Json:
         """Return it as the server tells it.
@@ -92,11 +94,7 @@ class Shown:
         segment, first, stop = completion.get("tokens") or (None, 0, 0)
         return {
             "index": index,
-            "message": _capped(step["message"]),
-            "replies": _capped(step["replies"]),
-            "state": _capped(step.get("state_key")),
-            "action": _capped(step.get("action_key")),
-            "next_state": _capped(step.get("next_state_key")),
+            **(_said(step) if self.with_said else {}),
             "reward_terms": step.get("reward_terms") or {},
             **self._credit(index),
             "timed_out": bool(step.get("timed_out")),
@@ -141,7 +139,7 @@ def show_episode(
     success: float = 1.0,
     parts: Collection[str] = PARTS,
 ) -> Shown:
-    """Open an episode, without its tokens; those of `PARTS` that are not asked for are left empty.
+    """Open an episode, without its tokens; those of `PARTS` that are not asked for are left out or empty.
 
     Raises:
         StoreError: its record is broken.
@@ -168,6 +166,7 @@ def show_episode(
         notes=_labels(index, name),
         tags=show_tags(index, head, success=success) if "tags" in parts else (),
         trouble=trouble,
+        with_said="said" in parts,
     )
 
 
@@ -201,6 +200,16 @@ _PLAIN = {
     "parent": "parent_id",
     "fork_step": "fork_step",
 }
+
+
+def _said(step: Mapping[str, Any]) -> Json:
+    return {
+        "message": _capped(step["message"]),
+        "replies": _capped(step["replies"]),
+        "state": _capped(step.get("state_key")),
+        "action": _capped(step.get("action_key")),
+        "next_state": _capped(step.get("next_state_key")),
+    }
 
 
 def _segment(meta: Mapping[str, Any]) -> Json:

@@ -13,10 +13,10 @@ import { Quiet, Shade, Text } from "../parts/parts";
 import { printAddress } from "../model/address";
 import { asMarkdown, episodeRows, plains, roleClass, type Row, turnStarts } from "../model/rows";
 import { atTurn, copy, lookAtTurn, pass, place, query } from "../model/state";
-import type { Episode, Step } from "../model/types";
+import type { SaidEpisode, Step } from "../model/types";
 
 interface Props {
-  episode: Episode;
+  episode: SaidEpisode;
   turn: number;
   credited: Credited;
 }

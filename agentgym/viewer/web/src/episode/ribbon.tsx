@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 import { symmetric } from "../model/colours";
 import type { Credited } from "../model/credited";
 import { count, number } from "../model/format";
-import { type Jump, Windowed } from "../parts/list";
+import { type Jump, useStamp, Windowed } from "../parts/list";
 import { Shade } from "../parts/parts";
 import { lookAtTurn, query } from "../model/state";
 import type { Episode, Step } from "../model/types";
@@ -29,6 +29,7 @@ export function Ribbon({
   useEffect(() => {
     if (query.peek()["turn"] !== undefined) jump.value = { index: Math.max(0, turn - 4) };
   }, [turn]);
+  const stamp = useStamp([episode, credited]);
   const render = (index: number) => {
     const step = steps[index]!;
     return (
@@ -88,6 +89,7 @@ export function Ribbon({
         label="rows"
         roles="rows"
         jump={jump}
+        drawnOf={(index) => `${stamp} ${index === turn}`}
         render={render}
       />
     </section>

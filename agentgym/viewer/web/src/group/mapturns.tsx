@@ -10,7 +10,7 @@ import { paidOf } from "../model/learnt";
 import { useLoaded } from "../model/load";
 import { Quiet, Shade, Text, Wrong } from "../parts/parts";
 import { episodeRows } from "../model/rows";
-import type { Episode, StatesShown } from "../model/types";
+import type { SaidEpisode, StatesShown } from "../model/types";
 
 const MOST = 24; // turns that are opened at once
 const LONGEST = 2000; // characters of one message
@@ -67,7 +67,7 @@ function turnsOf(shown: StatesShown, node: number | null, edge: number | null): 
   return turns.sort((a, b) => (b[2] ?? 0) - (a[2] ?? 0) || a[0] - b[0] || a[1] - b[1]);
 }
 
-async function episodes(run: string, ids: readonly string[]): Promise<Map<string, Episode>> {
+async function episodes(run: string, ids: readonly string[]): Promise<Map<string, SaidEpisode>> {
   const found = await Promise.all(ids.map((id) => showEpisode(run, id)));
   return new Map(found.map((each, at) => [ids[at]!, each]));
 }
@@ -105,7 +105,7 @@ interface TurnProps {
   run: string;
   member: StatesShown["members"][number];
   /** Undefined while it is asked for. */
-  episode: Episode | undefined;
+  episode: SaidEpisode | undefined;
   step: number;
   advantage: number | null;
   scale: Scale;

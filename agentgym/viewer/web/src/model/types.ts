@@ -120,11 +120,6 @@ export interface Message {
 
 export interface Step {
   index: number;
-  message: Message;
-  replies: Message[];
-  state: string | null;
-  action: string | null;
-  next_state: string | null;
   reward_terms: Record<string, number>;
   shaped: Record<string, Num>;
   gates: Record<string, Num>;
@@ -140,6 +135,15 @@ export interface Step {
   tokens: [number, number] | null;
   /** (token of the step, policy version from there on) */
   versions: [number, number][];
+}
+
+/** A step with what was said at it. */
+export interface SaidStep extends Step {
+  message: Message;
+  replies: Message[];
+  state: string | null;
+  action: string | null;
+  next_state: string | null;
 }
 
 export interface Episode {
@@ -171,6 +175,10 @@ export interface Episode {
   ribbon?: { ratio: Num; kl: Num }[] | null;
   /** Whether the environment drew anything. */
   panels: boolean;
+}
+
+export interface SaidEpisode extends Episode {
+  steps: SaidStep[];
 }
 
 /** What an estimator, less another one, made of a group. */
