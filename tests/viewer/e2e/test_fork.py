@@ -43,6 +43,10 @@ def test_samples_go_on_from_a_turn_and_are_linked_both_ways(page, run):
     panel.get_by_text("finished, 3 of 3 episodes").wait_for()
     group = panel.get_by_role("link", name="side by side").get_attribute("href").split("/")[-1]
     panel.get_by_role("link", name="side by side").click()
+    page.get_by_role("columnheader", name="parent").wait_for()
+    assert page.get_by_role("columnheader").count() == 5
+    began = page.locator(".aligned-row.began")
+    assert began.get_by_role("cell").get_by_role("link", name="2", exact=True).count() > 0
     page.locator(".facts").get_by_role("link", name=EPISODE).click()
     page.wait_for_url(f"**/episode/{EPISODE}?turn=2")
     page.locator(".facts .forks").get_by_text("turn 2").wait_for()

@@ -8,6 +8,7 @@ import { colourOf, symmetric } from "../model/colours";
 import { cell, count, number, seconds } from "../model/format";
 import { useLoaded } from "../model/load";
 import { around } from "../model/playing";
+import { rolloutNames } from "../model/rollouts";
 import type { Episode, EpisodeLine } from "../model/types";
 import { ForkedFrom, ForksOf } from "../parts/forked";
 import { Text } from "../parts/parts";
@@ -106,6 +107,7 @@ function Siblings({
   const here = group.findIndex((each) => each.id === id);
   const [first, stop] = around(here, group.length, SIBLINGS);
   const shown = group.slice(first, stop);
+  const names = rolloutNames(group);
   return (
     <span class="siblings" role="group" aria-label="episodes of the group">
       {shown.map((each, at) => (
@@ -115,7 +117,7 @@ function Siblings({
           class={colourOf(scale, paid(each))}
           title={`${each.id}: ${cell(paid(each))}`}
         >
-          {each.member ?? first + at}
+          {visible(names[first + at]!)}
         </a>
       ))}
       {shown.length < group.length && <span class="quiet"> of {group.length}</span>}

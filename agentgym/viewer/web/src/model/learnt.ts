@@ -9,9 +9,14 @@ export interface Told {
   where: { id: string; turn: number } | null;
 }
 
+/** The rollouts of the group, without what they go on from. */
+export function rolloutsOf(shown: GroupShown): GroupShown["members"] {
+  return shown.members.filter((each) => !each.is_parent);
+}
+
 /** Why nothing, or little, is learnt of rollouts that were all paid alike; null: they were not. */
 export function toldOfEqual(shown: GroupShown): string | null {
-  const rewards = shown.members
+  const rewards = rolloutsOf(shown)
     .filter((each) => each.end !== "error")
     .map((each) => each.reward ?? each.outcome);
   const first = rewards[0];
