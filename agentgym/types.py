@@ -224,6 +224,12 @@ class Trajectory:
         return sum(len(step.completion.token_ids) for step in self.steps if step.completion)
 
     @property
+    def num_shared(self) -> int:
+        """How many of these were chosen before the turn at which it left its parent."""
+        before = self.steps[: self.fork_step or 0]
+        return sum(len(step.completion.token_ids) for step in before if step.completion)
+
+    @property
     def messages(self) -> Iterator[Message]:
         """The whole conversation in order."""
         yield from self.prompt

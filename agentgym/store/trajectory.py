@@ -40,7 +40,11 @@ def to_head(trajectory: Trajectory) -> dict[str, Any]:
     """Return what a list of episodes shows."""
     completions = [step.completion for step in trajectory.steps if step.completion]
     versions = [version for each in completions for _, version in each.versions]
-    forked = {"parent_id": trajectory.parent_id, "fork_step": trajectory.fork_step}
+    forked = {
+        "parent_id": trajectory.parent_id,
+        "fork_step": trajectory.fork_step,
+        "shared": trajectory.num_shared or None,
+    }
     return {
         "id": trajectory.id,
         "group_id": trajectory.group_id,
@@ -52,6 +56,7 @@ def to_head(trajectory: Trajectory) -> dict[str, Any]:
         "end": trajectory.end,
         "reason": trajectory.reason,
         "outcome": trajectory.outcome,
+        **({} if any(step.reward_terms for step in trajectory.steps) else {"unrewarded": True}),
         "turns": len(trajectory.steps),
         "tokens": trajectory.num_sampled,
         "version_min": min(versions, default=None),

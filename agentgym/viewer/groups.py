@@ -64,16 +64,16 @@ class GroupShown:
         """Return it as JSON values, drawn as a map of states."""
         drawn = map_states(
             self.members,
-            returns=[self._return_of(each) for each in self.members],
+            returns=[self._return_of(*each) for each in zip(self.rows, self.members, strict=True)],
             advantages=self.lens.steps if self.lens else None,
         )
         return {**self._head(), "members": list(self.rows), **drawn.to_json()}
 
-    def _return_of(self, member: Trajectory) -> float | None:
+    def _return_of(self, row: Json, member: Trajectory) -> float | None:
         """Return what the lens tells, or else the outcome; a fault has neither."""
         if self.lens is not None:
             return self.lens.returns.get(member.id)
-        return None if member.end == "error" else member.outcome
+        return None if member.end == "error" else row["outcome"]
 
     def _head(self) -> Json:
         return {

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-_VERSION = 3  # of the tables below; part of the file's name
+_VERSION = 5  # of the tables below; part of the file's name
 _MARK_BYTES = 256  # a header and the beginning of the first record, with its checksum
 _TABLE_GONE = re.compile(r"no such (table|column): (?!words)")  # words are made when asked for
 _ORDERS = 4  # lists that are kept in their order; of a million episodes each takes 8 MB
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS episode
     (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, grp TEXT, member INTEGER,
      attempt INTEGER, task TEXT, env TEXT, split TEXT, "end" TEXT, reason TEXT, outcome REAL,
      turns INTEGER, tokens INTEGER, version_min INTEGER, version_max INTEGER,
-     parent TEXT, fork_step INTEGER, shard TEXT, offset INTEGER, tagged INTEGER);
+     parent TEXT, fork_step INTEGER, shared INTEGER, shard TEXT, offset INTEGER, tagged INTEGER);
 CREATE INDEX IF NOT EXISTS episode_grp ON episode (grp, member);
 CREATE INDEX IF NOT EXISTS episode_fork ON episode (parent) WHERE parent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS episode_fault ON episode (row) WHERE "end" = 'error';

@@ -114,7 +114,7 @@ def _group(index: Index, name: str) -> dict[str, Any]:
         "WHERE grp = ? ORDER BY member, row LIMIT 1000",
         (name,),
     )
-    paid = [reward for _, reward, end, *_ in found if end != "error"]
+    paid = [reward for _, reward, end, *_ in found if end != "error" and reward is not None]
     one_group = np.zeros(len(paid), dtype=np.int64)
     return {
         "group": name,

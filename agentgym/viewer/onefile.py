@@ -1,15 +1,13 @@
 """The pages and their answers as one HTML file, in which nothing runs but the pages' own script."""
 
 import base64
-import gzip
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 from agentgym.errors import ConfigError
-from agentgym.viewer.answers import encode
 
-_PAGE = """<!doctype html>
+_BEFORE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -17,16 +15,26 @@ _PAGE = """<!doctype html>
 <title>agentgym</title>
 <style>{style}</style>
 <div id="app"></div>
-<script type="application/json" id="shared">{data}</script>
+<script type="application/json" id="shared">"""
+_BEHIND = """</script>
 <script type="module">{script}</script>
 </html>
 """
 
 
-def make_page(shared: Mapping[str, Any], static: Mapping[str, bytes]) -> bytes:
-    """Return the file; `static` are the files of the pages.
+class Page(NamedTuple):
+    """The file before and behind what is in it."""
 
-    What models wrote is in it as compressed base64, in a block that is no program.
+    before: bytes
+    behind: bytes
+
+    def with_content(self, content: bytes) -> bytes:
+        """Return the file; `content` is gzip of JSON, which stands in a block that is no program."""
+        return b"".join((self.before, base64.b64encode(content), self.behind))
+
+
+def make_page(static: Mapping[str, bytes]) -> Page:
+    """Return the pages as one file; `static` are the files that they come in.
 
     Raises:
         ConfigError: this build has no pages.
@@ -39,8 +47,8 @@ def make_page(shared: Mapping[str, Any], static: Mapping[str, bytes]) -> bytes:
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    data = base64.b64encode(gzip.compress(encode(shared), mtime=0)).decode()
-    return _PAGE.format(policy=policy, style=style, data=data, script=script).encode()
+    before = _BEFORE.format(policy=policy, style=style)
+    return Page(before.encode(), _BEHIND.format(script=script).encode())
 
 
 def _digest(text: str) -> str:

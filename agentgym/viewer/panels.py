@@ -1,6 +1,7 @@
 """What an environment drew of the states of an episode, some turns at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from agentgym.errors import StoreError, boundary
@@ -21,11 +22,19 @@ def read_panels(head: Head, *, offset: int = 0, limit: int = MOST_STATES) -> Jso
     Raises:
         StoreError: the record is broken.
     """
-    body = read_record(head, only=()).body
-    with boundary(StoreError, f"{head.shard}: reading the panels at byte {head.offset}"):
-        states = [body, *body["steps"]]
-        stop = min(offset + min(limit, MOST_STATES), len(states))
-        return {"total": len(states), "rows": [_drawn(each) for each in states[offset:stop]]}
+    states = _states(head)
+    rows = states[offset:][: min(limit, MOST_STATES)]
+    return {"total": len(states), "rows": [_drawn(each, head) for each in rows]}
+
+
+def all_panels(head: Head) -> Iterator[Sequence[Json]]:
+    """Yield the panels of one state after the other.
+
+    Raises:
+        StoreError: the record is broken.
+    """
+    for state in _states(head):
+        yield _drawn(state, head)
 
 
 def has_panels(body: Mapping[str, Any]) -> bool:
@@ -33,5 +42,16 @@ def has_panels(body: Mapping[str, Any]) -> bool:
     return any(each.get("panels") for each in (body, *body["steps"]))
 
 
-def _drawn(state: Mapping[str, Any]) -> Sequence[Json]:
-    return [panel_to_json(each) for each in panels_from_json(state.get("panels") or ())]
+def _states(head: Head) -> Sequence[Mapping[str, Any]]:
+    body = read_record(head, only=()).body
+    with _reading(head):
+        return [body, *body["steps"]]
+
+
+def _drawn(state: Mapping[str, Any], head: Head) -> Sequence[Json]:
+    with _reading(head):
+        return [panel_to_json(each) for each in panels_from_json(state.get("panels") or ())]
+
+
+def _reading(head: Head) -> AbstractContextManager[None]:
+    return boundary(StoreError, f"{head.shard}: reading the panels at byte {head.offset}")

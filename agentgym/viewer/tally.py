@@ -131,12 +131,15 @@ class RunTally:
 
 
 def count_unused(index: Index) -> dict[str, int]:
-    """Count the tokens of episodes that no optimiser step used: `fault`, `evaluation`, `fork`, `unused`."""
+    """Count the tokens of episodes that no optimiser step used: `fault`, `evaluation`, `fork`, `unused`.
+
+    What a child shares with its parent was sampled once, and is counted with the parent.
+    """
     kind = """CASE WHEN e."end" = 'error' THEN 'fault' WHEN e.grp LIKE 'eval-%' THEN 'evaluation'
               WHEN e.fork_step IS NOT NULL THEN 'fork' ELSE 'unused' END"""
     return dict(
         index.query(
-            f"SELECT {kind}, CAST(total(e.tokens) AS INTEGER) FROM episode e LEFT JOIN used u ON u.id = e.id"
+            f"SELECT {kind}, CAST(total(max(e.tokens - e.shared, 0)) AS INTEGER) FROM episode e LEFT JOIN used u ON u.id = e.id"
             " WHERE u.id IS NULL GROUP BY 1"
         )
     )

@@ -18,10 +18,11 @@ from agentgym.viewer.analysis import Analysis
 from agentgym.viewer.app import Application, Viewer
 from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS
 from agentgym.viewer.entries import clean
+from agentgym.viewer.gathering import canonical
 from agentgym.viewer.guard import Door, Guard
 from agentgym.viewer.onefile import make_page
 from agentgym.viewer.routes import split_path
-from agentgym.viewer.share import Sharing, canonical
+from agentgym.viewer.share import Sharing
 from agentgym.viewer.tail import Tail
 
 GROUP = "train-000001-001"
@@ -132,7 +133,7 @@ def test_whatever_is_in_a_record_is_no_part_of_the_page(sharing, hostile, name) 
     found = shared(page)["answers"]
     group = found[canonical(f"/api/runs/hostile/groups/{encoded(clean(name))}")]
     assert [each["id"] for each in group["members"]] == [clean(name)]
-    episode = next(each for key, each in found.items() if "/episodes/" in key)
+    episode = next(each for key, each in found.items() if key.endswith("?parts=none"))
     assert episode["steps"][0]["message"]["content"] == SCRIPT
 
 
@@ -161,9 +162,15 @@ def test_estimators_are_few(sharing, trained) -> None:
 
 def test_what_is_too_large_is_refused(sharing, trained, monkeypatch) -> None:
     monkeypatch.setattr("agentgym.viewer.share.LARGEST", 1000)
-    answer = sharing(trained).get(f"/share?run=trained&group={GROUP}")
-    assert answer.status_code == 400
-    assert answer.json()["hint"] == "share a single episode of it"
+    client = sharing(trained)
+    hints = {
+        f"group={GROUP}&credit=grpo": "share a single episode of it",
+        f"episode={GROUP}.0.0&credit=grpo": "name fewer estimators",
+        f"episode={GROUP}.0.0": "agentgym view shows it without a limit",
+    }
+    for asked, hint in hints.items():
+        answer = client.get(f"/share?run=trained&{asked}")
+        assert (answer.status_code, answer.json()["hint"]) == (400, hint)
 
 
 def test_a_file_has_no_more_reasons_than_it_may(sharing, trained, monkeypatch) -> None:
@@ -171,7 +178,7 @@ def test_a_file_has_no_more_reasons_than_it_may(sharing, trained, monkeypatch) -
     reasons = [
         key for key in shared(sharing(trained).get(address).content)["answers"] if "/why?" in key
     ]
-    monkeypatch.setattr("agentgym.viewer.share.MOST_EXPLAINED", 40)
+    monkeypatch.setattr("agentgym.viewer.gathering.MOST_EXPLAINED", 40)
     fewer = shared(sharing(trained).get(address).content)["answers"]
     kept = [key for key in fewer if "/why?" in key]
     assert 0 < len(kept) < len(reasons)
@@ -191,4 +198,4 @@ def test_an_address_is_read_back_as_it_was_written(name, key, value) -> None:
 
 def test_without_pages_there_is_nothing_to_share() -> None:
     with pytest.raises(ConfigError, match="no pages"):
-        make_page({}, {"index.html": b""})
+        make_page({"index.html": b""})

@@ -1,5 +1,6 @@
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from trained_run import make_trained_run
 
 from agentgym.errors import StoreError
-from agentgym.store.episodes import read_heads
+from agentgym.store.episodes import EpisodeWriter, read_episodes, read_heads
 from agentgym.store.notes import Note
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.credit.base import equal_groups
@@ -83,6 +84,25 @@ def test_what_no_step_used_is_told_apart(index):
     with index.changing() as db:  # a head may claim as many
         db.execute("UPDATE episode SET tokens = 9000000000000000000")
     assert min(count_unused(index).values()) > 0
+
+
+def test_what_a_child_shares_with_its_parent_is_counted_once(run, tmp_path):
+    root = Path(shutil.copytree(run, tmp_path / "run"))
+    parents = [each for each in read_episodes(root) if each.end != "error" and len(each.steps) > 2]
+    with EpisodeWriter(root, writer="fork") as writer:
+        for number, parent in enumerate(parents[:2]):
+            name = f"fork-00001.{number}.0"
+            writer.append(replace(parent, id=name, parent_id=parent.id, fork_step=2))
+    own = sum(len(step.completion.token_ids) for parent in parents[:2] for step in parent.steps[2:])
+    index = Index(root, cache=tmp_path)
+    while index.refresh():
+        pass
+    assert 0 < own < sum(parent.num_sampled for parent in parents[:2])
+    assert count_unused(index)["fork"] == own
+    with index.changing() as db:  # a head may claim that more is shared than there is
+        db.execute("UPDATE episode SET shared = 9000000000000000000")
+    assert set(count_unused(index).values()) == {0}
+    index.close()
 
 
 def test_a_note_that_breaks_is_told_and_the_others_counted(run, tmp_path):

@@ -73,7 +73,7 @@ def test_a_person_goes_on_message_by_message_and_leaves(page, run):
     page.keyboard.press("Control+Enter")
     panel.get_by_label("the message of turn 3").wait_for()
     panel.get_by_role("button", name="leave").click()
-    panel.get_by_text("finished").last.wait_for()
+    panel.locator(".told-fork").last.get_by_text("finished").wait_for()
     children = [read_episode(head) for head in read_heads(run) if head.fork_step == 1]
     (child,) = [each for each in children if each.policy == "person"]
     assert [step.message.content for step in child.steps[1:]] == ["<b>sideways</b>", "up"]

@@ -6,6 +6,7 @@ import { visible } from "../model/ansi";
 import { showTags } from "../model/api";
 import { colourOf, symmetric } from "../model/colours";
 import { cell, count, number, seconds } from "../model/format";
+import { paidOf } from "../model/learnt";
 import { useLoaded } from "../model/load";
 import { around } from "../model/playing";
 import { rolloutNames } from "../model/rollouts";
@@ -33,7 +34,7 @@ export function Facts({
     <dl class="facts">
       <div>
         <dt>outcome</dt>
-        <dd>{number(episode.outcome)}</dd>
+        <dd>{episode.end === "error" ? "–" : number(episode.outcome)}</dd>
       </div>
       <div>
         <dt>reward</dt>
@@ -103,7 +104,7 @@ function Siblings({
   id: string;
   group: readonly EpisodeLine[];
 }): JSX.Element {
-  const scale = symmetric(group.map(paid));
+  const scale = symmetric(group.map(paidOf));
   const here = group.findIndex((each) => each.id === id);
   const [first, stop] = around(here, group.length, SIBLINGS);
   const shown = group.slice(first, stop);
@@ -114,8 +115,8 @@ function Siblings({
         <a
           href={printAddress({ screen: "episode", run, episode: each.id })}
           aria-current={each.id === id ? "true" : undefined}
-          class={colourOf(scale, paid(each))}
-          title={`${each.id}: ${cell(paid(each))}`}
+          class={colourOf(scale, paidOf(each))}
+          title={`${each.id}: ${cell(paidOf(each))}`}
         >
           {visible(names[first + at]!)}
         </a>
@@ -123,8 +124,4 @@ function Siblings({
       {shown.length < group.length && <span class="quiet"> of {group.length}</span>}
     </span>
   );
-}
-
-function paid(line: EpisodeLine): number | null {
-  return line.reward ?? line.outcome;
 }

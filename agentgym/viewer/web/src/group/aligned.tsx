@@ -7,9 +7,10 @@ import type { JSX } from "preact";
 import { printAddress } from "../model/address";
 import { visible } from "../model/ansi";
 import { colourOf, type Scale, symmetric } from "../model/colours";
-import { beginOf, type Fold, FOLDS, folds, type Line, lineOf, marks, nextOf } from "../model/folds";
+import { beginOf, FOLDS, foldOf, folds, type Line, lineOf, marks, nextOf } from "../model/folds";
 import { cell, number } from "../model/format";
 import type { Key } from "../model/keys";
+import { paidOf } from "../model/learnt";
 import { labelOf } from "../model/labels";
 import { rolloutNames } from "../model/rollouts";
 import { type Jump, Windowed } from "../parts/list";
@@ -29,11 +30,11 @@ interface Props {
 }
 
 export function Aligned({ shown, run, advantages }: Props): JSX.Element {
-  const fold = foldOf();
+  const fold = foldOf(query.value["rows"], shown.members.length);
   const lines = useMemo(() => folds(shown.rows, fold, beganIn(shown)), [shown, fold]);
   const names = useMemo(() => rolloutNames(shown.members), [shown]);
   const scale = useMemo(() => symmetric(Object.values(advantages ?? {}).flat()), [advantages]);
-  const rewards = useMemo(() => symmetric(shown.members.map(rewardOf)), [shown]);
+  const rewards = useMemo(() => symmetric(shown.members.map(paidOf)), [shown]);
   const here = whole("row");
   const jump = useSignal<Jump | null>(null);
   useEffect(() => {
@@ -57,12 +58,14 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
   return (
     <>
       <div class="bar">
-        <Choice
-          label="rows"
-          options={FOLDS}
-          value={fold}
-          choose={(next) => look({ rows: next === FOLDS[0] ? undefined : next })}
-        />
+        {shown.members.length > 1 && (
+          <Choice
+            label="rows"
+            options={FOLDS}
+            value={fold}
+            choose={(next) => look({ rows: next === FOLDS[0] ? undefined : next })}
+          />
+        )}
         {advantages && <Legend scale={scale} what="advantage" />}
       </div>
       <div class="aligned" role="table" aria-label="rollouts side by side">
@@ -93,10 +96,6 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
   );
 }
 
-function foldOf(): Fold {
-  return FOLDS.find((each) => each === query.value["rows"]) ?? FOLDS[0];
-}
-
 /** Keys that lead from mark to mark, and choose which rows are shown. */
 export function alignedKeys(shown: AlignedShown): Key[] {
   const found = marks(shown.rows, shown.diverge, beganIn(shown));
@@ -108,7 +107,8 @@ export function alignedKeys(shown: AlignedShown): Key[] {
       look({ row: String(to) });
     }
   };
-  const next = () => FOLDS[(FOLDS.indexOf(foldOf()) + 1) % FOLDS.length]!;
+  const fold = () => foldOf(query.value["rows"], shown.members.length);
+  const next = () => FOLDS[(FOLDS.indexOf(fold()) + 1) % FOLDS.length]!;
   return [
     {
       keys: "n N",
@@ -142,7 +142,6 @@ function beganIn(shown: AlignedShown): number {
 }
 
 type Member = AlignedShown["members"][number];
-const rewardOf = (member: Member) => member.reward ?? member.outcome;
 
 interface HeadProps {
   run: string;
@@ -152,7 +151,7 @@ interface HeadProps {
 }
 
 function Head({ run, member, name, scale }: HeadProps): JSX.Element {
-  const reward = rewardOf(member);
+  const reward = paidOf(member);
   return (
     <span role="columnheader">
       <a href={printAddress({ screen: "episode", run, episode: member.id })} title={member.id}>
@@ -160,7 +159,11 @@ function Head({ run, member, name, scale }: HeadProps): JSX.Element {
       </a>{" "}
       <span
         class={`num reward ${colourOf(scale, reward)}`}
-        title={`${member.reward === null ? "outcome" : "reward"} ${number(reward, 6)}`}
+        title={
+          reward === null
+            ? "no reward"
+            : `${member.reward === null ? "outcome" : "reward"} ${number(reward, 6)}`
+        }
       >
         {cell(reward)}
       </span>{" "}

@@ -6,11 +6,12 @@ import { visible } from "../model/ansi";
 import { showEpisode } from "../model/api";
 import type { Scale } from "../model/colours";
 import { cell, counted } from "../model/format";
+import { paidOf } from "../model/learnt";
 import { rolloutNames } from "../model/rollouts";
 import { useLoaded } from "../model/load";
 import { Quiet, Shade, Text, Wrong } from "../parts/parts";
 import { episodeRows } from "../model/rows";
-import type { Episode, StatesShown } from "../model/types";
+import type { SaidEpisode, StatesShown } from "../model/types";
 
 const MOST = 24; // turns that are opened at once
 const LONGEST = 2000; // characters of one message
@@ -69,7 +70,7 @@ function turnsOf(shown: StatesShown, node: number | null, edge: number | null): 
   return turns.sort((a, b) => (b[2] ?? 0) - (a[2] ?? 0) || a[0] - b[0] || a[1] - b[1]);
 }
 
-async function episodes(run: string, ids: readonly string[]): Promise<Map<string, Episode>> {
+async function episodes(run: string, ids: readonly string[]): Promise<Map<string, SaidEpisode>> {
   const found = await Promise.all(ids.map((id) => showEpisode(run, id)));
   return new Map(found.map((each, at) => [ids[at]!, each]));
 }
@@ -109,7 +110,7 @@ interface TurnProps {
   name: string;
   member: StatesShown["members"][number];
   /** Undefined while it is asked for. */
-  episode: Episode | undefined;
+  episode: SaidEpisode | undefined;
   step: number;
   advantage: number | null;
   scale: Scale;
@@ -131,7 +132,7 @@ function Turn({ run, name, member, episode, step, advantage, scale }: TurnProps)
           class="quiet num"
           title={`${member.reward === null ? "outcome" : "reward"} of the rollout`}
         >
-          {cell(member.reward ?? member.outcome)}
+          {cell(paidOf(member))}
         </span>
         <a href={printAddress(to, { turn, view: "tokens" })}>tokens</a>
       </p>

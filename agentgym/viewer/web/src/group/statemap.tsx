@@ -120,7 +120,11 @@ function Explained({ shown, scale }: { shown: StatesShown; scale: Scale }): JSX.
   return (
     <div class="bar map-legend">
       <span class="legend">mean advantage of the action</span>
-      <Legend scale={scale} what="mean advantage of the action" />
+      {shown.credit ? (
+        <Legend scale={scale} what="mean advantage of the action" />
+      ) : (
+        <span class="legend">is not known</span>
+      )}
       <span class="legend">
         times
         {widths.map((each) => (
@@ -142,7 +146,9 @@ function Explained({ shown, scale }: { shown: StatesShown; scale: Scale }): JSX.
       <span class="quiet">
         {hasStates
           ? `${counted(shown.nodes.length, "state")}; in it visits, under it the mean return`
-          : "the environment gave no state keys: this is the tree of what was done"}
+          : shown.edges.length
+            ? "the environment gave no state keys: this is the tree of what was done"
+            : "no turn was taken"}
       </span>
     </div>
   );

@@ -13,6 +13,12 @@ export interface Line {
 export const FOLDS = ["beginning folded", "only what differs", "all rows"] as const;
 export type Fold = (typeof FOLDS)[number];
 
+/** How much is folded: nothing of one rollout, with which all is shared. */
+export function foldOf(wanted: string | undefined, members: number): Fold {
+  if (members === 1) return "all rows";
+  return FOLDS.find((each) => each === wanted) ?? FOLDS[0];
+}
+
 /**
  * The lines to show: every row, or a line for each run of hidden ones. Marked rows are shown, and so is
  * the one in which a fork `began`.

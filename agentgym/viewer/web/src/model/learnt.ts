@@ -14,11 +14,16 @@ export function rolloutsOf(shown: GroupShown): GroupShown["members"] {
   return shown.members.filter((each) => !each.is_parent);
 }
 
+/** What an episode was paid: the reward that was trained on, or else its outcome; a fault has neither. */
+export function paidOf(line: { end: string; reward: Num; outcome: Num }): Num {
+  return line.end === "error" ? null : (line.reward ?? line.outcome);
+}
+
 /** Why nothing, or little, is learnt of rollouts that were all paid alike; null: they were not. */
 export function toldOfEqual(shown: GroupShown): string | null {
   const rewards = rolloutsOf(shown)
-    .filter((each) => each.end !== "error")
-    .map((each) => each.reward ?? each.outcome);
+    .map(paidOf)
+    .filter((each) => each !== null);
   const first = rewards[0];
   if (rewards.length < 2 || rewards.some((each) => each !== first)) return null;
   const start = `All ${rewards.length} rewards are ${cell(first)}: zero variance.`;

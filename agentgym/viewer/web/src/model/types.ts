@@ -44,6 +44,8 @@ export interface Event {
 export interface Curves {
   step: number[];
   series: Record<string, Num[]>;
+  /** Steps at which a curve was not finite. */
+  lost: Record<string, number[]>;
 }
 
 export interface EpisodeLine {
@@ -119,11 +121,6 @@ export interface Message {
 
 export interface Step {
   index: number;
-  message: Message;
-  replies: Message[];
-  state: string | null;
-  action: string | null;
-  next_state: string | null;
   reward_terms: Record<string, number>;
   shaped: Record<string, Num>;
   gates: Record<string, Num>;
@@ -139,6 +136,15 @@ export interface Step {
   tokens: [number, number] | null;
   /** (token of the step, policy version from there on) */
   versions: [number, number][];
+}
+
+/** A step with what was said at it. */
+export interface SaidStep extends Step {
+  message: Message;
+  replies: Message[];
+  state: string | null;
+  action: string | null;
+  next_state: string | null;
 }
 
 export interface Episode {
@@ -170,6 +176,10 @@ export interface Episode {
   ribbon?: { ratio: Num; kl: Num }[] | null;
   /** Whether the environment drew anything. */
   panels: boolean;
+}
+
+export interface SaidEpisode extends Episode {
+  steps: SaidStep[];
 }
 
 /** What an estimator, less another one, made of a group. */
@@ -329,7 +339,7 @@ export interface Edge {
 
 export interface StatesShown {
   credit: GroupShown["credit"];
-  members: Pick<EpisodeLine, "id" | "member" | "attempt" | "outcome" | "reward">[];
+  members: Pick<EpisodeLine, "id" | "member" | "attempt" | "end" | "outcome" | "reward">[];
   nodes: Node[];
   edges: Edge[];
 }
