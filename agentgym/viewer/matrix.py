@@ -106,7 +106,7 @@ def _tasks(columns: Sequence[Column]) -> Iterator[Json]:
     for place, column in enumerate(columns):
         for each in column.result.episodes:
             cells = found.setdefault((each.split, each.task), [None] * len(columns))
-            none = {"won": 0, "of": 0, "outcome": 0.0, "episodes": []}
+            none: Json = {"won": 0, "of": 0, "outcome": 0.0, "episodes": []}
             cell = cells[place] = cells[place] or none
             cell["won"] += each.outcome >= column.run.success
             cell["of"] += 1
