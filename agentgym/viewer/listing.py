@@ -26,8 +26,8 @@ SEEN = """(
 """Episodes with what was learnt about them."""
 
 _SHOWN = (
-    "id", "group", "member", "task", "env", "split", "end", "reason", "outcome", "reward", "turns",
-    "tokens", "version_min", "version_max", "step", "label",
+    "id", "group", "member", "attempt", "task", "env", "split", "end", "reason", "outcome", "reward",
+    "turns", "tokens", "version_min", "version_max", "step", "label",
     "parent", "fork_step",
 )  # fmt: skip
 

@@ -85,6 +85,12 @@ def test_two_cells_of_the_matrix_are_laid_side_by_side(page):
     beside = page.get_by_label("two episodes side by side")
     beside.get_by_role("columnheader", name="eval-sampled-000000").wait_for()
     assert beside.get_by_role("columnheader").count() == 3
+    for key, name, place in [("j", "second", 1), ("k", "second", 0), ("J", "first", 1)]:
+        page.keyboard.press(key)
+        stepper = beside.get_by_role("group", name=f"{name} episode")
+        stepper.get_by_text(f"{place + 1} of").wait_for()
+        assert cells.nth(int(name == "second")).get_attribute("aria-pressed") == "true"
+    beside.get_by_role("columnheader").nth(1).locator(f"a[title$='.{place}.0']").wait_for()
     page.get_by_role("button", name="only what changed").click()
     shown = page.locator(".matrix-row:not(.head)").first.locator(".matrix-cell").all_inner_texts()
     assert len(set(shown)) > 1

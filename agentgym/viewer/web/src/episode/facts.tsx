@@ -9,6 +9,7 @@ import { cell, count, number, seconds } from "../model/format";
 import { paidOf } from "../model/learnt";
 import { useLoaded } from "../model/load";
 import { around } from "../model/playing";
+import { rolloutNames } from "../model/rollouts";
 import type { Episode, EpisodeLine } from "../model/types";
 import { ForkedFrom, ForksOf } from "../parts/forked";
 import { Text } from "../parts/parts";
@@ -107,6 +108,7 @@ function Siblings({
   const here = group.findIndex((each) => each.id === id);
   const [first, stop] = around(here, group.length, SIBLINGS);
   const shown = group.slice(first, stop);
+  const names = rolloutNames(group);
   return (
     <span class="siblings" role="group" aria-label="episodes of the group">
       {shown.map((each, at) => (
@@ -116,7 +118,7 @@ function Siblings({
           class={colourOf(scale, paidOf(each))}
           title={`${each.id}: ${cell(paidOf(each))}`}
         >
-          {each.member ?? first + at}
+          {visible(names[first + at]!)}
         </a>
       ))}
       {shown.length < group.length && <span class="quiet"> of {group.length}</span>}

@@ -5,8 +5,9 @@ import { printAddress } from "../model/address";
 import { visible } from "../model/ansi";
 import { showEpisode } from "../model/api";
 import type { Scale } from "../model/colours";
-import { cell, count, counted } from "../model/format";
+import { cell, counted } from "../model/format";
 import { paidOf } from "../model/learnt";
+import { rolloutNames } from "../model/rollouts";
 import { useLoaded } from "../model/load";
 import { Quiet, Shade, Text, Wrong } from "../parts/parts";
 import { episodeRows } from "../model/rows";
@@ -27,6 +28,7 @@ interface Props {
 export function Turns(props: Props): JSX.Element | null {
   const { run, shown, node, edge } = props;
   const turns = turnsOf(shown, node, edge);
+  const names = rolloutNames(shown.members);
   const ids = [...new Set(turns.slice(0, MOST).map(([member]) => shown.members[member]!.id))];
   const loaded = useLoaded(JSON.stringify([run, ids]), () => episodes(run, ids)).value;
   if (!turns.length && node === null && edge === null) return null;
@@ -41,6 +43,7 @@ export function Turns(props: Props): JSX.Element | null {
             <Turn
               {...{ run, step, advantage }}
               scale={props.scale}
+              name={names[member]!}
               member={shown.members[member]!}
               episode={loaded.value!.get(shown.members[member]!.id)}
             />
@@ -103,6 +106,8 @@ function Chosen({
 
 interface TurnProps {
   run: string;
+  /** Of the rollout. */
+  name: string;
   member: StatesShown["members"][number];
   /** Undefined while it is asked for. */
   episode: SaidEpisode | undefined;
@@ -111,7 +116,7 @@ interface TurnProps {
   scale: Scale;
 }
 
-function Turn({ run, member, episode, step, advantage, scale }: TurnProps): JSX.Element {
+function Turn({ run, name, member, episode, step, advantage, scale }: TurnProps): JSX.Element {
   const to = { screen: "episode", run, episode: member.id } as const;
   const turn = String(step);
   const said = episode?.steps[step];
@@ -120,7 +125,7 @@ function Turn({ run, member, episode, step, advantage, scale }: TurnProps): JSX.
     <li>
       <p class="turn-head">
         <a href={printAddress(to, { turn })} title={member.id}>
-          rollout {count(member.member)}, turn {step}
+          rollout {visible(name)}, turn {step}
         </a>
         <Shade value={advantage} scale={scale} what="advantage" />
         <span

@@ -52,6 +52,7 @@ export interface EpisodeLine {
   id: string;
   group: string;
   member: Num;
+  attempt: Num;
   task: string;
   env: string;
   split: string;
@@ -283,13 +284,18 @@ export interface AlignedRow {
 /** Rollouts of one group, or of several runs. */
 export interface AlignedShown {
   members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+    attempt?: Num;
     label?: string | null;
     run?: string;
+    /** Of a group of forks: what they go on from, which is no rollout of the group. */
+    is_parent?: boolean;
     actions: string[];
   })[];
   rows: AlignedRow[];
   diverge: Num;
   reconverge: Num;
+  /** From where all of them go on, if they are forks. */
+  forked?: { parent: string; turn: Num } | null;
 }
 
 export interface GroupShown extends AlignedShown {
@@ -297,8 +303,6 @@ export interface GroupShown extends AlignedShown {
   task: string;
   step: Num;
   of: number;
-  /** From where all of them go on, if they are forks. */
-  forked: { parent: string; turn: Num } | null;
   credit: { label: string; steps: Record<string, Num[]> } | null;
   trouble: string[];
 }
@@ -335,7 +339,7 @@ export interface Edge {
 
 export interface StatesShown {
   credit: GroupShown["credit"];
-  members: Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward">[];
+  members: Pick<EpisodeLine, "id" | "member" | "attempt" | "end" | "outcome" | "reward">[];
   nodes: Node[];
   edges: Edge[];
 }
@@ -366,6 +370,9 @@ export interface Matrix {
 export interface MatrixCell {
   won: number;
   of: number;
+  /** The mean. */
+  outcome: Num;
+  /** Some of them, by which they are opened. */
   episodes: string[];
 }
 
