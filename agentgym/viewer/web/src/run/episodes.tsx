@@ -53,6 +53,7 @@ export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.E
   const where = query.value["where"] ?? "";
   const sort = query.value["sort"] ?? "";
   const seen = useSignal(now);
+  if (seen.value === 0 || now < seen.value) seen.value = now; // it was emptied, or is another one
   const key = [run, where, sort, seen.value].join("\n");
   const pages = useMemo(
     () =>
