@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agentgym.errors import StoreError
 from agentgym.formats.imported import Imported
-from agentgym.store.episodes import EpisodeWriter
+from agentgym.store.episodes import IMPORTER, EpisodeWriter
 from agentgym.store.frames import skipping
 from agentgym.store.run import Run
 
@@ -34,7 +34,7 @@ def import_run(
     envs: Counter[str] = Counter()
     with Run.create(path, config_text=_CONFIG, command=command, seed=0, clean=clean) as run:
         try:
-            with EpisodeWriter(run.root, writer="import") as writer:
+            with EpisodeWriter(run.root, writer=IMPORTER) as writer:
                 for trajectory in imported:
                     with skipping(imported.on_broken):
                         writer.append(trajectory)

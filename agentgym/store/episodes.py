@@ -25,6 +25,10 @@ SCHEMA = "agentgym.episodes/1"
 FOLDER = "episodes"
 
 
+IMPORTER = "import"
+"""The writer of episodes that other programs recorded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeHead:
     """What a list of episodes shows; `read_episode` opens it."""

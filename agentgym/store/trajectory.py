@@ -56,6 +56,7 @@ def to_head(trajectory: Trajectory) -> dict[str, Any]:
         "end": trajectory.end,
         "reason": trajectory.reason,
         "outcome": trajectory.outcome,
+        **({} if any(step.reward_terms for step in trajectory.steps) else {"unrewarded": True}),
         "turns": len(trajectory.steps),
         "tokens": trajectory.num_sampled,
         "version_min": min(versions, default=None),

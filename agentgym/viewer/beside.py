@@ -6,6 +6,7 @@ from agentgym.errors import ConfigError
 from agentgym.store.frames import Head
 from agentgym.types import Trajectory
 from agentgym.viewer.align import align
+from agentgym.viewer.entries import is_scored
 from agentgym.viewer.groups import action_text
 from agentgym.viewer.runs import OpenRun
 from agentgym.viewer.scenes import read_plain
@@ -27,18 +28,18 @@ def lay_beside(*chosen: tuple[OpenRun, Head]) -> Json:
     for each in members:
         if len(each.steps) > LONGEST:
             raise ConfigError(f"{each.id[:80]!r} has {len(each.steps)} steps, at most {LONGEST}")
-    told = [_member(run, each) for (run, _), each in zip(chosen, members, strict=True)]
+    told = [_member(*which, each) for which, each in zip(chosen, members, strict=True)]
     return {"members": told, **align(members).to_json()}
 
 
-def _member(run: OpenRun, trajectory: Trajectory) -> Json:
+def _member(run: OpenRun, head: Head, trajectory: Trajectory) -> Json:
     return {
         "run": run.name,
         "id": trajectory.id,
         "member": trajectory.member,
         "task": trajectory.task.id,
         "end": trajectory.end,
-        "outcome": trajectory.outcome,
+        "outcome": trajectory.outcome if is_scored(head) else None,
         "reward": None,
         "steps": len(trajectory.steps),
         "actions": [action_text(step) for step in trajectory.steps],

@@ -2,7 +2,7 @@
 
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentgym.errors import StoreError, boundary
 from agentgym.store import episodes, notes
+from agentgym.store.episodes import IMPORTER
 from agentgym.store.frames import Head, header_stop, read_heads, read_record
 
 _TEXTS = ("id", "group_id", "task_id", "env", "split", "end", "reason")
@@ -63,6 +64,14 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def is_scored(head: Head) -> bool:
+    """Return whether an episode has an outcome; of an environment of ours one without terms has 0.
+
+    Files of other programs may tell none.
+    """
+    return head.header.get("writer") != IMPORTER or head.fields.get("unrewarded") is not True
+
+
 def _tell(db: sqlite3.Connection, name: str, at: int, told: str) -> None:
     db.execute("INSERT OR REPLACE INTO broken VALUES (?, ?, ?)", (name, at, clean(told)))
 
@@ -71,7 +80,7 @@ def _take_episodes(db: sqlite3.Connection, name: str, heads: Iterable[Head]) -> 
     rows = []
     for head in heads:
         try:
-            rows.append((*_episode(head.fields), name, head.offset))
+            rows.append((*_episode(head), name, head.offset))
         except (KeyError, TypeError, ValueError) as error:
             _tell(db, name, head.offset, f"{head.shard}: the head at byte {head.offset}: {error!r}")
     db.executemany(_EPISODE, rows)
@@ -81,14 +90,16 @@ def _take_episodes(db: sqlite3.Connection, name: str, heads: Iterable[Head]) -> 
     db.executemany(_UNTAG.format("grp"), names)  # some tags compare an episode with its group
 
 
-def _episode(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+def _episode(head: Head) -> tuple[Any, ...]:
+    fields = head.fields
     texts = [_text(fields[name]) for name in _TEXTS]
     texts[-1] = texts[-1][:_REASON]
     numbers = [_whole(fields[name]) for name in _NUMBERS]
     parent, step = fields.get("parent_id"), fields.get("fork_step")
     shared = _whole(fields.get("shared")) or 0
     forked = None if parent is None else _text(parent), _whole(step), shared
-    return (*texts, *numbers, _finite(fields["outcome"]), *forked)
+    outcome = _finite(fields["outcome"]) if is_scored(head) else None
+    return (*texts, *numbers, outcome, *forked)
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, SupportsFloat
 from agentgym.errors import StoreError, boundary
 from agentgym.store.frames import Head, read_record
 from agentgym.viewer.columns import keep_lengths
-from agentgym.viewer.entries import clean
+from agentgym.viewer.entries import clean, is_scored
 from agentgym.viewer.index import Index
 from agentgym.viewer.learnt import Learnt, read_learnt
 from agentgym.viewer.noted import Noted, Values, credit_labels, read_noted
@@ -21,8 +21,8 @@ from agentgym.viewer.tags import tags_of
 LONGEST = 1_000_000
 """Characters of a text that are shown; the record has all of it."""
 
-PARTS = ("ledger", "ribbon", "tags")
-"""What takes longer to find than all the rest of an episode."""
+PARTS = ("said", "ledger", "ribbon", "tags")
+"""What takes longer to find, or to send, than all the rest of an episode."""
 
 Json = dict[str, Any]
 
@@ -33,6 +33,8 @@ class Shown:
 
     body: Mapping[str, Any]
     """The line of its record."""
+    is_scored: bool
+    """Whether it has an outcome."""
     noted: Noted | None
     learnt: Learnt
     credits: Sequence[str] = ()
@@ -42,6 +44,8 @@ class Shown:
     tags: Sequence[Mapping[str, Any]] = ()
     trouble: str | None = None
     """Why what was noted is not shown, though there is something."""
+    with_said: bool = True
+    """Whether steps tell what was said at them; of a long episode that is nearly all of it."""
 
     def to_json(self) -> Json:
         """Return it as the server tells it.
@@ -56,7 +60,7 @@ class Shown:
         body = self.body
         return {
             **{key: body.get(name) for key, name in _PLAIN.items()},
-            "outcome": _number(body.get("outcome")),
+            "outcome": _number(body.get("outcome")) if self.is_scored else None,
             "reason": _text(body.get("reason")),
             "task": _capped(body.get("task")),
             "prompt": _capped(body["prompt"]),
@@ -90,11 +94,7 @@ class Shown:
         segment, first, stop = completion.get("tokens") or (None, 0, 0)
         return {
             "index": index,
-            "message": _capped(step["message"]),
-            "replies": _capped(step["replies"]),
-            "state": _capped(step.get("state_key")),
-            "action": _capped(step.get("action_key")),
-            "next_state": _capped(step.get("next_state_key")),
+            **(_said(step) if self.with_said else {}),
             "reward_terms": step.get("reward_terms") or {},
             **self._credit(index),
             "timed_out": bool(step.get("timed_out")),
@@ -139,7 +139,7 @@ def show_episode(
     success: float = 1.0,
     parts: Collection[str] = PARTS,
 ) -> Shown:
-    """Open an episode, without its tokens; those of `PARTS` that are not asked for are left empty.
+    """Open an episode, without its tokens; those of `PARTS` that are not asked for are left out or empty.
 
     Raises:
         StoreError: its record is broken.
@@ -159,12 +159,14 @@ def show_episode(
         noted, trouble = None, str(error)
     return Shown(
         body=body,
+        is_scored=is_scored(head),
         noted=noted,
         learnt=read_learnt(scenes, head, noted, parts=parts),
         credits=credit_labels(index, name),
         notes=_labels(index, name),
         tags=show_tags(index, head, success=success) if "tags" in parts else (),
         trouble=trouble,
+        with_said="said" in parts,
     )
 
 
@@ -198,6 +200,16 @@ _PLAIN = {
     "parent": "parent_id",
     "fork_step": "fork_step",
 }
+
+
+def _said(step: Mapping[str, Any]) -> Json:
+    return {
+        "message": _capped(step["message"]),
+        "replies": _capped(step["replies"]),
+        "state": _capped(step.get("state_key")),
+        "action": _capped(step.get("action_key")),
+        "next_state": _capped(step.get("next_state_key")),
+    }
 
 
 def _segment(meta: Mapping[str, Any]) -> Json:

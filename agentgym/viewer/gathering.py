@@ -140,7 +140,7 @@ class Gathering:
     def _words(self, name: str) -> Iterator[tuple[str, bytes]]:
         """Yield what is said and drawn in an episode, and why its tokens weigh what they weigh."""
         path = f"/api/runs/{self._run.name}/episodes/{part(name)}"
-        yield self._asked(path, {"parts": "none"})
+        yield self._asked(path, {"parts": "said"})
         yield self._asked(f"{path}/tags", {})
         yield self._asked(f"{path}/ledger", {})
         yield f"{path}/panels", _or_told(partial(self._panels, name))

@@ -44,38 +44,36 @@ class GroupShown:
     """What could not be read or computed, and why."""
     total: int
     """Members of the group; those above `MOST_MEMBERS` are not here."""
+    parent: tuple[Json, Trajectory] | None = None
+    """What all of them go on from, if that is one place: it stands beside them, but is no member."""
 
     def to_json(self) -> Json:
-        """Return it as JSON values, aligned."""
+        """Return it as JSON values, aligned; a parent comes first."""
+        first = [] if self.parent is None else [self.parent]
+        columns = [*first, *zip(self.rows, self.members, strict=True)]
         return {
             **self._head(),
             "members": [
-                {**row, "steps": len(each.steps), "actions": [action_text(s) for s in each.steps]}
-                for row, each in zip(self.rows, self.members, strict=True)
+                _column(row, each, is_parent=place < len(first))
+                for place, (row, each) in enumerate(columns)
             ],
-            **align(self.members).to_json(),
+            **align([each for _, each in columns]).to_json(),
         }
 
     def states(self) -> Json:
         """Return it as JSON values, drawn as a map of states."""
         drawn = map_states(
             self.members,
-            returns=[self._return_of(each) for each in self.members],
+            returns=[self._return_of(*each) for each in zip(self.rows, self.members, strict=True)],
             advantages=self.lens.steps if self.lens else None,
         )
         return {**self._head(), "members": list(self.rows), **drawn.to_json()}
 
-    def _return_of(self, member: Trajectory) -> float | None:
+    def _return_of(self, row: Json, member: Trajectory) -> float | None:
         """Return what the lens tells, or else the outcome; a fault has neither."""
         if self.lens is not None:
             return self.lens.returns.get(member.id)
-        return None if member.end == "error" else member.outcome
-
-    def _forked(self) -> Json | None:
-        """Return from where all of them go on, if that is one place."""
-        places = {(row["parent"], row["fork_step"]) for row in self.rows}
-        ((parent, turn), *others) = places or {(None, None)}
-        return None if others or parent is None else {"parent": parent, "turn": turn}
+        return None if member.end == "error" else row["outcome"]
 
     def _head(self) -> Json:
         return {
@@ -83,7 +81,7 @@ class GroupShown:
             "task": self.rows[0]["task"] if self.rows else "",
             "step": next((row["step"] for row in self.rows if row["step"] is not None), None),
             "of": self.total,
-            "forked": self._forked(),
+            "forked": _forked(self.rows),
             "credit": lens_json(self.lens) if self.lens else None,
             "trouble": list(self.trouble),
         }
@@ -117,7 +115,13 @@ def show_group(index: Index, scenes: Scenes, group: str, asking: Asking) -> Grou
             raise
         trouble.append(str(error))
     return GroupShown(
-        group=group, rows=rows, members=members, lens=lens, trouble=trouble, total=len(found)
+        group=group,
+        rows=rows,
+        members=members,
+        lens=lens,
+        trouble=trouble,
+        total=len(found),
+        parent=_parent(index, rows),
     )
 
 
@@ -140,7 +144,30 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _rows(index: Index, group: str) -> list[Json]:
+def _rows(index: Index, name: str, *, by: str = "grp") -> list[Json]:
     columns = ", ".join(f'"{name}"' for name in _COLUMNS)
-    sql = f"SELECT {columns} FROM {SEEN} WHERE grp = ? ORDER BY member, row LIMIT 10000"
-    return [dict(zip(_COLUMNS, row, strict=True)) for row in index.query(sql, (clean(group),))]
+    sql = f"SELECT {columns} FROM {SEEN} WHERE {by} = ? ORDER BY member, row LIMIT 10000"
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in index.query(sql, (clean(name),))]
+
+
+def _column(row: Json, member: Trajectory, *, is_parent: bool) -> Json:
+    actions = [action_text(step) for step in member.steps]
+    return {**row, "steps": len(actions), "actions": actions, "is_parent": is_parent}
+
+
+def _forked(rows: Sequence[Json]) -> Json | None:
+    """Return from where all of them go on, if that is one place."""
+    places = {(row["parent"], row["fork_step"]) for row in rows}
+    ((parent, turn), *others) = places or {(None, None)}
+    return None if others or parent is None else {"parent": parent, "turn": turn}
+
+
+def _parent(index: Index, rows: Sequence[Json]) -> tuple[Json, Trajectory] | None:
+    """Open what all of them go on from; None: they are no forks of one place, or it is lost."""
+    forked = _forked(rows)
+    found = _rows(index, forked["parent"], by="id") if forked else []
+    head = index.head(found[0]["id"]) if found else None
+    try:
+        return (found[0], read_plain(head)) if head else None
+    except StoreError:
+        return None  # its own page says what is wrong with it

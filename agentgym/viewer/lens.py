@@ -65,7 +65,7 @@ class Scene:
     trajectories: tuple[Trajectory, ...]
     """[M], those of the table."""
     methods: Methods
-    """Of the run."""
+    """Of the run; where nothing was trained, estimators are asked that nobody used."""
     schedules: Mapping[str, float]
     update: Update | None = None
     """The optimiser step that used them; None: none did."""
@@ -162,7 +162,7 @@ class Scene:
         return len(self._known) > _MOST_KEPT or values > _MOST_VALUES
 
     def _compute(self, credit: CreditConfig | None, shaper: ShaperConfig | None) -> Credited:
-        label = _label(credit, shaper)
+        label = _label(credit or (None if self.update else self.methods.credit), shaper)
         if self.update and shaper is None and credit is None:
             return Credited(label, self.update.rewards, self.update.advantages)
         estimator = credit or self.methods.credit

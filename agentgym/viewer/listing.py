@@ -26,8 +26,8 @@ SEEN = """(
 """Episodes with what was learnt about them."""
 
 _SHOWN = (
-    "id", "group", "member", "task", "env", "split", "end", "reason", "outcome", "reward", "turns",
-    "tokens", "version_min", "version_max", "step", "label",
+    "id", "group", "member", "attempt", "task", "env", "split", "end", "reason", "outcome", "reward",
+    "turns", "tokens", "version_min", "version_max", "step", "label",
     "parent", "fork_step",
 )  # fmt: skip
 
@@ -114,7 +114,7 @@ def _group(index: Index, name: str) -> dict[str, Any]:
         "WHERE grp = ? ORDER BY member, row LIMIT 1000",
         (name,),
     )
-    paid = [reward for _, reward, end, *_ in found if end != "error"]
+    paid = [reward for _, reward, end, *_ in found if end != "error" and reward is not None]
     one_group = np.zeros(len(paid), dtype=np.int64)
     return {
         "group": name,

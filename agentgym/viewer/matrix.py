@@ -106,9 +106,11 @@ def _tasks(columns: Sequence[Column]) -> Iterator[Json]:
     for place, column in enumerate(columns):
         for each in column.result.episodes:
             cells = found.setdefault((each.split, each.task), [None] * len(columns))
-            cell = cells[place] = cells[place] or {"won": 0, "of": 0, "episodes": []}
+            none: Json = {"won": 0, "of": 0, "outcome": 0.0, "episodes": []}
+            cell = cells[place] = cells[place] or none
             cell["won"] += each.outcome >= column.run.success
             cell["of"] += 1
+            cell["outcome"] += (each.outcome - cell["outcome"]) / cell["of"]
             if each.head is not None and len(cell["episodes"]) < _MOST_EPISODES:
                 cell["episodes"].append(each.head.id)
     for (split, task), cells in found.items():

@@ -96,9 +96,9 @@ class OpenRun:
             "env": run.info.get("env") if run else None,
             "live": bool(run and run.status == "running"),
             "steps": steps,
-            "success": self._success(),
+            "success": self._success(run),
             "started": run.info.get("created") if run else None,
-            **self._methods()[0],
+            **(self._methods()[0] if _is_training(run) else _NO_METHODS),
             "faults": faults,
             "broken": len(self.index.broken),
         }
@@ -165,9 +165,16 @@ class OpenRun:
         step = run.info.get("step") if run else None
         return step if isinstance(step, int) else None
 
-    def _success(self) -> float | None:
+    def _success(self, run: Run | None) -> float | None:
+        """Return the newest share of successes; of a run that trains nothing that of its episodes."""
         found = (self.scalars.last(name) for name in _SUCCESS)
-        return next((value for value in found if value is not None), None)
+        if _is_training(run):
+            return next((value for value in found if value is not None), None)
+        ((share,),) = self.index.query(
+            "SELECT avg(outcome >= ?) FROM episode WHERE \"end\" != 'error' AND fork_step IS NULL",
+            (self.success,),
+        )
+        return None if share is None else float(share)
 
     def _methods(self) -> tuple[Methods, str | None]:
         """Return how the run shaped and gave credit, or why that is not known."""
@@ -187,7 +194,8 @@ class OpenRun:
             count, numbers = count_missing(found, self._step(run) or 0)
             if count:
                 some = ", ".join(map(str, islice(numbers, 5)))
-                told.append(f"{count} optimiser steps have no note: {some}{' ...' * (count > 5)}")
+                what = "optimiser step has" if count == 1 else "optimiser steps have"
+                told.append(f"{count} {what} no note: {some}{' ...' * (count > 5)}")
         return [*told, *self.index.broken]
 
     def _config(self) -> str | None:
@@ -260,6 +268,11 @@ class OpenRuns:
                 time.sleep(0.001)  # let those who ask in between
             else:
                 self._stopping.wait(_PAUSE_S)
+
+
+def _is_training(run: Run | None) -> bool:
+    """Return whether it may have trained: a run that does not say what it is may."""
+    return run is None or run.info.get("kind") in ("train", None)
 
 
 @lru_cache(maxsize=64)

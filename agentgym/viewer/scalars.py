@@ -69,7 +69,10 @@ class Scalars:
         return points[max(points)] if points else None
 
     def to_json(self, patterns: Iterable[str]) -> dict[str, Any]:
-        """Return the curves whose names match one of the patterns (`loss`, `eval/*`)."""
+        """Return the curves whose names match one of the patterns (`loss`, `eval/*`).
+
+        `lost` has the steps at which a curve was not finite.
+        """
         wanted = [*patterns]
         found = {
             name: curve.points
@@ -77,11 +80,16 @@ class Scalars:
             if any(fnmatch.fnmatchcase(name, each) for each in wanted)
         }
         steps = sorted({step for points in found.values() for step in points})
+        lost = {
+            name: sorted(at for at in points if points[at] is None)
+            for name, points in found.items()
+        }
         return {
             "step": steps,
             "series": {
                 name: [points.get(step) for step in steps] for name, points in found.items()
             },
+            "lost": {name: at for name, at in lost.items() if at},
         }
 
     def _take(self, line: Mapping[str, Any]) -> None:

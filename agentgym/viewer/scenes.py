@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from agentgym.config.methods import Methods, recorded_methods, recorded_training
-from agentgym.errors import StoreError, boundary
+from agentgym.errors import ConfigError, StoreError, boundary
 from agentgym.store.columns import Columns
 from agentgym.store.episodes import EpisodeHead, episode_head, read_episode
 from agentgym.store.frames import Head, read_record
@@ -23,7 +23,7 @@ from agentgym.store.trajectory import from_body
 from agentgym.table import Floats
 from agentgym.trainers.recompute import Update, read_update
 from agentgym.types import Step, Trajectory
-from agentgym.viewer.entries import clean
+from agentgym.viewer.entries import clean, is_scored
 from agentgym.viewer.index import Index
 from agentgym.viewer.lens import Scene
 from agentgym.viewer.listing import members_of
@@ -110,7 +110,13 @@ class Scenes:
         names = members_of(self._index, group)
 
         def make() -> Scene:
-            found = [read_plain(head) for name in names if (head := self._index.head(name))]
+            heads = [head for name in names if (head := self._index.head(name))]
+            if heads and not any(map(is_scored, heads)):
+                raise ConfigError(
+                    "no reward was recorded of this group, so that there is nothing to give credit for",
+                    hint="the file that the run was made of tells none",
+                )
+            found = [read_plain(head) for head in heads]
             return Scene.played(found, self.methods(), where=str(self._root))
 
         key = (self._index.origin, group, tuple(names), _state(self._config))

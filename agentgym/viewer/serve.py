@@ -1,6 +1,7 @@
 """The server as a process: a port of its own, uvicorn, and an end at once by Ctrl-C."""
 
 import errno
+import gc
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -15,6 +16,7 @@ from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.tail import Tail
 
 _CONNECTIONS = 256
+_OBJECTS = 20_000  # between two collections, which took a fifth of the time of a long record
 
 
 class PortError(AgentGymError):
@@ -60,6 +62,7 @@ def serve(
     Raises:
         KeyboardInterrupt: Ctrl-C ended it.
     """
+    gc.set_threshold(_OBJECTS)
     tail, forks = Tail(runs), Forks()
     config = uvicorn.Config(
         make_app(runs, door, tail=tail, forks=forks, why_no_fork=why_no_fork),

@@ -178,7 +178,9 @@ def _route(trajectory: Trajectory) -> Iterator[_Place]:
     if last is not None:
         yield _Place("state", last)
     else:
-        yield _Place("end", f"{trajectory.end}, outcome {trajectory.outcome:.6g}")
+        end = trajectory.end
+        is_scored = end != "error" and any(step.reward_terms for step in trajectory.steps)
+        yield _Place("end", f"{end}, outcome {trajectory.outcome:.6g}" if is_scored else end)
 
 
 def _moves(places: Mapping[_Place, _Found]) -> dict[tuple[_Place, str, _Place], _Move]:

@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-VERSION = 4
+VERSION = 5
 """Of the tables; part of the name of their file."""
 
 _GONE = re.compile(r"no such (table|column): (?!words)")  # words are made when asked for

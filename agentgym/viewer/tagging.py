@@ -92,7 +92,7 @@ def see(index: Index, name: str, trajectory: Trajectory, *, success: float) -> S
     )
     reward, trained = paid[0] if paid else (None, None)
     group = index.query(
-        "SELECT outcome, turns FROM episode WHERE grp = ? AND \"end\" != 'error' LIMIT 1000",
+        "SELECT coalesce(outcome, 0), turns FROM episode WHERE grp = ? AND \"end\" != 'error' LIMIT 1000",
         (clean(trajectory.group_id),),
     )
     return Seen(trajectory=trajectory, success=success, reward=reward, trained=trained, group=group)

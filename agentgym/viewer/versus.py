@@ -133,11 +133,19 @@ def result_at(opened: OpenRun, run: Run, at: int | None) -> Result:
     found = evaluation_of(run, at=at)
     if found is None:
         raise ConfigError(f"the training {opened.name} was never evaluated")
-    names = 'id, grp, member, task, env, split, "end", outcome, turns, tokens, fork_step'
+    names = (
+        'id, grp, member, task, env, split, "end", coalesce(outcome, 0), turns, tokens, fork_step'
+    )
     rows = opened.index.query(
-        f"SELECT {names} FROM episode WHERE substr(grp, 1, ?) = ? ORDER BY row",
+        f"SELECT {names} FROM episode WHERE substr(grp, 1, ?) = ? "
+        "AND (outcome IS NOT NULL OR \"end\" = 'error') ORDER BY row",
         (len(found.prefix), found.prefix),
     )
+    if not rows and opened.index.progress.episodes:
+        raise ConfigError(
+            f"no episode of {opened.name} has a reward",
+            hint="the file that it was made of tells none",
+        )
     return result_in(run, (Row(*each) for each in rows), found.which, keep_heads=True)
 
 

@@ -29,6 +29,8 @@ from agentgym.viewer.noted import read_noted
 from agentgym.viewer.pieces import Pieces, TokenizerError, open_pieces
 from agentgym.viewer.runs import OpenRun
 
+SAID = ("message", "replies", "state", "action", "next_state")
+
 
 def shown(run: OpenRun, name: str) -> dict:
     return show_episode(run.index, run.scenes, run.index.head(name)).to_json()
@@ -316,7 +318,11 @@ def test_parts_that_are_not_asked_for_are_left_empty_and_the_rest_is_the_same(
     quick = show_episode(run.index, run.scenes, head, parts=()).to_json()
     assert whole["ledger"]
     assert whole["ribbon"]
-    assert quick == whole | {"ledger": None, "ribbon": None, "tags": []}
+    unsaid = [{key: each[key] for key in each if key not in SAID} for each in whole["steps"]]
+    assert quick == whole | {"steps": unsaid, "ledger": None, "ribbon": None, "tags": []}
+    said = show_episode(run.index, run.scenes, head, parts=("said",)).to_json()
+    assert said == whole | {"ledger": None, "ribbon": None, "tags": []}
+    assert set(SAID) <= set(said["steps"][0])
     assert show_tags(run.index, head) == whole["tags"]
 
 

@@ -97,7 +97,19 @@ def test_samples_come_back_as_children_that_can_be_opened(client, root) -> None:
     assert (child["parent"], child["fork_step"]) == (EPISODE, 1)
     group = client.get("/api/runs/run/groups/fork-00001").json()
     assert (group["forked"], group["of"]) == ({"parent": EPISODE, "turn": 1}, 3)
-    assert client.get("/api/runs/run/groups/run-test-000").json()["forked"] is None
+    lone = client.get("/api/runs/run/groups/run-test-000").json()
+    assert (lone["forked"], [each["is_parent"] for each in lone["members"]]) == (None, [False])
+    # The parent stands beside them in all rows before the turn, but is no rollout of the group.
+    members = [(each["id"], each["is_parent"]) for each in group["members"]]
+    assert members == [(EPISODE, True), *((name, False) for name in ids)]
+    assert [each["actions"][0] for each in group["members"]] == [
+        lone["members"][0]["actions"][0]
+    ] * 4
+    assert (group["rows"][0]["cells"], group["rows"][0]["same"]) == ([0] * 4, "all")
+    played = [row["cells"][0] for row in group["rows"] if row["cells"][0] is not None]
+    assert played == list(range(lone["members"][0]["steps"]))
+    states = client.get("/api/runs/run/groups/fork-00001/states").json()
+    assert [each["id"] for each in states["members"]] == ids
     where = {"where": f'parent="{EPISODE}"', "sort": "fork_step"}
     rows = client.get("/api/runs/run/episodes", params=where).json()["rows"]
     assert [(row["id"], row["fork_step"]) for row in rows] == [(name, 1) for name in ids]

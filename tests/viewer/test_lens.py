@@ -53,6 +53,15 @@ def test_what_was_trained_on_is_the_record(scene):
     assert found.returns == dict(zip(names, returns.tolist(), strict=True))
 
 
+def test_what_no_optimiser_step_used_was_not_trained_but_is_asked_of_the_same_estimator(scene):
+    names = group_of(scene)
+    alone = Scene.played([each for each in scene.trajectories if each.id in names], scene.methods)
+    assert look(alone, names).label == "gigpo"
+    assert look(alone, names, minus="grpo").label == "gigpo - grpo"
+    same = joined(look(alone, names, credit="gigpo"), names)
+    np.testing.assert_array_equal(joined(look(alone, names), names), same)
+
+
 def test_another_estimator_sees_the_whole_optimiser_step(scene):
     names = group_of(scene)
     found = look(scene, names, credit="gigpo,gamma=0.5")

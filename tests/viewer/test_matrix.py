@@ -23,13 +23,15 @@ def test_a_task_has_a_cell_for_each_evaluation_of_each_run(browse, record):
     heads = [(each["run"], each["step"], each["rate"]) for each in found["columns"]]
     assert heads == [("a", 10, 0.25), ("a", 20, 0.75), ("b", None, 0.5)]
     rows = {
-        each["task"]: [cell and (cell["won"], cell["of"]) for cell in each["cells"]]
+        each["task"]: [
+            cell and (cell["won"], cell["of"], cell["outcome"]) for cell in each["cells"]
+        ]
         for each in found["tasks"]
     }
     assert rows == {
-        "t0": [(0, 2), (2, 2), None],
-        "t1": [(1, 2), (1, 2), (2, 2)],
-        "t2": [None, None, (0, 2)],
+        "t0": [(0, 2, 0.0), (2, 2, 1.0), None],
+        "t1": [(1, 2, 0.5), (1, 2, 0.5), (2, 2, 1.0)],
+        "t2": [None, None, (0, 2, 0.25)],
     }
     assert [(each["task"], each["spread"]) for each in found["tasks"]] == [
         ("t0", 1.0), ("t1", 0.5), ("t2", 0.0),

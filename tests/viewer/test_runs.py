@@ -71,7 +71,7 @@ def test_a_run_file_that_is_broken_is_told_and_the_episodes_are_there(
     assert detail["episodes"] == 39
     assert detail["credit"] is None
     assert len(detail["broken"]) == 2  # run.json and config.toml
-    assert run.metrics(["*"]) == {"step": [], "series": {}}
+    assert run.metrics(["*"]) == {"step": [], "series": {}, "lost": {}}
 
 
 def test_notes_that_are_lost_are_told(trained, tmp_path, open_runs) -> None:
@@ -82,6 +82,21 @@ def test_notes_that_are_lost_are_told(trained, tmp_path, open_runs) -> None:
     (run,) = open_runs(root)
     assert run.detail()["broken"] == ["3 optimiser steps have no note: 1, 2, 3"]
     assert run.summary()["steps"] == 0
+    info = json.loads((root / "run.json").read_text())
+    (root / "run.json").write_text(json.dumps(info | {"step": 1}))
+    assert run.detail()["broken"] == ["1 optimiser step has no note: 1"]
+
+
+def test_what_was_only_played_has_a_success_and_no_methods(record, open_runs) -> None:
+    (run,) = open_runs(record("played", [1.0, 0.0, 1.0, 1.0], kind="score"))
+    told = run.summary()
+    assert (told["credit"], told["shaping"], told["success"]) == (None, None, 0.75)
+
+
+def test_a_training_without_scalars_has_no_success(record, open_runs) -> None:
+    (run,) = open_runs(record("trained", [1.0, 0.0]))
+    assert run.summary()["success"] is None
+    assert run.summary()["credit"] is not None
 
 
 def test_events_are_the_newest_and_alarms_are_kept_apart(tmp_path, open_runs) -> None:
@@ -126,10 +141,11 @@ def test_curves_are_those_of_the_metrics_file(tmp_path_factory, points) -> None:
     found = scalars.to_json(["a/*"])
     expected = {step: values["a/b"] for step, values in read_metrics(path).items()}
     assert dict(zip(found["step"], found["series"].get("a/b", []), strict=True)) == expected
-    assert scalars.to_json(["nothing"]) == {"step": [], "series": {}}
+    assert scalars.to_json(["nothing"]) == {"step": [], "series": {}, "lost": {}}
     assert scalars.last("n") is None
     if points:
         assert scalars.to_json(["n"])["series"]["n"] == [None] * len(expected)
+        assert scalars.to_json(["n"])["lost"] == {"n": sorted(expected)}
         assert scalars.last("a/b") == expected[max(expected)]
 
 
@@ -153,7 +169,11 @@ def test_what_is_no_finite_number_is_a_gap_in_a_curve(tmp_path, value) -> None:
     path.write_text(f'{{"step": 1, "x": 1.5}}\n{{"step": 2, "x": {value}, "y": "no", "z": true}}\n')
     scalars = Scalars(path)
     scalars.refresh()
-    assert scalars.to_json(["*"]) == {"step": [1, 2], "series": {"x": [1.5, None]}}
+    assert scalars.to_json(["*"]) == {
+        "step": [1, 2],
+        "series": {"x": [1.5, None]},
+        "lost": {"x": [2]},
+    }
 
 
 def test_a_file_that_is_replaced_is_read_again(tmp_path) -> None:
@@ -164,7 +184,7 @@ def test_a_file_that_is_replaced_is_read_again(tmp_path) -> None:
     scalars.refresh()
     path.write_text('{"step": 1, "y": 5}\n')
     scalars.refresh()
-    assert scalars.to_json(["*"]) == {"step": [1], "series": {"y": [5.0]}}
+    assert scalars.to_json(["*"]) == {"step": [1], "series": {"y": [5.0]}, "lost": {}}
     path.unlink()
     scalars.refresh()
     assert scalars.names == []

@@ -52,6 +52,12 @@ def test_states_are_nodes_and_actions_are_edges():
     assert (end.key, end.visits, end.advantage) == ("terminated, outcome 0", 2, None)
 
 
+def test_a_fault_ends_without_an_outcome():
+    (member,) = maze([("s", "left")])
+    found = drawn([replace(member, steps=[], end="error")])
+    assert [(node.kind, node.key) for node in found.nodes] == [("end", "error")]
+
+
 def test_where_winners_and_losers_part_is_told():
     """Both do "a" at s; at t winners do "b", losers half "b" and half "c"; only losers come to u."""
     won = [("s", "a"), ("t", "b")]

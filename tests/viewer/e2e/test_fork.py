@@ -43,6 +43,10 @@ def test_samples_go_on_from_a_turn_and_are_linked_both_ways(page, run):
     panel.get_by_text("finished, 3 of 3 episodes").wait_for()
     group = panel.get_by_role("link", name="side by side").get_attribute("href").split("/")[-1]
     panel.get_by_role("link", name="side by side").click()
+    page.get_by_role("columnheader", name="parent").wait_for()
+    assert page.get_by_role("columnheader").count() == 5
+    began = page.locator(".aligned-row.began")
+    assert began.get_by_role("cell").get_by_role("link", name="2", exact=True).count() > 0
     page.locator(".facts").get_by_role("link", name=EPISODE).click()
     page.wait_for_url(f"**/episode/{EPISODE}?turn=2")
     page.locator(".facts .forks").get_by_text("turn 2").wait_for()
@@ -69,7 +73,7 @@ def test_a_person_goes_on_message_by_message_and_leaves(page, run):
     page.keyboard.press("Control+Enter")
     panel.get_by_label("the message of turn 3").wait_for()
     panel.get_by_role("button", name="leave").click()
-    panel.get_by_text("finished").last.wait_for()
+    panel.locator(".told-fork").last.get_by_text("finished").wait_for()
     children = [read_episode(head) for head in read_heads(run) if head.fork_step == 1]
     (child,) = [each for each in children if each.policy == "person"]
     assert [step.message.content for step in child.steps[1:]] == ["<b>sideways</b>", "up"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hostile_run import NAMES, SCRIPT
+from trained_run import make_trained_run
 
 from agentgym.store.episodes import FOLDER
 
@@ -111,6 +112,23 @@ def test_a_server_that_was_away_is_asked_again_when_it_is_back(browser, address)
     assert page.get_by_role("alert").count() == 0
     assert page.get_by_role("status").inner_text() == ""
     context.close()
+
+
+def test_a_run_that_was_moved_away_is_told_and_shown_again_when_it_is_back(tmp_path, view, watch):
+    run = tmp_path / "runs" / "moved"
+    make_trained_run(run, steps=1)
+    with view(run.parent, tmp_path / "cache") as url, watch(url) as page:
+        page.goto("/run/moved?view=episodes")
+        page.locator(".episode-row a").first.wait_for()
+        run.rename(tmp_path / "elsewhere")
+        page.get_by_role("status").get_by_text("this run is not there any more").wait_for()
+        page.get_by_text("No episode is in the index yet.").wait_for()
+        page.goto("/run/moved/group/train-000000-001")
+        page.get_by_role("alert").get_by_text("no group").wait_for()
+        (tmp_path / "elsewhere").rename(run)
+        page.locator(".did").first.wait_for()
+        assert page.get_by_role("alert").count() == 0
+        assert "not there" not in page.locator(".told").inner_text()
 
 
 def test_a_damaged_run_tells_what_cannot_be_read(page):

@@ -15,7 +15,7 @@ import { Choice, Quiet } from "./parts/parts";
 import { RunScreen } from "./run/run";
 import { Runs } from "./run/runs";
 import { file } from "./model/shared";
-import { connected, helping, place, setTheme, theme, THEMES, told } from "./model/state";
+import { connected, helping, isGone, place, setTheme, theme, THEMES, told } from "./model/state";
 
 export function Shell(): JSX.Element {
   const names = trail(place.value);
@@ -46,7 +46,7 @@ export function Shell(): JSX.Element {
         </nav>
         <GoTo />
         <span class="told" role="status">
-          {told.value || (!connected.value && "the server does not answer")}
+          {told.value || trouble()}
         </span>
         <Choice label="theme" options={THEMES} value={theme.value} choose={setTheme} />
         <button
@@ -62,6 +62,12 @@ export function Shell(): JSX.Element {
       {helping.value && <Help />}
     </>
   );
+}
+
+/** What is wrong with all of a page. */
+function trouble(): string {
+  if (!connected.value) return "the server does not answer";
+  return isGone.value ? "this run is not there any more" : "";
 }
 
 function screen(at: Place): JSX.Element {

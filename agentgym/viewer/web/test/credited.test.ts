@@ -7,7 +7,7 @@ import { makeStep } from "./make";
 const episode = {
   id: "__proto__",
   steps: [makeStep({ advantage: 0.5 }), makeStep({ index: 1, advantage: null })],
-} as Episode;
+} as unknown as Episode;
 
 function lens(steps: Record<string, number[]>): { value: Lens; error: null } {
   const value = { label: "gigpo - grpo", returns: {}, steps, tokens: false, most: 2, known: [] };

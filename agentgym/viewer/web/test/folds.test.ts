@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { folds, lineOf, marks, nextOf } from "../src/model/folds";
+import { foldOf, folds, lineOf, marks, nextOf } from "../src/model/folds";
 import type { AlignedRow } from "../src/model/types";
 
 const rows = (...folded: boolean[]): AlignedRow[] =>
@@ -52,4 +52,12 @@ test("the next mark is found in both directions and around the end", () => {
     [5, 2, 5],
   );
   assert.equal(nextOf([], 0, 1), undefined);
+});
+
+test("of one rollout, with which all is shared, nothing is folded", () => {
+  assert.equal(foldOf(undefined, 1), "all rows");
+  assert.equal(foldOf("only what differs", 1), "all rows");
+  assert.equal(foldOf(undefined, 2), "beginning folded");
+  assert.equal(foldOf("all rows", 2), "all rows");
+  assert.equal(foldOf("all rows ", 2), "beginning folded");
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toldOfDifference, toldOfEqual } from "../src/model/learnt";
+import { paidOf, toldOfDifference, toldOfEqual } from "../src/model/learnt";
 import type { GroupShown } from "../src/model/types";
 
 function shown(rewards: (number | null)[], steps: Record<string, (number | null)[]>): GroupShown {
@@ -41,4 +41,15 @@ test("a difference is told with its signs and its largest step", () => {
     text: "Both give every step the same.",
     where: null,
   });
+});
+
+test("a fault and an episode without a reward were paid nothing, which is not 0", () => {
+  const line = { end: "terminated", reward: null, outcome: 1 };
+  assert.equal(paidOf(line), 1);
+  assert.equal(paidOf({ ...line, reward: 0 }), 0);
+  assert.equal(paidOf({ ...line, end: "error", reward: 0.5 }), null);
+  assert.equal(paidOf({ ...line, outcome: null }), null);
+  const group = shown([1, 1, null], { e0: [0], e1: [0] });
+  group.members[2]!.end = "error";
+  assert.match(toldOfEqual(group)!, /^All 2 rewards are 1.00/);
 });

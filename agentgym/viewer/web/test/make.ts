@@ -1,7 +1,7 @@
-import type { Step } from "../src/model/types";
+import type { SaidStep } from "../src/model/types";
 
 /** A step in which nothing happened, but for what is given. */
-export function makeStep(given: Partial<Step>): Step {
+export function makeStep(given: Partial<SaidStep>): SaidStep {
   return {
     index: 0,
     message: { role: "assistant" },

@@ -44,3 +44,11 @@ test("the point of the nearest step is found", () => {
   assert.deepEqual(nearest(pointsOf([1, 4, 9], [1, 2, 3]), 6), [4, 2]);
   assert.equal(nearest([], 1), undefined);
 });
+
+test("an axis has the steps at which a number was not finite, too", () => {
+  const plot = new Plot([pointsOf([1, 2], [0.5, 0.25])], false, [3, 9]);
+  assert.deepEqual([plot.first, plot.last, plot.low, plot.high], [1, 9, 0.25, 0.5]);
+  const broken = new Plot([[]], false, [4, 6]);
+  assert.ok(broken.isEmpty);
+  assert.ok(broken.x(4) < broken.x(6));
+});

@@ -37,11 +37,11 @@ test("where nobody knows what was paid, it is told what was given", () => {
   assert.deepEqual(
     found.terms.map((term) => [term.term, term.raw, sum(term.raw), term.paid]),
     [
-      ["a", [1, 3], 4, [0, 0]],
-      ["__proto__x", [2, 0], 2, [0, 0]],
+      ["a", [1, 3], 4, [NaN, NaN]],
+      ["__proto__x", [2, 0], 2, [NaN, NaN]],
     ],
   );
-  assert.deepEqual([found.total, found.gates, found.recorded], [0, [], null]);
+  assert.deepEqual([found.total, found.gates, found.recorded], [NaN, [], null]);
 });
 
 test("every state has a mark of its own, and words", () => {

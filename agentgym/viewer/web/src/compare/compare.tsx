@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "../model/address";
 import { compareRuns, listRuns } from "../model/api";
-import { Beside, pickName, picks } from "./beside";
+import { Beside, type Pick, pickName, picks } from "./beside";
 import { type Scale, symmetric } from "../model/colours";
 import { cell, counted, number, signed } from "../model/format";
 import { type Key, screenKeys, useKeys } from "../model/keys";
@@ -17,6 +17,7 @@ import { Choice, Quiet, Shade, Wrong } from "../parts/parts";
 import { go, look, query } from "../model/state";
 import type { ComparedTask, Versus } from "../model/types";
 
+const SIDES = ["a", "b"] as const;
 const VIEWS = ["tasks", "matrix"] as const;
 const show = (view: (typeof VIEWS)[number]) => look({ view: view === "matrix" ? view : undefined });
 const KEYS: readonly Key[] = [
@@ -48,9 +49,8 @@ export function Compare({ a, b }: { a: string; b: string }): JSX.Element {
       {view === "tasks" ? (
         <TasksPanel key={`${a} ${b}`} a={a} b={b} />
       ) : (
-        <MatrixPanel key={`${a} ${b} ${more}`} runs={[...new Set([a, b, ...more])]} />
+        <MatrixPanel key={`${a} ${b} ${more}`} runs={[...new Set([a, b, ...more])]} keys={KEYS} />
       )}
-      <Beside keys={KEYS} />
     </div>
   );
 }
@@ -59,6 +59,7 @@ function TasksPanel({ a, b }: { a: string; b: string }): JSX.Element {
   const at = query.value["at"];
   const key = JSON.stringify([a, b, at]);
   const loaded = useLoaded(key, () => compareRuns(a, b, at), true).value;
+  const cells = useMemo(() => cellsOf(loaded.value), [loaded.value]);
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
   return (
@@ -73,8 +74,17 @@ function TasksPanel({ a, b }: { a: string; b: string }): JSX.Element {
         />
       </div>
       <Shown versus={loaded.value} />
+      <Beside keys={KEYS} cells={cells} />
     </>
   );
+}
+
+/** The episodes of each side of each task. */
+function cellsOf(versus: Versus | null): Pick[][] {
+  if (!versus) return [];
+  const of = (task: ComparedTask) => (side: (typeof SIDES)[number]) =>
+    task[side].episodes.map((episode) => ({ run: versus[side].run, episode }));
+  return versus.tasks.flatMap((task) => SIDES.map(of(task)));
 }
 
 interface RunChoiceProps {
@@ -220,7 +230,7 @@ function TaskRow({ versus, task, scale }: TaskRowProps): JSX.Element {
         <Pair versus={versus} task={task} />
       </span>
       <span role="cell" class="episode-links wide">
-        {(["a", "b"] as const).map((side) => (
+        {SIDES.map((side) => (
           <span>
             {task[side].episodes.slice(0, 8).map((id, at) => (
               <a

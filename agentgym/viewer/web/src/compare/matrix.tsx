@@ -1,13 +1,14 @@
-// Tasks by runs and checkpoints: how often each was solved; two episodes of a task can be chosen.
+// Tasks by runs and checkpoints: how often each was solved; two cells are laid side by side.
 
 import { visible } from "../model/ansi";
 import { useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { showMatrix } from "../model/api";
-import { type Pick, pickName, picks } from "./beside";
+import { Beside, type Pick, pickName, picks } from "./beside";
 import { colourOf, type Scale } from "../model/colours";
-import { count, counted, share } from "../model/format";
+import { cell as mean, count, counted, number, share } from "../model/format";
 import { Windowed } from "../parts/list";
+import type { Key } from "../model/keys";
 import { useLoaded } from "../model/load";
 import { Choice, Legend, Quiet, Wrong } from "../parts/parts";
 import { look, query, told } from "../model/state";
@@ -18,11 +19,23 @@ const NAME = 112;
 const SCALE: Scale = { kind: "sequential", low: 0, high: 1 };
 const SHOWN = ["all tasks", "only what changed"] as const;
 
-export function MatrixPanel({ runs }: { runs: readonly string[] }): JSX.Element {
+interface Props {
+  runs: readonly string[];
+  /** Keys of the screen around it. */
+  keys: readonly Key[];
+}
+
+export function MatrixPanel({ runs, keys }: Props): JSX.Element {
   const loaded = useLoaded(runs.join(","), () => showMatrix(runs), true).value;
+  const cells = useMemo(() => cellsOf(loaded.value), [loaded.value]);
   if (loaded.error) return <Wrong error={loaded.error} />;
   if (!loaded.value) return <Quiet>Loading.</Quiet>;
-  return <Shown matrix={loaded.value} />;
+  return (
+    <>
+      <Shown matrix={loaded.value} />
+      <Beside keys={keys} cells={cells} />
+    </>
+  );
 }
 
 export const changedOnly = () => query.value["tasks"] === "changed";
@@ -55,7 +68,7 @@ function Shown({ matrix }: { matrix: Matrix }): JSX.Element {
           {count(tasks.length)} of {counted(matrix.of_tasks, "task")}
         </span>
         <Legend scale={SCALE} what="share of successes" />
-        <span class="quiet">Choose two cells to lay an episode of each side by side.</span>
+        <span class="quiet">Choose two cells to lay their episodes side by side.</span>
       </div>
       {matrix.trouble.map((each) => (
         <p class="bad pad">{visible(each)}</p>
@@ -75,6 +88,14 @@ function Shown({ matrix }: { matrix: Matrix }): JSX.Element {
       </div>
     </>
   );
+}
+
+/** The episodes of each cell, as far as they are told. */
+function cellsOf(matrix: Matrix | null): Pick[][] {
+  if (!matrix) return [];
+  const of = (cell: MatrixCell | null, at: number) =>
+    (cell?.episodes ?? []).map((episode) => ({ run: matrix.columns[at]!.run, episode }));
+  return matrix.tasks.flatMap((task) => task.cells.map(of));
 }
 
 type Columns = Record<string, string>;
@@ -134,24 +155,24 @@ function Cell({ run, cell, chosen }: CellProps): JSX.Element {
   const place = chosen.findIndex((pick) =>
     own.some((each) => pick && pickName(each) === pickName(pick)),
   );
-  const told = `${cell.won} of ${counted(cell.of, "episode")} succeeded`;
+  const told = `${cell.won} of ${counted(cell.of, "episode")} succeeded, mean outcome ${number(cell.outcome)}`;
   const mark = ["first ", "second "][place] ?? "";
   return (
     <button
       type="button"
       class={`matrix-cell num ${colourOf(SCALE, rate)}`}
       aria-pressed={place >= 0}
-      aria-label={`${mark}${cell.won}/${cell.of}, ${run}`}
+      aria-label={`${mark}${told}, ${run}`}
       title={told}
       onClick={() => pick(own, place, chosen)}
     >
       <b>{mark}</b>
-      {cell.won}/{cell.of}
+      {mean(cell.outcome)} <span class="of">{`${cell.won}/${cell.of}`}</span>
     </button>
   );
 }
 
-/** Chooses a cell as the first or the second; chosen again it is neither. */
+/** Chooses the first episode of a cell as the first or the second; chosen again it is neither. */
 function pick(own: readonly Pick[], place: number, chosen: ReturnType<typeof picks>): void {
   const name = own[0] && pickName(own[0]);
   if (place >= 0) look({ [place ? "second" : "first"]: undefined });

@@ -4,13 +4,14 @@ import "./episode.css";
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import type { JSX } from "preact";
-import { members, showEpisode, showLedger } from "../model/api";
-import { useCredited } from "../model/credited";
-import { useLoaded } from "../model/load";
+import { members, showLedger } from "../model/api";
+import { hasRewards, useCredited } from "../model/credited";
+import { type Loaded, useLoaded } from "../model/load";
+import { useEpisode } from "../model/opened";
 import { file } from "../model/shared";
 import { look, query, whole } from "../model/state";
 import { givenLedger, noLedger } from "../model/terms";
-import type { Episode } from "../model/types";
+import type { Episode, SaidEpisode } from "../model/types";
 import { Asking } from "../parts/lens";
 import { Choice, Quiet, Text, Wrong } from "../parts/parts";
 import { Share } from "../parts/share";
@@ -26,15 +27,26 @@ import { Tokens } from "./tokens";
 import { useTurns, VIEWS } from "./turning";
 
 export function EpisodeScreen({ run, id }: { run: string; id: string }): JSX.Element {
-  const loaded = useLoaded(`${run}\n${id}`, () => showEpisode(run, id)).value;
-  if (loaded.error) return <Wrong error={loaded.error} />;
-  if (!loaded.value || loaded.value.id !== id) return <Quiet>Loading.</Quiet>;
-  return <Shown key={id} run={run} episode={loaded.value} />;
+  const { episode, said } = useEpisode(run, id, viewOf() !== "tokens");
+  if (episode.error) return <Wrong error={episode.error} />;
+  if (!episode.value || episode.value.id !== id) return <Quiet>Loading.</Quiet>;
+  return <Shown key={id} run={run} episode={episode.value} said={said} />;
 }
 
-function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element {
-  const view = VIEWS.find((each) => each === query.value["view"]) ?? "messages";
+function viewOf(): (typeof VIEWS)[number] {
+  return VIEWS.find((each) => each === query.value["view"]) ?? "messages";
+}
+
+interface ShownProps {
+  run: string;
+  episode: Episode;
+  said: Loaded<SaidEpisode>;
+}
+
+function Shown({ run, episode, said }: ShownProps): JSX.Element {
+  const view = viewOf();
   const turn = Math.min(whole("turn") ?? 0, Math.max(0, episode.steps.length - 1));
+  const hasTurns = episode.steps.length > 0;
   const picked = useSignal<Picked | null>(null);
   const group =
     useLoaded(`${run}\n${episode.group}`, () => members(run, episode.group)).value.value ?? [];
@@ -42,7 +54,10 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
   const { shaping } = query.value;
   const asked = useLoaded(
     JSON.stringify([run, episode.id, shaping]),
-    () => showLedger(run, episode.id, shaping),
+    async () =>
+      hasRewards(episode) || shaping
+        ? await showLedger(run, episode.id, shaping)
+        : { ledger: null },
     true,
   ).value;
   const isThere = !!asked.value || !!asked.error;
@@ -81,19 +96,25 @@ function Shown({ run, episode }: { run: string; episode: Episode }): JSX.Element
           {credited.isAsked && lens.error && <Wrong error={lens.error} />}
           {view === "tokens" ? (
             <Tokens {...{ run, episode, turn, picked, credited }} />
+          ) : said.value ? (
+            <Messages episode={said.value} turn={turn} credited={credited} />
+          ) : said.error ? (
+            <Wrong error={said.error} />
           ) : (
-            <Messages episode={episode} turn={turn} credited={credited} />
+            <Quiet>Loading.</Quiet>
           )}
         </div>
         <aside class="side" aria-label="steps" tabIndex={0}>
-          <Ribbon episode={episode} turn={turn} credited={credited} />
+          {hasTurns && <Ribbon episode={episode} turn={turn} credited={credited} />}
           {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
-          {isThere && <TurnRewards episode={episode} ledger={ledger} turn={turn} />}
+          {isThere && hasTurns && (
+            <TurnRewards ledger={ledger} turn={turn} replies={said.value?.steps[turn]?.replies} />
+          )}
         </aside>
       </div>
       {asked.error && <Wrong error={asked.error} />}
-      <Timeline episode={episode} turn={turn} ledger={ledger} playing={playing} />
+      {hasTurns && <Timeline {...{ episode, turn, ledger, playing }} />}
     </div>
   );
 }

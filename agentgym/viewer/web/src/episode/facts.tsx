@@ -6,8 +6,10 @@ import { visible } from "../model/ansi";
 import { showTags } from "../model/api";
 import { colourOf, symmetric } from "../model/colours";
 import { cell, count, number, seconds } from "../model/format";
+import { paidOf } from "../model/learnt";
 import { useLoaded } from "../model/load";
 import { around } from "../model/playing";
+import { rolloutNames } from "../model/rollouts";
 import type { Episode, EpisodeLine } from "../model/types";
 import { ForkedFrom, ForksOf } from "../parts/forked";
 import { Text } from "../parts/parts";
@@ -32,7 +34,7 @@ export function Facts({
     <dl class="facts">
       <div>
         <dt>outcome</dt>
-        <dd>{number(episode.outcome)}</dd>
+        <dd>{episode.end === "error" ? "–" : number(episode.outcome)}</dd>
       </div>
       <div>
         <dt>reward</dt>
@@ -102,27 +104,24 @@ function Siblings({
   id: string;
   group: readonly EpisodeLine[];
 }): JSX.Element {
-  const scale = symmetric(group.map(paid));
+  const scale = symmetric(group.map(paidOf));
   const here = group.findIndex((each) => each.id === id);
   const [first, stop] = around(here, group.length, SIBLINGS);
   const shown = group.slice(first, stop);
+  const names = rolloutNames(group);
   return (
     <span class="siblings" role="group" aria-label="episodes of the group">
       {shown.map((each, at) => (
         <a
           href={printAddress({ screen: "episode", run, episode: each.id })}
           aria-current={each.id === id ? "true" : undefined}
-          class={colourOf(scale, paid(each))}
-          title={`${each.id}: ${cell(paid(each))}`}
+          class={colourOf(scale, paidOf(each))}
+          title={`${each.id}: ${cell(paidOf(each))}`}
         >
-          {each.member ?? first + at}
+          {visible(names[first + at]!)}
         </a>
       ))}
       {shown.length < group.length && <span class="quiet"> of {group.length}</span>}
     </span>
   );
-}
-
-function paid(line: EpisodeLine): number | null {
-  return line.reward ?? line.outcome;
 }

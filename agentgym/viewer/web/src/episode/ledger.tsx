@@ -8,19 +8,20 @@ import { type Scale, symmetric } from "../model/colours";
 import { number } from "../model/format";
 import { Quiet, Shade, Text } from "../parts/parts";
 import { sum } from "../model/terms";
-import type { Episode, Ledger, LedgerTerm, Message } from "../model/types";
+import type { Ledger, LedgerTerm, Message } from "../model/types";
 
 const MOST_SAID = 1500; // characters of an answer that stand beside the rewards
 
 /** The terms of one turn in numbers, and what it was answered: what the rewards rest on. */
 export function TurnRewards({
-  episode,
   ledger,
   turn,
+  replies,
 }: {
-  episode: Episode;
   ledger: Ledger;
   turn: number;
+  /** What the turn was answered; undefined while that is not here. */
+  replies: readonly Message[] | undefined;
 }): JSX.Element {
   const { terms } = ledger;
   const scale = useMemo(
@@ -31,7 +32,7 @@ export function TurnRewards({
     return (
       <section>
         <h2>Rewards</h2>
-        <Quiet>No term was given.</Quiet>
+        <Quiet>No reward was recorded of this episode.</Quiet>
       </section>
     );
   return (
@@ -69,7 +70,7 @@ export function TurnRewards({
           </tr>
         </tfoot>
       </table>
-      <Evidence replies={episode.steps[turn]?.replies ?? []} turn={turn} />
+      {replies && <Evidence replies={replies} turn={turn} />}
     </section>
   );
 }

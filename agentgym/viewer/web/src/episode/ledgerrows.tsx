@@ -119,7 +119,7 @@ function TermRow({ ledger, page, turn, scale, row }: RowProps & { row: LedgerTer
         })}
       </span>
       <span role="cell" class="num" title={`${name}, in all`}>
-        {row.weight === null && row.total === 0 ? "" : signed(row.total)}
+        {row.weight === null && !row.total ? "" : signed(row.total)}
       </span>
     </div>
   );

@@ -9,14 +9,14 @@ import type { Credited } from "../model/credited";
 import { cutMatches, find, firstFrom, type Match } from "../model/find";
 import { counted, number } from "../model/format";
 import { Windowed } from "../parts/list";
-import { Shade, Text } from "../parts/parts";
+import { Quiet, Shade, Text } from "../parts/parts";
 import { printAddress } from "../model/address";
 import { asMarkdown, episodeRows, plains, roleClass, type Row, turnStarts } from "../model/rows";
 import { atTurn, copy, lookAtTurn, pass, place, query } from "../model/state";
-import type { Episode, Step } from "../model/types";
+import type { SaidEpisode, Step } from "../model/types";
 
 interface Props {
-  episode: Episode;
+  episode: SaidEpisode;
   turn: number;
   credited: Credited;
 }
@@ -77,6 +77,7 @@ export function Messages({ episode, turn, credited }: Props): JSX.Element {
           copy
         </button>
       </div>
+      {episode.steps.length === 0 && <Quiet>No turn was taken.</Quiet>}
       <Windowed
         count={rows.length}
         guess={60}

@@ -50,7 +50,7 @@ function paint(canvas: HTMLCanvasElement, values: Float32Array, scale: Scale): v
   const pen = canvas.getContext("2d");
   if (!pen) return;
   pen.clearRect(0, 0, width, height);
-  const colours = new Map<string, string>();
+  const colours = shades();
   for (const [line, value] of strongest(values, height).entries()) {
     const name = colourOf(scale, value);
     if (!name) continue;
@@ -58,6 +58,15 @@ function paint(canvas: HTMLCanvasElement, values: Float32Array, scale: Scale): v
     pen.fillStyle = colours.get(name)!;
     pen.fillRect(0, line, width, 1);
   }
+}
+
+const known = new Map<string, Map<string, string>>();
+
+/** The colours of classes that are known by now; to ask for one lays the page out. */
+function shades(): Map<string, string> {
+  const key = `${theme.value} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
+  if (!known.has(key)) known.set(key, new Map());
+  return known.get(key)!;
 }
 
 /** The colour of a class in the theme that is on. */

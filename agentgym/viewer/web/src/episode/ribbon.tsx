@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 import { symmetric } from "../model/colours";
 import type { Credited } from "../model/credited";
 import { count, number } from "../model/format";
-import { type Jump, Windowed } from "../parts/list";
+import { type Jump, useStamp, Windowed } from "../parts/list";
 import { Shade } from "../parts/parts";
 import { lookAtTurn, query } from "../model/state";
 import type { Episode, Step } from "../model/types";
@@ -29,6 +29,7 @@ export function Ribbon({
   useEffect(() => {
     if (query.peek()["turn"] !== undefined) jump.value = { index: Math.max(0, turn - 4) };
   }, [turn]);
+  const stamp = useStamp([episode, credited]);
   const render = (index: number) => {
     const step = steps[index]!;
     return (
@@ -88,15 +89,17 @@ export function Ribbon({
         label="rows"
         roles="rows"
         jump={jump}
+        drawnOf={(index) => `${stamp} ${index === turn}`}
         render={render}
       />
     </section>
   );
 }
 
-/** The reward that was trained on, or what the environment gave. */
+/** The reward that was trained on, or what the environment gave; null: it gave none. */
 function earned(step: Step): number | null {
-  return step.reward ?? Object.values(step.reward_terms).reduce((sum, each) => sum + each, 0);
+  const terms = Object.values(step.reward_terms);
+  return step.reward ?? (terms.length ? terms.reduce((sum, each) => sum + each, 0) : null);
 }
 
 function versions(step: Step): string {

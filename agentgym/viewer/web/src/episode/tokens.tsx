@@ -4,33 +4,23 @@ import "./tokens.css";
 import { type Signal, useSignal } from "@preact/signals";
 import { useCallback, useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
-import { visible } from "../model/ansi";
 import { ApiError, type Column, type Columns, pieces } from "../model/api";
-import { colourOf, type Scale } from "../model/colours";
-import { piece } from "../model/format";
 import { brief, describe, type Picked } from "./inspector";
 import { useJump } from "../parts/jump";
 import { type Credited, useTokenCredit } from "../model/credited";
-import { Windowed } from "../parts/list";
+import { useStamp, Windowed } from "../parts/list";
 import { Minimap } from "./minimap";
+import { Drawings } from "../model/drawings";
 import { Pages } from "../model/pages";
 import { useRecorded } from "../model/recorded";
 import { Choice, Legend, Quiet, Wrong } from "../parts/parts";
-import {
-  at,
-  hasMode,
-  type Mode,
-  modeValues,
-  MODES,
-  sampledStarts,
-  type TokenRow,
-  tokenRows,
-} from "../model/spans";
+import { hasMode, type Mode, MODES, sampledStarts, type TokenRow, tokenRows } from "../model/spans";
 import { look, query, whole } from "../model/state";
-import { type Truths, truthClass, truthWords, useTruths } from "../model/truth";
+import { truthWords, useTruths } from "../model/truth";
 import type { Episode } from "../model/types";
+import { isThere, Row, ROW, type RowState, rowState } from "./tokenrow";
 
-const PAGE = 1024;
+const PAGE = 2048;
 
 interface Props {
   run: string;
@@ -40,48 +30,58 @@ interface Props {
   credited: Credited;
 }
 
-export function Tokens({ run, episode, turn, picked, credited }: Props): JSX.Element {
-  const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
-  const segment = Math.min(asked, Math.max(0, episode.segments.length - 1));
-  const loaded = useRecorded(run, episode.id, segment, episode.segments[segment]?.length ?? 0);
+export function Tokens(props: Props): JSX.Element {
+  const { run, episode, turn } = props;
   const lens = useTokenCredit(run, episode);
   if (episode.segments.length === 0) return <Quiet>No tokens were recorded of this episode.</Quiet>;
-  if (loaded.error) return <Wrong error={loaded.error} />;
-  if (!loaded.value) return <Quiet>Loading.</Quiet>;
-  return (
-    <Segment
-      key={segment}
-      {...{ run, episode, turn, picked, credited, segment, lens }}
-      recorded={loaded.value}
-    />
-  );
+  const asked = whole("segment") ?? episode.steps[turn]?.segment ?? 0;
+  const segment = Math.min(asked, episode.segments.length - 1);
+  return <Segment key={segment} {...{ ...props, segment, lens }} />;
 }
 
-function Segment({
-  run,
-  episode,
-  turn,
-  picked,
-  segment,
-  credited,
-  recorded,
-  lens,
-}: Props & { segment: number; recorded: Columns; lens: Column | null }): JSX.Element {
+interface SegmentProps extends Props {
+  segment: number;
+  lens: Column | null;
+}
+
+function Segment(props: SegmentProps): JSX.Element {
+  const { run, episode, turn, segment } = props;
+  const texts = useMemo(() => {
+    const pages = new Pages(
+      (first, size) => askPieces(run, episode.id, segment, first, size),
+      PAGE,
+    );
+    const step = episode.steps[turn];
+    const first = step?.segment === segment ? step.tokens![0] : 0;
+    // About what a window holds, asked for while the columns are still to come.
+    pages.want(first, Math.min(first + PAGE / 2, episode.segments[segment]!.length));
+    return pages;
+  }, [run, episode.id]);
+  useEffect(() => () => texts.stop(), [texts]);
+  const recorded = useRecorded(run, episode.id, segment, episode.segments[segment]!.length);
+  if (recorded.error) return <Wrong error={recorded.error} />;
+  if (!recorded.value) return <Quiet>Loading.</Quiet>;
+  return <Listed {...{ ...props, texts }} recorded={recorded.value} />;
+}
+
+interface ListedProps extends SegmentProps {
+  texts: Pages<string | null>;
+  recorded: Columns;
+}
+
+function Listed(props: ListedProps): JSX.Element {
+  const { run, episode, turn, picked, segment, credited, texts, recorded, lens } = props;
   const found = useMemo(() => withLens(recorded, credited, lens), [recorded, credited, lens]);
   const length = episode.segments[segment]!.length;
   const rows = useMemo(() => tokenRows(episode.steps, segment, length), [episode]);
-  const texts = useMemo(
-    () => new Pages((first, size) => askPieces(run, episode.id, segment, first, size), PAGE),
-    [episode],
-  );
   const truths = useTruths(run, episode.id, segment);
   void truths?.came.value;
   const mode =
     MODES.find((each) => each.name === query.value["colour"] && hasMode(found, each)) ??
     defaultMode(found);
-  const drawn = useMemo(() => new Map<string, Drawn>(), [found]);
-  const { values, scale: own } = drawn.get(mode.name) ?? draw(found, mode, episode, segment);
-  drawn.set(mode.name, { values, scale: own });
+  const drawn = useMemo(() => new Drawings(episode.steps, segment, length), [episode]);
+  const { values, scale: own } = drawn.of(found, mode);
+  useEffect(() => drawn.prepare(found), [drawn, found]);
   const scale = mode.name === "advantage" ? credited.scale : own;
   const what = mode.name === "advantage" ? `advantage by ${credited.label}` : mode.what;
   const starts = useMemo(() => sampledStarts(episode.steps), [episode]);
@@ -96,6 +96,18 @@ function Segment({
   );
   const hover = useSignal("");
   void texts.came.value;
+  const stamp = useStamp([
+    ...[rows, found, values, scale, texts, truths],
+    ...[texts.error.value, truths?.came.value],
+  ]);
+  const stateOf = (index: number): RowState => {
+    const row = rows[index]!;
+    return {
+      isHere: row.step?.index === turn,
+      isThere: isThere(row, texts),
+      chosen: row.first <= chosen && chosen < row.stop ? chosen : -1,
+    };
+  };
   const onSeen = useCallback(
     (first: number, stop: number) => {
       if (!rows.length) return;
@@ -160,15 +172,16 @@ function Segment({
       <div class="mapped" onClick={pick} onMouseOver={onHover}>
         <Windowed
           count={rows.length}
-          guess={80}
+          guess={ROW}
           of={`${episode.id} ${segment}`}
           label="tokens"
           jump={jump}
           onSeen={onSeen}
+          drawnOf={(index) => `${stamp} ${rowState(stateOf(index))}`}
           render={(index) => (
             <Row
-              {...{ row: rows[index]!, found, values, scale, texts, truths, chosen }}
-              isHere={rows[index]!.step?.index === turn}
+              {...{ row: rows[index]!, found, values, scale, texts, truths }}
+              {...stateOf(index)}
             />
           )}
         />
@@ -178,70 +191,9 @@ function Segment({
   );
 }
 
-/** What a mode makes of a segment; it is kept, as a long one has a million values. */
-interface Drawn {
-  values: Float32Array;
-  scale: Scale;
-}
-
-function draw(found: Columns, mode: Mode, episode: Episode, segment: number): Drawn {
-  const { length } = episode.segments[segment]!;
-  const values = modeValues(found, mode, episode.steps, segment, length);
-  return { values, scale: mode.scale(values) };
-}
-
 /** By itself, so that a pointer that moves draws nothing else anew. */
 function Hovered({ line, otherwise }: { line: Signal<string>; otherwise: string }): JSX.Element {
   return <span class="quiet num">{line.value || otherwise}</span>;
-}
-
-interface RowProps {
-  row: TokenRow;
-  found: Columns;
-  values: Float32Array;
-  scale: Scale;
-  texts: Pages<string | null>;
-  truths: Truths | null;
-  chosen: number;
-  isHere: boolean;
-}
-
-function Row(props: RowProps): JSX.Element {
-  const { row, texts, truths, isHere } = props;
-  void truths?.came.value;
-  void texts.came.value;
-  const isThere = [row.first, row.stop - 1].every((place) => texts.at(place) !== undefined);
-  return (
-    <div
-      class={`message tokens ${row.step ? "role-assistant" : "given"} ${row.head ? "head" : ""} ${isHere ? "here" : ""}`}
-    >
-      <div class="gutter">
-        {row.head && row.step && <span class="turn num">{row.step.index}</span>}
-        <span class="quiet num">{row.first}</span>
-        {row.head && !row.step && <span class="quiet">given</span>}
-      </div>
-      <pre class="said">
-        {isThere || texts.error.value ? spans(props) : "·".repeat(row.stop - row.first)}
-      </pre>
-    </div>
-  );
-}
-
-/** An element for each token, which is dear: they are made when the texts are there. */
-function spans({ row, found, values, scale, texts, truths, chosen }: RowProps): JSX.Element[] {
-  const tokens: JSX.Element[] = [];
-  for (let place = row.first; place < row.stop; place++) {
-    const swap = row.step?.versions.some(
-      ([token]) => token > 0 && token === place - row.step!.tokens![0],
-    );
-    const style = `t ${colourOf(scale, values[place])} ${place === chosen ? "chosen" : ""} ${swap ? "swap" : ""} ${truthClass(found, row, place, truths)}`;
-    tokens.push(
-      <span class={style} data-place={place}>
-        {shown(texts.at(place), at(found["token_ids"], place), !!texts.error.value)}
-      </span>,
-    );
-  }
-  return tokens;
 }
 
 function SegmentChoice({ episode, segment }: { episode: Episode; segment: number }): JSX.Element {
@@ -280,12 +232,6 @@ function placeOf(event: MouseEvent): number | null {
   const token =
     event.target instanceof Element ? event.target.closest<HTMLElement>("[data-place]") : null;
   return token ? Number(token.dataset["place"]) : null;
-}
-
-function shown(text: string | null | undefined, id: number | null, isFailed: boolean): string {
-  if (text === undefined) return isFailed ? ` ${id ?? "?"}` : "·";
-  if (text === null) return ` ${id ?? "?"}`;
-  return visible(piece(text)) || "∅";
 }
 
 /** The texts of tokens; without a tokenizer an error that says why there are none. */

@@ -7,10 +7,12 @@ import type { JSX } from "preact";
 import { printAddress } from "../model/address";
 import { visible } from "../model/ansi";
 import { colourOf, type Scale, symmetric } from "../model/colours";
-import { type Fold, FOLDS, folds, type Line, lineOf, marks, nextOf } from "../model/folds";
-import { cell, count, number } from "../model/format";
+import { beginOf, FOLDS, foldOf, folds, type Line, lineOf, marks, nextOf } from "../model/folds";
+import { cell, number } from "../model/format";
 import type { Key } from "../model/keys";
+import { paidOf } from "../model/learnt";
 import { labelOf } from "../model/labels";
+import { rolloutNames } from "../model/rollouts";
 import { type Jump, Windowed } from "../parts/list";
 import { Choice, Legend, Shade } from "../parts/parts";
 import { look, query, told, whole } from "../model/state";
@@ -28,10 +30,11 @@ interface Props {
 }
 
 export function Aligned({ shown, run, advantages }: Props): JSX.Element {
-  const fold = foldOf();
-  const lines = useMemo(() => folds(shown.rows, fold), [shown, fold]);
+  const fold = foldOf(query.value["rows"], shown.members.length);
+  const lines = useMemo(() => folds(shown.rows, fold, beganIn(shown)), [shown, fold]);
+  const names = useMemo(() => rolloutNames(shown.members), [shown]);
   const scale = useMemo(() => symmetric(Object.values(advantages ?? {}).flat()), [advantages]);
-  const rewards = useMemo(() => symmetric(shown.members.map(rewardOf)), [shown]);
+  const rewards = useMemo(() => symmetric(shown.members.map(paidOf)), [shown]);
   const here = whole("row");
   const jump = useSignal<Jump | null>(null);
   useEffect(() => {
@@ -43,7 +46,10 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
   };
   const render = useCallback(
     (index: number) => (
-      <div class="aligned-row" style={columns}>
+      <div
+        class={`aligned-row ${lines[index]!.row === beganIn(shown) ? "began" : ""}`}
+        style={columns}
+      >
         <Row {...{ shown, run, advantages, scale, here }} line={lines[index]!} />
       </div>
     ),
@@ -52,12 +58,14 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
   return (
     <>
       <div class="bar">
-        <Choice
-          label="rows"
-          options={FOLDS}
-          value={fold}
-          choose={(next) => look({ rows: next === FOLDS[0] ? undefined : next })}
-        />
+        {shown.members.length > 1 && (
+          <Choice
+            label="rows"
+            options={FOLDS}
+            value={fold}
+            choose={(next) => look({ rows: next === FOLDS[0] ? undefined : next })}
+          />
+        )}
         {advantages && <Legend scale={scale} what="advantage" />}
       </div>
       <div class="aligned" role="table" aria-label="rollouts side by side">
@@ -72,8 +80,13 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
           head={
             <div key="head" class="aligned-row head" role="row" style={columns}>
               <span role="columnheader">row</span>
-              {shown.members.map((each) => (
-                <Head run={each.run ?? run} member={each} scale={rewards} />
+              {shown.members.map((each, at) => (
+                <Head
+                  run={each.run ?? run}
+                  member={each}
+                  name={each.run ? each.id : names[at]!}
+                  scale={rewards}
+                />
               ))}
             </div>
           }
@@ -83,22 +96,19 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
   );
 }
 
-function foldOf(): Fold {
-  return FOLDS.find((each) => each === query.value["rows"]) ?? FOLDS[0];
-}
-
 /** Keys that lead from mark to mark, and choose which rows are shown. */
 export function alignedKeys(shown: AlignedShown): Key[] {
-  const found = marks(shown.rows, shown.diverge);
+  const found = marks(shown.rows, shown.diverge, beganIn(shown));
   const move = (by: number) => {
     const to = nextOf(found, whole("row") ?? (by > 0 ? -1 : shown.rows.length), by);
     if (to === undefined) told.value = "these rollouts never part";
     else {
-      told.value = `row ${to}: ${markOf(shown, to)} (${found.indexOf(to) + 1} of ${found.length})`;
+      told.value = `row ${to}: ${markOf(shown, to)?.words} (${found.indexOf(to) + 1} of ${found.length})`;
       look({ row: String(to) });
     }
   };
-  const next = () => FOLDS[(FOLDS.indexOf(foldOf()) + 1) % FOLDS.length]!;
+  const fold = () => foldOf(query.value["rows"], shown.members.length);
+  const next = () => FOLDS[(FOLDS.indexOf(fold()) + 1) % FOLDS.length]!;
   return [
     {
       keys: "n N",
@@ -113,24 +123,47 @@ export function alignedKeys(shown: AlignedShown): Key[] {
   ];
 }
 
-function markOf(shown: AlignedShown, row: number): string {
-  if (row === shown.diverge) return "they part";
-  return shown.rows[row]!.rejoins ? "some meet again" : "";
+interface Mark {
+  glyph: string;
+  words: string;
+}
+
+function markOf(shown: AlignedShown, row: number): Mark | null {
+  const begins = row === beganIn(shown) ? "the fork begins here" : "";
+  if (row === shown.diverge)
+    return { glyph: " ≠", words: begins ? `${begins}, and they part` : "they part" };
+  if (begins) return { glyph: " ↳", words: begins };
+  return shown.rows[row]!.rejoins ? { glyph: " =", words: "some meet again" } : null;
+}
+
+/** The row in which a fork begins; -1: these are no forks. */
+function beganIn(shown: AlignedShown): number {
+  return beginOf(shown.rows, shown.forked?.turn);
 }
 
 type Member = AlignedShown["members"][number];
-const rewardOf = (member: Member) => member.reward ?? member.outcome;
 
-function Head({ run, member, scale }: { run: string; member: Member; scale: Scale }): JSX.Element {
-  const reward = rewardOf(member);
+interface HeadProps {
+  run: string;
+  member: Member;
+  name: string;
+  scale: Scale;
+}
+
+function Head({ run, member, name, scale }: HeadProps): JSX.Element {
+  const reward = paidOf(member);
   return (
     <span role="columnheader">
       <a href={printAddress({ screen: "episode", run, episode: member.id })} title={member.id}>
-        {member.run ? visible(member.id) : count(member.member)}
+        {visible(name)}
       </a>{" "}
       <span
         class={`num reward ${colourOf(scale, reward)}`}
-        title={`${member.reward === null ? "outcome" : "reward"} ${number(reward, 6)}`}
+        title={
+          reward === null
+            ? "no reward"
+            : `${member.reward === null ? "outcome" : "reward"} ${number(reward, 6)}`
+        }
       >
         {cell(reward)}
       </span>{" "}
@@ -163,10 +196,10 @@ function Row({ shown, run, advantages, scale, line, here }: RowProps): JSX.Eleme
       <span
         role="rowheader"
         class={`num ${mark ? "parted" : "quiet"} ${line.row === here ? "here" : ""}`}
-        title={mark}
+        title={mark?.words}
       >
         {line.row}
-        {mark && <span aria-label={mark}>{line.row === shown.diverge ? " ≠" : " ="}</span>}
+        {mark && <span aria-label={mark.words}>{mark.glyph}</span>}
       </span>
       {row.cells.map((step, at) => (
         <Cell {...{ run, step, advantages, scale, same: row.same }} member={shown.members[at]!} />

@@ -9,8 +9,9 @@ import { showGroup } from "../model/api";
 import { ForkedFrom } from "../parts/forked";
 import { count } from "../model/format";
 import { type Key, screenKeys, useKeys } from "../model/keys";
-import { toldOfDifference, toldOfEqual } from "../model/learnt";
+import { rolloutsOf, toldOfDifference, toldOfEqual } from "../model/learnt";
 import { Asking } from "../parts/lens";
+import { rolloutName } from "../model/rollouts";
 import { useLoaded } from "../model/load";
 import { Choice, Quiet, Text, Wrong } from "../parts/parts";
 import { Share, shareKeys } from "../parts/share";
@@ -84,8 +85,7 @@ function Learnt({ run, shown }: { run: string; shown: GroupShown }): JSX.Element
                   { turn: String(where.turn) },
                 )}
               >
-                rollout {count(shown.members.find((each) => each.id === where.id)?.member)}, turn{" "}
-                {where.turn}
+                rollout {visible(rolloutName(shown.members, where.id))}, turn {where.turn}
               </a>
               .
             </>
@@ -97,6 +97,7 @@ function Learnt({ run, shown }: { run: string; shown: GroupShown }): JSX.Element
 }
 
 function Facts({ run, shown }: { run: string; shown: GroupShown }): JSX.Element {
+  const many = rolloutsOf(shown).length;
   const rows = (at: number | null) =>
     at === null ? (
       "nowhere"
@@ -116,8 +117,8 @@ function Facts({ run, shown }: { run: string; shown: GroupShown }): JSX.Element 
       <div>
         <dt>rollouts</dt>
         <dd>
-          {shown.members.length}
-          {shown.of > shown.members.length && ` of ${shown.of}`}
+          {many}
+          {shown.of > many && ` of ${shown.of}`}
         </dd>
       </div>
       {shown.forked && <ForkedFrom run={run} {...shown.forked} />}

@@ -5,11 +5,13 @@ import { printAddress } from "../model/address";
 import { visible } from "../model/ansi";
 import { showEpisode } from "../model/api";
 import type { Scale } from "../model/colours";
-import { cell, count, counted } from "../model/format";
+import { cell, counted } from "../model/format";
+import { paidOf } from "../model/learnt";
+import { rolloutNames } from "../model/rollouts";
 import { useLoaded } from "../model/load";
 import { Quiet, Shade, Text, Wrong } from "../parts/parts";
 import { episodeRows } from "../model/rows";
-import type { Episode, StatesShown } from "../model/types";
+import type { SaidEpisode, StatesShown } from "../model/types";
 
 const MOST = 24; // turns that are opened at once
 const LONGEST = 2000; // characters of one message
@@ -26,6 +28,7 @@ interface Props {
 export function Turns(props: Props): JSX.Element | null {
   const { run, shown, node, edge } = props;
   const turns = turnsOf(shown, node, edge);
+  const names = rolloutNames(shown.members);
   const ids = [...new Set(turns.slice(0, MOST).map(([member]) => shown.members[member]!.id))];
   const loaded = useLoaded(JSON.stringify([run, ids]), () => episodes(run, ids)).value;
   if (!turns.length && node === null && edge === null) return null;
@@ -40,6 +43,7 @@ export function Turns(props: Props): JSX.Element | null {
             <Turn
               {...{ run, step, advantage }}
               scale={props.scale}
+              name={names[member]!}
               member={shown.members[member]!}
               episode={loaded.value!.get(shown.members[member]!.id)}
             />
@@ -66,7 +70,7 @@ function turnsOf(shown: StatesShown, node: number | null, edge: number | null): 
   return turns.sort((a, b) => (b[2] ?? 0) - (a[2] ?? 0) || a[0] - b[0] || a[1] - b[1]);
 }
 
-async function episodes(run: string, ids: readonly string[]): Promise<Map<string, Episode>> {
+async function episodes(run: string, ids: readonly string[]): Promise<Map<string, SaidEpisode>> {
   const found = await Promise.all(ids.map((id) => showEpisode(run, id)));
   return new Map(found.map((each, at) => [ids[at]!, each]));
 }
@@ -102,15 +106,17 @@ function Chosen({
 
 interface TurnProps {
   run: string;
+  /** Of the rollout. */
+  name: string;
   member: StatesShown["members"][number];
   /** Undefined while it is asked for. */
-  episode: Episode | undefined;
+  episode: SaidEpisode | undefined;
   step: number;
   advantage: number | null;
   scale: Scale;
 }
 
-function Turn({ run, member, episode, step, advantage, scale }: TurnProps): JSX.Element {
+function Turn({ run, name, member, episode, step, advantage, scale }: TurnProps): JSX.Element {
   const to = { screen: "episode", run, episode: member.id } as const;
   const turn = String(step);
   const said = episode?.steps[step];
@@ -119,14 +125,14 @@ function Turn({ run, member, episode, step, advantage, scale }: TurnProps): JSX.
     <li>
       <p class="turn-head">
         <a href={printAddress(to, { turn })} title={member.id}>
-          rollout {count(member.member)}, turn {step}
+          rollout {visible(name)}, turn {step}
         </a>
         <Shade value={advantage} scale={scale} what="advantage" />
         <span
           class="quiet num"
           title={`${member.reward === null ? "outcome" : "reward"} of the rollout`}
         >
-          {cell(member.reward ?? member.outcome)}
+          {cell(paidOf(member))}
         </span>
         <a href={printAddress(to, { turn, view: "tokens" })}>tokens</a>
       </p>

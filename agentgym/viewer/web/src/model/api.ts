@@ -24,6 +24,7 @@ import type {
   Progress,
   RunDetail,
   RunLine,
+  SaidEpisode,
   StatesShown,
   Tally,
   Truth,
@@ -58,7 +59,10 @@ export const listEpisodes = (run: string, query: Query) =>
   json<Page<EpisodeLine>>(of(run, "episodes"), query);
 /** Without what takes long to find: its ledger and its tags are asked for by themselves. */
 export const showEpisode = (run: string, episode: string) =>
-  json<Episode>(of(run, "episodes", episode), { parts: "none" });
+  json<SaidEpisode>(of(run, "episodes", episode), { parts: "said" });
+/** The same without what was said at its steps, which of a long one takes long, too. */
+export const outlineEpisode = (run: string, episode: string): Promise<Episode> =>
+  file ? showEpisode(run, episode) : json<Episode>(of(run, "episodes", episode), { parts: "none" });
 export const showTags = async (run: string, episode: string) =>
   (await json<{ tags: Episode["tags"] }>(of(run, "episodes", episode, "tags"))).tags;
 

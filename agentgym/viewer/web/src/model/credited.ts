@@ -16,22 +16,27 @@ export interface Credited {
   scale: Scale;
   /** The advantage of a step; null where there is none. */
   at: (turn: number) => number | null;
-  lens: Loaded<Lens>;
+  lens: Loaded<Lens | null>;
 }
 
 /** Asks what the address asks for: credit, minus and shaping. */
 export function useCredited(run: string, episode: Episode): Credited {
   const asking = asked();
+  const isWorth = hasRewards(episode) || isOther(asking);
   const lens = useLoaded(
-    JSON.stringify([run, episode.group, asking]),
-    () => askLens(run, episode.group, asking),
+    JSON.stringify([run, episode.group, asking, isWorth]),
+    async () => (isWorth ? await askLens(run, episode.group, asking) : null),
     true,
   ).value;
   return useMemo(() => creditedBy(episode, lens, isOther(asking)), [episode, lens]);
 }
 
 /** Advantages of an episode's steps: of the lens, or those of the record while there is none. */
-export function creditedBy(episode: Episode, lens: Loaded<Lens>, isAsked: boolean): Credited {
+export function creditedBy(
+  episode: Episode,
+  lens: Loaded<Lens | null>,
+  isAsked: boolean,
+): Credited {
   const own = lens.value?.steps;
   const steps = own && Object.hasOwn(own, episode.id) ? own[episode.id]! : null;
   const recorded = episode.steps.map((step) => step.advantage);
@@ -51,9 +56,16 @@ export function creditedBy(episode: Episode, lens: Loaded<Lens>, isAsked: boolea
 export function useTokenCredit(run: string, episode: Episode): Column | null {
   const asking = asked();
   const loaded = useLoaded(JSON.stringify([run, episode.id, asking]), async () =>
-    isOther(asking) || !episode.update ? await advantages(run, episode.id, asking) : {},
+    isOther(asking) || (!episode.update && hasRewards(episode))
+      ? await advantages(run, episode.id, asking)
+      : {},
   ).value;
   return loaded.value?.["advantage"] ?? null;
+}
+
+/** Whether an estimator has something to look at. */
+export function hasRewards(episode: Episode): boolean {
+  return episode.outcome !== null && episode.steps.length > 0;
 }
 
 type Asking = Record<"credit" | "minus" | "shaping", string | undefined>;

@@ -23,9 +23,11 @@ export function cell(value: number | null | undefined): string {
   return Math.abs(value) < 1000 ? minus(value.toFixed(2)) : number(value, 2);
 }
 
+const inThousands = new Intl.NumberFormat("en-US"); // dear to make
+
 /** 12,345 */
 export function count(value: number | null | undefined): string {
-  return value === null || value === undefined ? "–" : value.toLocaleString("en-US");
+  return value === null || value === undefined ? "–" : inThousands.format(value);
 }
 
 /** 3 episodes, 1 episode */

@@ -9,11 +9,21 @@ export interface Told {
   where: { id: string; turn: number } | null;
 }
 
+/** The rollouts of the group, without what they go on from. */
+export function rolloutsOf(shown: GroupShown): GroupShown["members"] {
+  return shown.members.filter((each) => !each.is_parent);
+}
+
+/** What an episode was paid: the reward that was trained on, or else its outcome; a fault has neither. */
+export function paidOf(line: { end: string; reward: Num; outcome: Num }): Num {
+  return line.end === "error" ? null : (line.reward ?? line.outcome);
+}
+
 /** Why nothing, or little, is learnt of rollouts that were all paid alike; null: they were not. */
 export function toldOfEqual(shown: GroupShown): string | null {
-  const rewards = shown.members
-    .filter((each) => each.end !== "error")
-    .map((each) => each.reward ?? each.outcome);
+  const rewards = rolloutsOf(shown)
+    .map(paidOf)
+    .filter((each) => each !== null);
   const first = rewards[0];
   if (rewards.length < 2 || rewards.some((each) => each !== first)) return null;
   const start = `All ${rewards.length} rewards are ${cell(first)}: zero variance.`;

@@ -43,16 +43,18 @@ export class Plot {
   readonly first: number;
   readonly last: number;
 
-  /** On a logarithmic axis only values above 0 have a place. */
+  /** On a logarithmic axis only values above 0 have a place; `also` are steps that the axis has. */
   constructor(
     curves: readonly Points[],
     private readonly log = false,
+    also: readonly number[] = [],
   ) {
     const all = curves.flat().filter(([, value]) => !log || value > 0);
     this.low = all.reduce((least, [, y]) => Math.min(least, y), Infinity);
     this.high = all.reduce((most, [, y]) => Math.max(most, y), -Infinity);
-    this.first = all.reduce((least, [x]) => Math.min(least, x), Infinity);
-    this.last = all.reduce((most, [x]) => Math.max(most, x), -Infinity);
+    const steps = [...all.map(([x]) => x), ...also];
+    this.first = steps.reduce((least, x) => Math.min(least, x), Infinity);
+    this.last = steps.reduce((most, x) => Math.max(most, x), -Infinity);
   }
 
   x(step: number): number {

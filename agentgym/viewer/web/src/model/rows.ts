@@ -1,7 +1,7 @@
 // The messages of an episode as rows of a list; a long text is several of them.
 
 import { visible } from "./ansi";
-import type { Episode, Message, Step } from "./types";
+import type { Message, SaidEpisode, Step } from "./types";
 
 export interface Row {
   kind: "text" | "reasoning" | "call" | "nothing";
@@ -20,7 +20,7 @@ export interface Row {
 /** Characters of a row. A row is laid out as a whole when any of it is seen. */
 export const LONGEST = 6000;
 
-export function episodeRows(episode: Pick<Episode, "prompt" | "steps">): Row[] {
+export function episodeRows(episode: Pick<SaidEpisode, "prompt" | "steps">): Row[] {
   const rows = episode.prompt.flatMap((message) => messageRows(message, null));
   for (const step of episode.steps) {
     const own = messageRows(step.message, step.index);

@@ -23,6 +23,13 @@ export const told = signal("");
 /** The newest state of each run that changed since the page was opened. */
 export const grown = signal<Record<string, State>>({});
 
+/** The run that is looked at is no longer where it was: it was moved, deleted or emptied. */
+export const isGone = computed(() => {
+  const at = address.value.place;
+  const state = "run" in at ? grown.value[at.run] : undefined;
+  return state?.status === "unknown" && state.episodes === 0;
+});
+
 export const place = computed(() => address.value.place);
 export const query = computed(() => address.value.query);
 

@@ -21,22 +21,31 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   unused: "the rewards do not look at it",
 };
 
-/** A ledger of what was given, where nobody knows what was paid. */
+/** A ledger of what was given, where nobody knows what was paid: that is NaN. */
 export function givenLedger(steps: readonly Step[]): Ledger {
   const names = new Set(steps.flatMap((step) => Object.keys(step.reward_terms)));
-  const none = steps.map(() => 0);
+  const none = steps.map(() => NaN);
   const terms = [...names].map((term) => {
     const raw = steps.map((step) => own(step.reward_terms, term) ?? 0);
     const states = steps.map(() => "unused");
-    const row = { term, weight: null, scope: null, form: null, raw, paid: none, states, total: 0 };
+    const row = {
+      term,
+      weight: null,
+      scope: null,
+      form: null,
+      raw,
+      paid: none,
+      states,
+      total: NaN,
+    };
     return { ...row, blocked_by: [] };
   });
-  return { terms, gates: [], rewards: none, total: 0, recorded: null };
+  return { terms, gates: [], rewards: none, total: NaN, recorded: null };
 }
 
 /** A ledger without rows, until it is there. */
 export function noLedger(steps: readonly Step[]): Ledger {
-  return { terms: [], gates: [], rewards: steps.map(() => 0), total: 0, recorded: null };
+  return { terms: [], gates: [], rewards: steps.map(() => NaN), total: NaN, recorded: null };
 }
 
 /** What a cell says when it is asked. */
@@ -55,7 +64,7 @@ export function sum(values: readonly number[]): number {
 }
 
 function show(value: number | undefined): string {
-  return value === undefined ? "–" : String(Number(value.toPrecision(4)));
+  return value === undefined || Number.isNaN(value) ? "–" : String(Number(value.toPrecision(4)));
 }
 
 function own(values: Record<string, number>, name: string): number | null {

@@ -44,12 +44,15 @@ export interface Event {
 export interface Curves {
   step: number[];
   series: Record<string, Num[]>;
+  /** Steps at which a curve was not finite. */
+  lost: Record<string, number[]>;
 }
 
 export interface EpisodeLine {
   id: string;
   group: string;
   member: Num;
+  attempt: Num;
   task: string;
   env: string;
   split: string;
@@ -118,11 +121,6 @@ export interface Message {
 
 export interface Step {
   index: number;
-  message: Message;
-  replies: Message[];
-  state: string | null;
-  action: string | null;
-  next_state: string | null;
   reward_terms: Record<string, number>;
   shaped: Record<string, Num>;
   gates: Record<string, Num>;
@@ -138,6 +136,15 @@ export interface Step {
   tokens: [number, number] | null;
   /** (token of the step, policy version from there on) */
   versions: [number, number][];
+}
+
+/** A step with what was said at it. */
+export interface SaidStep extends Step {
+  message: Message;
+  replies: Message[];
+  state: string | null;
+  action: string | null;
+  next_state: string | null;
 }
 
 export interface Episode {
@@ -169,6 +176,10 @@ export interface Episode {
   ribbon?: { ratio: Num; kl: Num }[] | null;
   /** Whether the environment drew anything. */
   panels: boolean;
+}
+
+export interface SaidEpisode extends Episode {
+  steps: SaidStep[];
 }
 
 /** What an estimator, less another one, made of a group. */
@@ -273,13 +284,18 @@ export interface AlignedRow {
 /** Rollouts of one group, or of several runs. */
 export interface AlignedShown {
   members: (Pick<EpisodeLine, "id" | "member" | "end" | "outcome" | "reward"> & {
+    attempt?: Num;
     label?: string | null;
     run?: string;
+    /** Of a group of forks: what they go on from, which is no rollout of the group. */
+    is_parent?: boolean;
     actions: string[];
   })[];
   rows: AlignedRow[];
   diverge: Num;
   reconverge: Num;
+  /** From where all of them go on, if they are forks. */
+  forked?: { parent: string; turn: Num } | null;
 }
 
 export interface GroupShown extends AlignedShown {
@@ -287,8 +303,6 @@ export interface GroupShown extends AlignedShown {
   task: string;
   step: Num;
   of: number;
-  /** From where all of them go on, if they are forks. */
-  forked: { parent: string; turn: Num } | null;
   credit: { label: string; steps: Record<string, Num[]> } | null;
   trouble: string[];
 }
@@ -325,7 +339,7 @@ export interface Edge {
 
 export interface StatesShown {
   credit: GroupShown["credit"];
-  members: Pick<EpisodeLine, "id" | "member" | "outcome" | "reward">[];
+  members: Pick<EpisodeLine, "id" | "member" | "attempt" | "end" | "outcome" | "reward">[];
   nodes: Node[];
   edges: Edge[];
 }
@@ -356,6 +370,9 @@ export interface Matrix {
 export interface MatrixCell {
   won: number;
   of: number;
+  /** The mean. */
+  outcome: Num;
+  /** Some of them, by which they are opened. */
   episodes: string[];
 }
 

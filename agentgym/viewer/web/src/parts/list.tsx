@@ -24,6 +24,8 @@ interface Props {
   of: string;
   label: string;
   render: (index: number) => ComponentChildren;
+  /** What an item is drawn of: while that is the same, it is not drawn again. Without it: `render`. */
+  drawnOf?: (index: number) => string;
   jump?: Signal<Jump | null>;
   onSeen?: (first: number, stop: number) => void;
   roles?: "list" | "rows";
@@ -38,6 +40,7 @@ export function Windowed({
   of,
   label,
   render,
+  drawnOf,
   jump,
   onSeen,
   roles = "list",
@@ -55,7 +58,7 @@ export function Windowed({
   );
 
   // An item that was drawn is not drawn again while one scrolls.
-  const kept = useMemo(() => new Map<number, ComponentChildren>(), [render]);
+  const kept = useMemo(() => new Map<number, Drawn>(), [of, drawnOf ? null : render]);
 
   const settle = () => {
     if (!box.current) return;
@@ -96,15 +99,18 @@ export function Windowed({
     scroll.value = box.current.scrollTop;
     anchor.current = anchorAt(heights, scroll.value);
   };
-  const drawn = new Map<number, ComponentChildren>();
+  const drawn = new Map<number, Drawn>();
   const items: JSX.Element[] = [];
   const role = roles === "rows" ? "row" : "listitem";
   for (let index = first; index < Math.min(stop, count); index++) {
-    drawn.set(index, kept.has(index) ? kept.get(index) : render(index));
+    const by = drawnOf?.(index) ?? "";
+    const old = kept.get(index);
+    const item = old?.by === by ? old : { by, content: render(index) };
+    drawn.set(index, item);
     const style = whole ? {} : { transform: `translateY(${heights.offset(index)}px)` };
     items.push(
       <div key={index} class="item" role={role} data-item={index} style={style}>
-        {drawn.get(index)}
+        {item.content}
       </div>,
     );
   }
@@ -129,6 +135,17 @@ export function Windowed({
       </div>
     </div>
   );
+}
+
+/** A number that is another one whenever one of these is: what all items are drawn of. */
+export function useStamp(of: readonly unknown[]): number {
+  const last = useRef(0);
+  return useMemo(() => ++last.current, of);
+}
+
+interface Drawn {
+  by: string;
+  content: ComponentChildren;
 }
 
 function replace<K, V>(old: Map<K, V>, next: Map<K, V>): void {

@@ -65,7 +65,11 @@ export function CurvesPanel({ run, seen }: Props): JSX.Element {
         {runs.length > 1 && <Runs runs={runs} />}
       </div>
       {shown.length === 0 && (
-        <Quiet>{all.length ? "No curve is called this." : "No curve was recorded."}</Quiet>
+        <Quiet>
+          {all.length
+            ? "No curve is called this."
+            : "No curve was recorded: only trainings have some. What was played is under groups and episodes."}
+        </Quiet>
       )}
       <div class="curves">
         {shown.map((name) => (
@@ -151,7 +155,9 @@ interface CurveProps {
 function Curve({ name, runs, found, step }: CurveProps): JSX.Element {
   const raw = found.map((each) => pointsOf(each.step, each.series[name] ?? []));
   const drawn = raw.map((each) => smooth(each, Number(smoothingOf())));
-  const plot = new Plot(smoothingOf() === "0" ? drawn : [...raw, ...drawn], scaleOf() === "log");
+  const lost = found.flatMap((each) => each.lost[name] ?? []);
+  const all = smoothingOf() === "0" ? drawn : [...raw, ...drawn];
+  const plot = new Plot(all, scaleOf() === "log", lost);
   const at = step.value ?? whole("step");
   const near = drawn.map((each) => (at === null ? each.at(-1) : nearest(each, at)));
   const told = near.map((each, place) =>
@@ -176,7 +182,7 @@ function Curve({ name, runs, found, step }: CurveProps): JSX.Element {
         </span>
       </figcaption>
       <Picture
-        {...{ plot, raw, drawn, step, at: at === null ? null : (near[0]?.[0] ?? null) }}
+        {...{ plot, raw, drawn, lost, step, at: at === null ? null : (near[0]?.[0] ?? null) }}
         label={`${name}: ${told.join(", ")}`}
       />
       <div class="range quiet num">
@@ -184,10 +190,19 @@ function Curve({ name, runs, found, step }: CurveProps): JSX.Element {
           {plot.isEmpty ? "–" : `${number(plot.low)} to ${number(plot.high)}`}
         </span>
         {left > 0 && <span>{left} not above 0</span>}
+        {lost.length > 0 && <span class="bad">{toldOfLost(lost)}</span>}
         {!plot.isEmpty && <span>{stepsOf(plot)}</span>}
       </div>
     </figure>
   );
+}
+
+/** At which steps a number was none, as that of a loss that broke. */
+function toldOfLost(steps: readonly number[]): string {
+  const first = Math.min(...steps);
+  return steps.length === 1
+    ? `not finite at step ${first}`
+    : `not finite ${steps.length} times, first at ${first}`;
 }
 
 function stepsOf({ first, last }: Plot): string {
@@ -198,12 +213,14 @@ interface PictureProps {
   plot: Plot;
   raw: Points[];
   drawn: Points[];
+  /** Steps at which the number was not finite. */
+  lost: readonly number[];
   at: number | null;
   step: Signal<number | null>;
   label: string;
 }
 
-function Picture({ plot, raw, drawn, at, step, label }: PictureProps): JSX.Element {
+function Picture({ plot, raw, drawn, lost, at, step, label }: PictureProps): JSX.Element {
   const move = (event: PointerEvent & { currentTarget: SVGSVGElement }) => {
     const box = event.currentTarget.getBoundingClientRect();
     step.value = plot.step((event.clientX - box.left) / box.width);
@@ -224,6 +241,9 @@ function Picture({ plot, raw, drawn, at, step, label }: PictureProps): JSX.Eleme
       onKeyDown={(event) => walk(event, drawn.flat(), at ?? plot.last, step)}
     >
       {plot.zero !== null && <line class="base" x1={0} x2={WIDTH} y1={plot.zero} y2={plot.zero} />}
+      {lost.map((each) => (
+        <line class="lost" x1={plot.x(each)} x2={plot.x(each)} y1={HEIGHT - 8} y2={HEIGHT} />
+      ))}
       {at !== null && <line class="at" x1={plot.x(at)} x2={plot.x(at)} y1={0} y2={HEIGHT} />}
       {raw.map(
         (each, place) =>

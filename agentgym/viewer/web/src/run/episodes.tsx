@@ -33,7 +33,7 @@ const FIELDS: readonly Field[] = [
   { name: "episode", key: "id", show: (line) => line.id },
   { name: "step", key: "step", number: true, wide: true, show: (line) => count(line.step) },
   { name: "split", key: "split", wide: true, show: (line) => line.split },
-  { name: "outcome", key: "outcome", number: true, show: (line) => cell(line.outcome) },
+  { name: "outcome", key: "outcome", number: true, show: outcome },
   { name: "reward", key: "reward", number: true, show: (line) => cell(line.reward) },
   { name: "turns", key: "turns", number: true, wide: true, show: (line) => count(line.turns) },
   { name: "tokens", key: "tokens", number: true, wide: true, show: (line) => count(line.tokens) },
@@ -44,10 +44,16 @@ const FIELDS: readonly Field[] = [
   { name: "tags", key: "tags", wide: true, unsorted: true, show: (line) => line.tags.join(" ") },
 ];
 
+/** What was scored; a fault was not. */
+function outcome(line: EpisodeLine): string {
+  return line.end === "error" ? "–" : cell(line.outcome);
+}
+
 export function EpisodesPanel({ run, now }: { run: string; now: number }): JSX.Element {
   const where = query.value["where"] ?? "";
   const sort = query.value["sort"] ?? "";
   const seen = useSignal(now);
+  if (seen.value === 0 || now < seen.value) seen.value = now; // it was emptied, or is another one
   const key = [run, where, sort, seen.value].join("\n");
   const pages = useMemo(
     () =>

@@ -27,6 +27,7 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
           </ul>
         </section>
       )}
+      <Imported about={detail.info?.["imported"]} />
       <section>
         <h2>Faults</h2>
         {detail.faults.length === 0 && <Quiet>No episode ended by a fault.</Quiet>}
@@ -55,6 +56,27 @@ export function RecordPanel({ detail }: { detail: RunDetail }): JSX.Element {
         )}
       </section>
     </div>
+  );
+}
+
+/** The file that a run was made of, and what it does not tell. */
+function Imported({ about }: { about: unknown }): JSX.Element | null {
+  if (typeof about !== "object" || about === null) return null;
+  const { file, format, told } = about as Record<string, unknown>;
+  return (
+    <section>
+      <h2>Imported</h2>
+      <p>
+        {visible(String(file))} <span class="quiet">{visible(String(format))}</span>
+      </p>
+      <ul class="plain">
+        {Object.entries(Object(told)).map(([what, times]) => (
+          <li>
+            {visible(String(times))} {visible(what)}
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

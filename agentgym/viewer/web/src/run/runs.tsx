@@ -133,7 +133,7 @@ function Line({ run, isChosen, toggle }: LineProps): JSX.Element {
           onChange={toggle}
         />
       </td>
-      <th scope="row">
+      <th scope="row" class="run-name">
         <a href={printAddress({ screen: "run", run: run.run })} title={run.path}>
           {visible(run.run)}
         </a>
