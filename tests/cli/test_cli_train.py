@@ -12,7 +12,7 @@ from trained_run import make_trained_run
 from agentgym.config.run import recorded
 from agentgym.store.run import Run
 
-CONFIG = f'out = "r"\n{small_training.CONFIG}'
+CONFIG = small_training.CONFIG.replace("seed = 1\n", 'seed = 1\nout = "r"\n')
 
 
 @pytest.fixture
