@@ -86,7 +86,8 @@ class Update:
 def shape_at(schedules: Mapping[str, float], shaper: ShaperConfig, table: StepTable) -> Shaped:
     """Return what a shaper makes of a table where every schedule stands as given."""
     asked = inspect.signature(type(shaper).__call__).parameters
-    return shape(shaper, table, **{name: at for name, at in schedules.items() if name in asked})
+    now: dict[str, Any] = {name: at for name, at in schedules.items() if name in asked}
+    return shape(shaper, table, **now)
 
 
 def annotations(table: StepTable) -> dict[str, Floats]:

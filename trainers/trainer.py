@@ -248,6 +248,7 @@ class Trainer:
         return shape(
             self.settings.shaping,
             table,
+            run=self.run.root,
             progress=self.progress,
             competence=self._lookout.competence,
         )

@@ -1,12 +1,14 @@
 """`agentgym fork`: another way on from a turn of a recorded episode."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.fork_play import Chosen, Place, Played, line_of, play_on
+from agentgym.cli.fork_play import CheckpointGoneError, Chosen, Place, Played, line_of, play_on
 from agentgym.cli.options import Json, Overrides, RunDir
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from agentgym.store.run import Run
 
 _MOST = 1000  # samples
+_TRIES = 3  # before the last one: a newest checkpoint is soon one of the oldest
 
 
 def fork(
@@ -63,8 +66,9 @@ def fork(
     spoken = Lines() if lines else None
     try:
         place = _place(run, episode, turn)
-        chosen = _choose(place, model, checkpoint, overrides or (), by_hand=by_hand)
-        played = play_on(place, chosen, samples, seed, spoken, show=not (json or lines))
+        choose = partial(_choose, place, model, checkpoint, overrides or (), by_hand=by_hand)
+        play = partial(play_on, samples=samples, seed=seed, lines=spoken, show=not (json or lines))
+        chosen, played = _play(place, choose, play)
     except (AgentGymError, KeyboardInterrupt) as error:
         if spoken:
             spoken.tell_failed(error)
@@ -77,6 +81,18 @@ def fork(
     else:
         _print(report)
     _end(chosen, played)
+
+
+def _play(
+    place: Place, choose: Callable[[], Chosen], play: Callable[[Place, Chosen], Played]
+) -> tuple[Chosen, Played]:
+    """Choose who goes on, and play; choose anew where a run that trains removed the checkpoint."""
+    for _ in range(_TRIES):
+        chosen = choose()
+        with suppress(CheckpointGoneError):
+            return chosen, play(place, chosen)
+    chosen = choose()
+    return chosen, play(place, chosen)
 
 
 def _end(chosen: Chosen, played: Played) -> None:
@@ -98,20 +114,22 @@ def _place(run: str, episode: str, turn: int) -> Place:
     """
     from agentgym.errors import ConfigError
     from agentgym.rollout.forks import last_turn
+    from agentgym.store.address import address_of
     from agentgym.store.episodes import find_episode, read_episode
     from agentgym.store.run import Run
 
     found = Run.open(run)
     parent = read_episode(find_episode(found.root, episode))
+    place = address_of(found.root, parent.id)
     if found.info.get("kind") == "import" or not parent.task.env:
         raise ConfigError(
-            f"{parent.id} was imported: there is no environment in which it could go on",
+            f"{place} was imported: there is no environment in which it could go on",
             hint="only episodes that agentgym played can be forked",
         )
     last = last_turn(parent.end, parent.reason, len(parent.steps))
     if turn > last:
-        told = f"{parent.id} can be forked at the turns 0 to {last}, not {turn}"
-        raise ConfigError(told if last >= 0 else f"{parent.id} has no turn to begin at")
+        told = f"{place} can be forked at the turns 0 to {last}, not {turn}"
+        raise ConfigError(told if last >= 0 else f"{place} has no turn to begin at")
     return Place(found, parent, turn)
 
 
@@ -139,7 +157,7 @@ def _choose(
     if sum([by_hand, model is not None, checkpoint is not None]) > 1:
         raise ConfigError("choose one of --by-hand, --model and --checkpoint")
     given: dict[str, Any] = {}
-    name, version = model or "person", 0
+    name, version, folder = model or "person", 0, None
     if model is None and not by_hand:
         folder = _checkpoint(place.run, checkpoint or "latest")
         given["model.path"], version = str(folder), int(folder.name)
@@ -155,7 +173,7 @@ def _choose(
         asyncio.run(knock(config.openai))
         name = f"openai:{config.openai.model}@{config.openai.url}"
     preflight(config, needs_torch=not by_hand and kind_of(name) == "local")
-    return Chosen(config=config, name=name, version=version, is_person=by_hand)
+    return Chosen(config=config, name=name, version=version, is_person=by_hand, checkpoint=folder)
 
 
 def _checkpoint(run: "Run", which: str) -> Path:
@@ -192,7 +210,7 @@ def _check_env(place: Place, config: "RunConfig") -> None:
     parent, env = place.parent, config.env.config
     if parent.task.env != type(env).id:
         raise ConfigError(
-            f"{parent.id} is of {parent.task.env}, and the run is configured for {type(env).id}"
+            f"{place.address} is of {parent.task.env}, and the run is configured for {type(env).id}"
         )
     if place.turn >= env.max_turns:
         raise ConfigError(
@@ -216,6 +234,7 @@ def _report(place: Place, chosen: Chosen, played: Played) -> dict[str, Any]:
 def _print(report: dict[str, Any]) -> None:
     """Print the children below their parent, and what to look at next."""
     from agentgym.cli.output import counted, echo, echo_table, one_line, paint
+    from agentgym.store.address import address_of
 
     parent, children = report["parent"], report["children"]
     who = f"{counted(len(children), 'episode')} by {one_line(report['policy'])}"
@@ -230,5 +249,5 @@ def _print(report: dict[str, Any]) -> None:
     if whole:
         mean = sum(whole) / len(whole)
         echo(f"outcome  {mean:.3g} in the mean, of the parent {parent['outcome']:.3g}")
-    echo(paint(f"see: agentgym show {report['run']} {children[0]['id']}", "dim"))
+    echo(paint(f"see: agentgym show {address_of(report['run'], children[0]['id'])}", "dim"))
     echo(paint(f"     agentgym view {report['run']}: the group {report['group']}", "dim"))

@@ -1,10 +1,14 @@
 """Episodes that go on from a turn of another, played and recorded for `agentgym fork`."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agentgym.errors import AgentGymError, ConfigError, EnvError
+from agentgym.store.address import address_of
 
 if TYPE_CHECKING:
     from agentgym.cli.fork_lines import Lines
@@ -28,6 +32,11 @@ class Place:
     parent: "Trajectory"
     turn: int
 
+    @property
+    def address(self) -> str:
+        """As people name it."""
+        return address_of(self.run.root, self.parent.id, self.turn)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
@@ -39,6 +48,12 @@ class Chosen:
     version: int = 0
     """Of a checkpoint: what its tokens are counted as."""
     is_person: bool = False
+    checkpoint: Path | None = None
+    """Which is meant, where it is one of the run."""
+
+
+class CheckpointGoneError(ConfigError):
+    """Raised where the run that trains removed a checkpoint before it was read."""
 
 
 class Played(NamedTuple):
@@ -62,18 +77,18 @@ def play_on(
 
     Raises:
         EnvError: the environment does not come to this turn again.
+        CheckpointGoneError: nothing was played; another checkpoint may be chosen.
         ConfigError, MissingError, BudgetError: they cannot be played.
         StoreError: the run cannot be written.
     """
     from agentgym.cli.output import note, run_aside
     from agentgym.cli.progress import EpisodeCounter
-    from agentgym.errors import ConfigError
     from agentgym.store.episodes import EpisodeWriter
 
     if chosen.is_person and samples not in (None, 1):
         raise ConfigError("a person plays one episode at a time", hint="leave --samples out")
     count = samples or 1
-    with EpisodeWriter(place.run.root, writer="fork") as writer:
+    with _told_with(place), EpisodeWriter(place.run.root, writer="fork") as writer:
         children = _Children(writer, lines)
         work = _play(place, chosen, count, seed, children)
         try:
@@ -84,7 +99,8 @@ def play_on(
                 return run_aside(lines.until_left(work) if lines else work)
         except BaseException:
             if children.recorded:
-                note(f"recorded so far: agentgym show {place.run.root} {children.recorded[0].id}")
+                first = address_of(place.run.root, children.recorded[0].id)
+                note(f"recorded so far: agentgym show {first}")
             raise
 
 
@@ -142,7 +158,6 @@ async def _play(
     import asyncio
 
     from agentgym.cli.scoring import open_sandboxes
-    from agentgym.errors import AgentGymError
     from agentgym.rollout.forks import take_fork
 
     env, rollout = chosen.config.env.config, chosen.config.rollout
@@ -216,6 +231,15 @@ class _Sampling:
         return self.children.add(child)
 
 
+@contextmanager
+def _told_with(place: Place) -> Iterator[None]:
+    """Name the place in the error of an environment that does not come there again."""
+    try:
+        yield
+    except EnvError as error:
+        raise EnvError(f"{place.address}: {error}", hint=error.hint) from error
+
+
 def _deadlines(chosen: Chosen) -> "DeadlineConfig":
     deadlines = chosen.config.rollout.deadlines
     if not chosen.is_person:
@@ -232,7 +256,16 @@ async def _open_policy(
     from agentgym.cli.scoring import open_policies
 
     if not chosen.is_person:
-        async with open_policies(chosen.config, chosen.name, version=chosen.version) as policies:
+        async with AsyncExitStack() as held:
+            opening = open_policies(chosen.config, chosen.name, version=chosen.version)
+            try:
+                policies = await held.enter_async_context(opening)
+            except (AgentGymError, OSError) as error:
+                if chosen.checkpoint and not chosen.checkpoint.is_dir():
+                    hint = "the run keeps more of them with a larger checkpoint.keep"
+                    told = f"the checkpoint {chosen.checkpoint} was removed before it was read"
+                    raise CheckpointGoneError(told, hint=hint) from error
+                raise
             yield policies.make
     elif lines:
         yield lines.make_person(turn)

@@ -137,6 +137,7 @@ async def _play(config: "RunConfig", task: "Task", *, root: Path) -> "Trajectory
 def _tell(trajectory: "Trajectory", root: Path) -> None:
     """Print how the episode ended, the last answers and every reward term."""
     from agentgym.cli.person import show_last
+    from agentgym.store.address import address_of
 
     show_last(trajectory)
     totals: dict[str, float] = {}
@@ -149,4 +150,4 @@ def _tell(trajectory: "Trajectory", root: Path) -> None:
     for name, value in sorted(totals.items()):
         if name != "outcome":
             echo(f"  {one_line(name)}  {value:g}")
-    echo(f"recorded in {root}; see: agentgym show {root} {trajectory.id}")
+    echo(f"recorded in {root}; see: agentgym show {address_of(root, trajectory.id)}")

@@ -14,6 +14,7 @@ from agentgym.cli.main import main
 from agentgym.cli.output import echo, note, one_line, paint, sparkline
 from agentgym.cli.training import successes
 from agentgym.metrics import read_metrics
+from agentgym.store.address import address_of
 from agentgym.store.episodes import find_episode, read_episode, read_heads
 from agentgym.store.files import replace_file
 from agentgym.store.run import Run
@@ -128,7 +129,8 @@ def _print_episode(trajectory: Trajectory) -> None:
         answers = " / ".join(reply.content for reply in step.replies)
         action = one_line(" ".join(said) or step.message.content, 96)
         echo(f"    {action}  ->  {one_line(answers, 60)}")
-    echo(f"    {paint(verdict, 'green' if verdict == 'right' else 'red')}  ({trajectory.id})")
+    place = address_of(ROOT, trajectory.id)
+    echo(f"    {paint(verdict, 'green' if verdict == 'right' else 'red')}  ({place})")
 
 
 def _code(arguments: str) -> str:

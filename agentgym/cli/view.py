@@ -4,9 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from html import escape
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,9 +65,7 @@ def view(
         # What is wrong with a record is on the pages; it would be told at every look.
         held.enter_context(without_warnings("agentgym.store"))
         found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
-        url = door.at(page)
-        way = held.enter_context(_leading_to(url)) if open_it else None
-        on_start = partial(_tell, url, way)
+        on_start = partial(_tell, door.at(page), door.way_to(page) if open_it else None)
         serve(found, taken, door, on_start=on_start, why_no_fork=why)
 
 
@@ -120,7 +116,7 @@ def _page_of(place: "Address", root: Path) -> str:
 
 
 def _tell(url: str, way: str | None) -> None:
-    """Print where the pages are, and open a file that leads there, if there is one."""
+    """Print where the pages are, and open a browser by another way there, if there is one."""
     echo(url)
     if way:  # aside: a browser in the terminal waits for the server, which would wait for it
         threading.Thread(target=_open, args=(way,), name="browser", daemon=True).start()
@@ -131,18 +127,6 @@ def _open(url: str) -> None:
 
     if not webbrowser.open(url):
         note("no browser was found on this machine; open the address yourself")
-
-
-@contextmanager
-def _leading_to(url: str) -> Iterator[str]:
-    """Write a file that leads to an address, for its owner alone; yield where it is.
-
-    Other people of this machine see the words that a browser is started with, but not the file.
-    """
-    with NamedTemporaryFile("w", prefix="agentgym-view-", suffix=".html") as file:
-        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(url)}">')
-        file.flush()
-        yield Path(file.name).as_uri()
 
 
 def _why_no_fork(wanted: bool | None, door: "Door") -> str | None:

@@ -67,15 +67,20 @@ class FaultLimit:
         if trajectory.end == "error":
             self.faults += 1
             if self.faults <= _FAULTS_SHOWN:
-                place = address_of(self._run, trajectory.id) if self._run else trajectory.id
-                logger.warning("%s ended by a fault: %s", place, trajectory.reason)
+                logger.warning(
+                    "%s ended by a fault: %s", self._place(trajectory), trajectory.reason
+                )
         if self.episodes < _MIN_EPISODES_TO_JUDGE or self.faults <= self._max_rate * self.episodes:
             return
         raise AgentGymError(
             f"{self.faults} of {self.episodes} episodes ended by a fault, "
-            f"more than rollout.max_fault_rate = {self._max_rate:g}; the last: {trajectory.reason}",
+            f"more than rollout.max_fault_rate = {self._max_rate:g}; the last, "
+            f"{self._place(trajectory)}: {trajectory.reason}",
             hint="the episodes with end = error are in the run directory: agentgym show RUN",
         )
+
+    def _place(self, trajectory: Trajectory) -> str:
+        return address_of(self._run, trajectory.id) if self._run else trajectory.id
 
 
 async def collect(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from agentgym.errors import StoreError, boundary
+from agentgym.store.address import address_of
 from agentgym.store.frames import (
     Head,
     OnBroken,
@@ -80,7 +81,8 @@ class EpisodeWriter(ShardWriter):
             body, columns = to_body(trajectory)
             self.write(to_head(trajectory), body, columns)
         except StoreError as error:
-            raise StoreError(f"episode {trajectory.id}: {error}", hint=error.hint) from error
+            place = address_of(self._folder.parent, trajectory.id)
+            raise StoreError(f"{place}: {error}", hint=error.hint) from error
 
 
 def read_episodes(run_dir: str | Path) -> Iterator[Trajectory]:

@@ -6,7 +6,8 @@ Answers bear a policy under which nothing but our own files runs, whatever text 
 
 Other people on this machine can ask, too. What is changed here, and what starts a process, needs a
 token, which only the address that the command printed has: in its fragment, which browsers send
-nowhere, and from which the pages take it. Where other machines can ask, reading needs it as well.
+nowhere, and from which the pages take it. A browser that is opened by the command is given an
+address that leads there once. Where other machines can ask, reading needs it as well.
 Pages keep it by the origin; a cookie would be sent to the servers of others on other ports.
 """
 
@@ -51,6 +52,7 @@ _HEADERS = {
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _METHODS = ("GET", "HEAD", "POST")
 _PAGES = ("", "run", "compare", "static")  # what such addresses begin with has nothing of a run
+_WAY = "open"  # what the address begins with that leads to the token
 _TAIL = "/api/tail"  # browsers send no header where they listen
 
 
@@ -61,6 +63,8 @@ class Door:
     host: str
     port: int
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    way: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    """What leads to the token, once."""
 
     @property
     def is_loopback(self) -> bool:
@@ -77,8 +81,16 @@ class Door:
 
     def at(self, page: str) -> str:
         """Return the same for a page: what stands behind the first slash."""
+        return f"{self._root}{page}#token={self.token}"
+
+    def way_to(self, page: str) -> str:
+        """Return what leads to the same, once: others of this machine see what a browser is given."""
+        return f"{self._root}{_WAY}/{self.way}/{page}"
+
+    @property
+    def _root(self) -> str:
         name = _bracketed(socket.gethostname() if self._is_any else self.host)
-        return f"http://{name}:{self.port}/{page}#token={self.token}"
+        return f"http://{name}:{self.port}/"
 
     def knows(self, host: str) -> bool:
         """Return whether a Host header names this server."""
@@ -106,6 +118,7 @@ class Guard:
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
         self._door = door
+        self._is_way_used = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on; the answer gets its headers either way."""
@@ -115,6 +128,8 @@ class Guard:
         request = _Asked(scope)
         if wrong := self._refusal(request):
             await _answer(harden, *wrong)
+        elif request.parts[0] == _WAY:
+            await _lead(harden, self._taken(request))
         else:
             known = {**scope, IS_OWNER: self._has_token(request)}
             await self._app(known, _limited(receive), harden)
@@ -137,11 +152,21 @@ class Guard:
         what = "this page may only read" if self._door.is_loopback else "the token is missing"
         return 401, what, "open the address that agentgym view printed, with its #token"
 
+    def _taken(self, request: "_Asked") -> str:
+        """Return where the way leads, which is used by that; with the token the first time."""
+        _, given, *rest = [*request.parts, ""]
+        page = "/" + "/".join(rest).strip("/\\")  # `//host` would be another site
+        page += f"?{request.words}" if request.words else ""
+        if self._is_way_used or not _same(given, self._door.way):
+            return page
+        self._is_way_used = True
+        return f"{page}#token={self._door.token}"
+
     def _is_open(self, request: "_Asked") -> bool:
         """Whether anybody may ask this who can connect."""
         if request.method == "POST":
             return False
-        return self._door.is_loopback or request.path.partition("/")[2].partition("/")[0] in _PAGES
+        return self._door.is_loopback or request.parts[0] in (*_PAGES, _WAY)
 
     @property
     def _door_hint(self) -> str:
@@ -162,9 +187,11 @@ class _Asked:
         raw = bytes(scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape"))
         query = bytes(scope.get("query_string") or b"")
         self.path = raw.split(b"?")[0].decode("latin-1")
+        self.parts = self.path.removeprefix("/").split("/")
+        self.words = query.decode("latin-1")
         self.length = len(raw) + len(query)
         self.query = (
-            dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200))
+            dict(parse_qsl(self.words, keep_blank_values=True, max_num_fields=200))
             if self.length <= LONGEST_TARGET and query.count(b"&") < 200
             else {}
         )
@@ -228,6 +255,12 @@ async def _answer(send: Send, status: int, error: str, hint: str) -> None:
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _lead(send: Send, to: str) -> None:
+    headers = [(b"location", to.encode("latin-1")), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _same(given: str, token: str) -> bool:

@@ -6,12 +6,8 @@ from where the last reading stopped, so that a run that grows, or a million epis
 new. Several servers may fill one file at once.
 """
 
-import hashlib
 import logging
 import os
-import platform
-import re
-import secrets
 import sqlite3
 import tempfile
 import threading
@@ -26,42 +22,16 @@ from typing import Any, TypeVar
 from agentgym.errors import StoreError
 from agentgym.store import episodes, notes
 from agentgym.store.frames import Head, read_heads, shards
+from agentgym.viewer.cache import cache_folder, index_name, remove_index
 from agentgym.viewer.entries import clean, take
+from agentgym.viewer.tables import is_busy, is_full, is_harm, open_tables
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-_VERSION = 5  # of the tables below; part of the file's name
 _MARK_BYTES = 256  # a header and the beginning of the first record, with its checksum
-_TABLE_GONE = re.compile(r"no such (table|column): (?!words)")  # words are made when asked for
 _ORDERS = 4  # lists that are kept in their order; of a million episodes each takes 8 MB
-_TABLES = """
-CREATE TABLE IF NOT EXISTS shard
-    (name TEXT PRIMARY KEY, mark BLOB, size INTEGER, stop INTEGER);
-CREATE TABLE IF NOT EXISTS broken (shard TEXT, at INTEGER, told TEXT, PRIMARY KEY (shard, at));
-CREATE TABLE IF NOT EXISTS episode
-    (row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, grp TEXT, member INTEGER,
-     attempt INTEGER, task TEXT, env TEXT, split TEXT, "end" TEXT, reason TEXT, outcome REAL,
-     turns INTEGER, tokens INTEGER, version_min INTEGER, version_max INTEGER,
-     parent TEXT, fork_step INTEGER, shared INTEGER, shard TEXT, offset INTEGER, tagged INTEGER);
-CREATE INDEX IF NOT EXISTS episode_grp ON episode (grp, member);
-CREATE INDEX IF NOT EXISTS episode_fork ON episode (parent) WHERE parent IS NOT NULL;
-CREATE INDEX IF NOT EXISTS episode_fault ON episode (row) WHERE "end" = 'error';
-CREATE INDEX IF NOT EXISTS episode_untagged ON episode (row) WHERE tagged IS NULL;
-CREATE TABLE IF NOT EXISTS team (number INTEGER PRIMARY KEY, grp TEXT UNIQUE);
-CREATE TABLE IF NOT EXISTS step
-    (step INTEGER PRIMARY KEY, version INTEGER, shard TEXT, offset INTEGER);
-CREATE TABLE IF NOT EXISTS used
-    (id TEXT PRIMARY KEY, step INTEGER, place INTEGER, reward REAL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS used_step ON used (step);
-CREATE TABLE IF NOT EXISTS credit
-    (step INTEGER, label TEXT, shard TEXT, offset INTEGER, PRIMARY KEY (step, label));
-CREATE TABLE IF NOT EXISTS label
-    (number INTEGER PRIMARY KEY, id TEXT, label TEXT, text TEXT, time REAL);
-CREATE INDEX IF NOT EXISTS label_id ON label (id, time);
-CREATE TABLE IF NOT EXISTS tag (id TEXT, tag TEXT, PRIMARY KEY (id, tag)) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +171,7 @@ class Index:
                     self._reader = self._reader or self._open()
                     return take(self._reader.execute(sql, values))
             except sqlite3.Error as error:
-                if is_last or not _is_harm(error):
+                if is_last or not is_harm(error):
                     raise StoreError(f"the index {self.path} cannot be read: {error}") from error
                 self._start_anew()
         raise AssertionError
@@ -259,10 +229,8 @@ class Index:
         return taken.records if taken else 0
 
     def _place(self, cache: Path) -> Path:
-        """Return where the file stands; a file that several machines share would break."""
-        key = f"{platform.node()}\0{self._root.resolve()}"
-        digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=12)
-        name = f"{digest.hexdigest()}-{_VERSION}.sqlite"
+        """Return where the file stands; where nothing may be kept, for as long as this is open."""
+        name = index_name(self._root)
         try:
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
             if os.access(cache, os.W_OK):
@@ -274,25 +242,17 @@ class Index:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA cache_size = -16000")
-            db.executescript(_TABLES)
-            if db.execute("PRAGMA user_version").fetchone() == (0,):
-                db.execute(f"PRAGMA user_version = {secrets.randbelow(1 << 31) or 1}")
-        except BaseException:
-            db.close()
-            raise
+        db = open_tables(self.path)
+        with suppress(OSError):
+            os.utime(self.path)  # so that it is not taken for stale
         self._inode = _inode_of(self.path)
         return db
 
     def _recover(self, error: sqlite3.Error) -> bool:
         """Go on after what SQLite could not do: wait, begin again, or say why not."""
-        if _is_busy(error):
+        if is_busy(error):
             return True
-        if _is_full(error):
+        if is_full(error):
             self._trouble = f"the index {self.path} cannot be kept: {error}"
             return False
         logger.debug("making the index %s anew: %s", self.path, error)
@@ -302,8 +262,7 @@ class Index:
     def _start_anew(self) -> None:
         with self._writing, self._reading:
             self._let_go()
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            remove_index(self.path)
 
     def _let_go(self) -> None:
         with self._reading:
@@ -313,12 +272,6 @@ class Index:
             self._reader = self._writer = None
             self._seen = {}
             self._orders.clear()
-
-
-def cache_folder() -> Path:
-    """Return where indexes stand: `~/.cache/agentgym`, or where XDG_CACHE_HOME says."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "agentgym" / "index"
 
 
 def _mark(path: Path) -> bytes:
@@ -347,23 +300,3 @@ def _size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _is_full(error: sqlite3.Error) -> bool:
-    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-
-
-def _is_harm(error: sqlite3.Error) -> bool:
-    """Return whether it is the file that is broken, and not what was asked."""
-    if _code(error) == sqlite3.SQLITE_ERROR:
-        return _TABLE_GONE.match(str(error)) is not None
-    return _code(error) != sqlite3.SQLITE_TOOBIG and not _is_busy(error)
-
-
-def _code(error: sqlite3.Error) -> int:
-    """Return SQLite's number of an error; 1 (of any kind) where Python made it."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

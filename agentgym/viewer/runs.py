@@ -17,6 +17,7 @@ from agentgym.errors import AgentGymError
 from agentgym.loading import load_env
 from agentgym.store.run import Run
 from agentgym.trainers.recompute import count_missing, label_of
+from agentgym.viewer.cache import cache_folder, remove_stale
 from agentgym.viewer.index import Index
 from agentgym.viewer.labels import Labels
 from agentgym.viewer.lines import GrowingLines
@@ -230,6 +231,7 @@ class OpenRuns:
             else OpenRun(name, root, cache=cache)
             for name, root in zip(name_runs(roots), roots, strict=True)
         }
+        self._cache = cache or cache_folder()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="index", daemon=True)
 
@@ -259,6 +261,7 @@ class OpenRuns:
             run.close()
 
     def _follow(self) -> None:
+        remove_stale(self._cache)
         while not self._stopping.is_set():
             more = [_read_on(run) for run in self if not self._stopping.is_set()]
             if any(more):

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ from agentgym.config.run import resolve_words
 from agentgym.engines.settings import TinyConfig
 from agentgym.engines.tiny import make_tiny
 from agentgym.renderers.chat import ChatRenderer
-from agentgym.store.episodes import SCHEMA as EPISODES, EpisodeWriter, read_episodes
+from agentgym.store.address import parse_address
+from agentgym.store.episodes import (
+    SCHEMA as EPISODES,
+    EpisodeWriter,
+    find_episode,
+    read_episodes,
+)
 from agentgym.store.frames import encode_header, encode_record, read_heads, read_records
 from agentgym.store.notes import SCHEMA, NoteWriter, read_notes
 from agentgym.store.run import Run
@@ -105,6 +112,51 @@ def flip_byte(root: Path) -> None:
 def test_files(root: Path, damage: Callable[[Path], None]) -> None:
     damage(root)
     assert "files" in failed(root)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, name: str, happens: Callable[[], Any]) -> None:
+    """Let something happen once, right after a function has read what there is."""
+    module, _, function = name.rpartition(".")
+    read, left = getattr(sys.modules[module], function), [happens]
+
+    def reading(*words: Any, **named: Any) -> Any:
+        found = read(*words, **named)
+        yield from found
+        if left:
+            left.pop()()
+
+    monkeypatch.setattr(name, reading)
+
+
+def test_a_step_that_is_trained_meanwhile_is_not_missed(root: Path, tmp_path: Path, monkeypatch):
+    make_trained_run(tmp_path / "longer", GATED, steps=3)
+
+    def train() -> None:
+        for folder, writer in (("episodes", "rollout"), ("notes", "trainer")):
+            (later,) = (tmp_path / "longer" / folder).iterdir()
+            shutil.copy(later, root / folder / f"{writer}-00002.jsonl.zst")
+
+    meanwhile(monkeypatch, "agentgym.check.run.subject.read_heads", train)
+    assert failed(root) == set()
+
+
+def test_a_record_that_is_written_meanwhile_is_no_damage(root: Path, monkeypatch) -> None:
+    (shard,) = (root / "episodes").iterdir()
+    whole = shard.read_bytes()
+    assert "files" in failed(cut_off(shard, 40))
+    cut_off(shard, 40)
+    grow = partial(shard.write_bytes, whole)
+    meanwhile(monkeypatch, "agentgym.check.run.shards.read_heads", grow)
+    assert "files" not in failed(root)
+    (head, *_) = read_heads(shard, schema=EPISODES)
+    again = partial(shard.write_bytes, whole + whole[head.offset : head.stop])
+    meanwhile(monkeypatch, "agentgym.check.run.shards.read_heads", again)
+    assert "files" not in failed(root)
+
+
+def cut_off(shard: Path, count: int) -> Path:
+    shard.write_bytes(shard.read_bytes()[:-count])
+    return shard.parents[1]
 
 
 def empty(shard: Path) -> None:
@@ -398,10 +450,39 @@ def hidden_fault(t: Trajectory) -> Trajectory | None:
     return replace(t, end="truncated", reason="SandboxDied: gone") if first(t) else None
 
 
+def too_likely(t: Trajectory) -> None:
+    if first(t):
+        t.segments[0].logprobs[-1] = 0.5
+
+
+def faulty(t: Trajectory) -> Trajectory | None:
+    return replace(t, end="error", reason="EnvError: x") if first(t) else None
+
+
 @pytest.mark.parametrize("change", [no_reason, hidden_fault])
 def test_ends(root: Path, change: Callable[[Trajectory], Any]) -> None:
     rewrite(root, change)
     assert failed(root) == {"ends"}
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "turn"),
+    [
+        (second_start, "streams", None), (marked_answers, "masks", -1), (lost_token, "masks", -1),
+        (inverted, "masks", 0), (drifted, "tokens", None), (too_likely, "logprobs", -1),
+        (no_reason, "ends", None), (hidden_fault, "ends", None), (faulty, "used", None),
+    ],
+)  # fmt: skip
+def test_findings_have_the_address_that_opens_the_place(
+    root: Path, change: Callable[[Trajectory], Any], check: str, turn: int | None
+) -> None:
+    rewrite(root, change)
+    found = {each.name: each for each in report(root).results}[check]
+    word = next(each for each in found.message.split() if "#" in each)
+    address = parse_address(word.removesuffix(":"))
+    assert (Path(address.run), address.episode) == (root, "train-000000-000.0.0")
+    head = find_episode(root, address.episode)
+    assert address.turn == (turn if turn is None else range(head.turns)[turn])
 
 
 def test_used_lost(root: Path) -> None:
@@ -428,7 +509,7 @@ def test_used_where_a_step_is_lost(root: Path, step: int) -> None:
 
 
 def test_used_fault(root: Path) -> None:
-    rewrite(root, lambda t: replace(t, end="error", reason="EnvError: x") if first(t) else None)
+    rewrite(root, faulty)
     assert "used" in failed(root)
 
 

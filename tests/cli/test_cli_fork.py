@@ -16,6 +16,7 @@ from trained_run import make_trained_run
 from agentgym.cli.fork_lines import read_answer
 from agentgym.cli.main import main
 from agentgym.cli.person import Mistyped
+from agentgym.engines import model
 from agentgym.errors import StoreError
 from agentgym.store.episodes import find_episode, read_episode, read_heads
 from agentgym.store.run import Run
@@ -96,6 +97,42 @@ def test_samples_of_a_checkpoint_are_children_in_a_group_of_their_own(agentgym, 
     assert agentgym("replay", run, "--verify", "--json").json["different"] == []
 
 
+def training_goes_on(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+    """Let a newer checkpoint take the place of the newest one just before that is read."""
+    load, left = model.load_model, [None] * times
+
+    def load_late(config: Any) -> Any:
+        if left:
+            left.pop()
+            last = sorted(checkpoints.glob("0*"))[-1]
+            last.rename(checkpoints / f"{int(last.name) + 1:06d}")
+        return load(config)
+
+    monkeypatch.setattr(model, "load_model", load_late)
+
+
+def test_where_the_newest_checkpoint_was_replaced_the_next_one_goes_on(
+    agentgym, run, tmp_path, monkeypatch
+):
+    training_goes_on(tmp_path / run / "checkpoints", monkeypatch, times=2)
+    done = agentgym("fork", run, EPISODE, "--turn", "1", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["policy"], done.json["group"]) == ("run@000004", "fork-00001")
+    child = read_episode(find_episode(tmp_path / run, "fork-00001.0.0"))
+    assert {version for _, version in child.steps[1].completion.versions} == {4}
+
+
+def test_a_checkpoint_that_is_gone_for_good_is_told(agentgym, run, tmp_path, monkeypatch):
+    training_goes_on(tmp_path / run / "checkpoints", monkeypatch, times=1)
+    done = agentgym("fork", run, EPISODE, "--checkpoint", "2")
+    assert (done.code, "has no checkpoint '2'" in done.err) == (2, True)
+    training_goes_on(tmp_path / run / "checkpoints", monkeypatch, times=100)
+    done = agentgym("fork", run, EPISODE)
+    assert (done.code, "was removed before it was read" in done.err) == (2, True)
+    assert "checkpoint.keep" in done.err
+    assert not [head for head in read_heads(tmp_path / run) if head.fork_step is not None]
+
+
 def test_the_same_seed_gives_the_same_and_none_gives_others(agentgym, run, tmp_path):
     def forked(*words: str) -> list[Any]:
         found = agentgym("fork", run, EPISODE, "--turn", "1", "-k", "2", "--json", *words).json
@@ -114,7 +151,7 @@ def test_the_same_seed_gives_the_same_and_none_gives_others(agentgym, run, tmp_p
 def test_scripts_and_people_go_on_too_and_children_have_children(agentgym, process, run, tmp_path):
     done = agentgym("fork", run, EPISODE, "--turn", "3", "-m", "scripted")
     assert "episode by scripted" in done.out
-    assert f"agentgym show {run} fork-00001.0.0" in done.out
+    assert f"agentgym show {run}#fork-00001.0.0" in done.out
     by_hand = process("fork", run, EPISODE, "--turn", "1", "--by-hand", input="up\n/quit\n")
     assert by_hand.code == 0, by_hand.err
     child = read_episode(find_episode(tmp_path / run, "fork-00002.0.0"))
@@ -141,7 +178,7 @@ def test_who_leaves_in_the_middle_by_a_key_keeps_what_was_played(terminal, run, 
     child = read_episode(find_episode(tmp_path / run, "fork-00001.0.0"))
     assert (child.end, child.fork_step, len(child.steps)) == ("truncated", 1, 2)
     assert child.reason == {"ctrl-c": "interrupted", "ctrl-d": "quit"}[key]
-    assert f"agentgym show {run} fork-00001.0.0" in played.seen
+    assert f"agentgym show {run}#fork-00001.0.0" in played.seen
 
 
 def test_who_leaves_at_once_leaves_nothing(process, run, tmp_path):
@@ -207,7 +244,7 @@ def test_what_cannot_be_forked_says_why_and_records_nothing(agentgym, run, scrip
 
     assert "no episode 'nobody'" in refused(run, "nobody")
     turns = len(read_episode(find_episode(tmp_path / run, EPISODE)).steps)
-    allowed = f"can be forked at the turns 0 to {turns - 1}, not 99"
+    allowed = f"{run}#{EPISODE} can be forked at the turns 0 to {turns - 1}, not 99"
     assert allowed in refused(run, EPISODE, "--turn", "99")
     assert "no checkpoint '7'" in refused(run, EPISODE, "--checkpoint", "7")
     assert "has no checkpoint" in refused(scripted, "run-test-000.0.0")
@@ -241,7 +278,8 @@ def test_an_environment_that_does_not_repeat_itself_is_told(agentgym, scripted, 
     config.write_text(config.read_text().replace("rules = true", "rules = false"))
     done = agentgym("fork", scripted, first.id, "--turn", "1", "-m", "scripted")
     assert done.code == 1
-    assert f"the reset of {first.id} went otherwise when it was played again" in done.err
+    told = f"{scripted}#{first.id}/1: the reset of {first.id} went otherwise when it was played"
+    assert told in done.err
     assert [head for head in read_heads(tmp_path / scripted) if head.fork_step is not None] == []
     config.write_text(config.read_text().replace("rules = false", "rules = true"))
     assert agentgym("check", "run", scripted).code == 0

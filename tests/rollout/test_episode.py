@@ -307,13 +307,13 @@ async def test_a_second_fault_stays_an_error_and_siblings_go_on() -> None:
 
 async def test_too_many_faults_stop_the_run() -> None:
     jobs = make_jobs([Task("x")], group_size=40, run_seed=0, prefix="p", env="e")
-    with pytest.raises(AgentGymError, match="ended by a fault"):
+    with pytest.raises(AgentGymError, match=r"ended by a fault.*the last, runs/r#p-000\.\d+\.\d: "):
         await collect(
             jobs,
             config=CounterConfig(),
             make_policy=lambda *_: Saying(["raise"]),
             rollout=RolloutConfig(concurrency=4),
-            faults=FaultLimit(0.1),
+            faults=FaultLimit(0.1, run="runs/r"),
         )
 
 

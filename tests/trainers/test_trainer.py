@@ -12,7 +12,8 @@ from agentgym.config.run import RunConfig
 from agentgym.errors import AgentGymError, ConfigError
 from agentgym.metrics import read_metrics
 from agentgym.rollout.collect import to_groups
-from agentgym.store.episodes import read_episodes, read_heads
+from agentgym.store.address import parse_address
+from agentgym.store.episodes import find_episode, read_episode, read_episodes, read_heads
 from agentgym.store.notes import read_notes
 from agentgym.store.run import Run
 from agentgym.table import build_table
@@ -257,6 +258,9 @@ async def test_rewards_that_are_too_large_stop_the_run_with_their_term(tmp_path)
     with pytest.raises(ConfigError, match="the term 'num_tokens' pays inf") as refused:
         await run_training(tmp_path / "run", config)
     assert "weight" in refused.value.hint
+    (word,) = (each for each in refused.value.hint.split() if "#" in each)
+    address = parse_address(word)
+    assert read_episode(find_episode(address.run, address.episode)).steps[address.turn]
 
 
 def test_an_alarm_that_was_quiet_for_long_is_told_again(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Who may ask, and which headers every answer bears."""
 
 import socket
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -156,6 +157,40 @@ def test_a_token_among_the_tokens_of_an_episode_is_none(open_runs, trained) -> N
     answer = client.get(asked, headers=own, follow_redirects=False)
     assert answer.status_code == 200
     assert client.get(asked).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", "127.0.0.1"])
+def test_the_way_leads_to_the_token_once(open_runs, trained, host) -> None:
+    door = Door(host, 7777, token="sesame")
+    home = door.url.partition("/#")[0]
+    client = TestClient(make_app(open_runs(trained), door), base_url=home, follow_redirects=False)
+    page = "run/a%2Fb/episode/x?turn=1&view=tokens"
+
+    def leads(way: str) -> str:
+        answer = client.get(way)
+        assert answer.status_code == 303
+        return answer.headers["location"]
+
+    for wrong in ("/open", "/open/", "/open/wrong/"):
+        assert leads(wrong) == "/"
+    assert leads(f"/open/wrong/{page}") == f"/{page}"
+    way = door.way_to(page)
+    assert door.token not in way
+    assert client.get(way, headers={"origin": "http://evil"}).status_code == 403
+    assert client.post(way).status_code == 401
+    assert leads(way) == f"/{page}#token=sesame"
+    assert leads(way) == f"/{page}"
+
+
+@pytest.mark.parametrize(
+    "rest", ["//evil.example", "/\\evil.example", "///evil.example/x", "\\/evil"]
+)
+def test_the_way_leads_to_no_other_site(open_runs, trained, ask, rest) -> None:
+    door = Door("127.0.0.1", 7777)
+    answer = ask(make_app(open_runs(trained), door), f"/open/{door.way}/{rest}")
+    location = answer.headers["location"]
+    assert location.startswith("/e")
+    assert urlsplit(location).netloc == ""
 
 
 def test_two_doors_have_two_tokens_that_no_log_shows() -> None:

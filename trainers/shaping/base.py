@@ -5,12 +5,14 @@ A shaper file imports this module, and of the framework otherwise only other sha
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from agentgym.errors import ConfigError
+from agentgym.store.address import address_of
 from agentgym.table import Bools, Floats, Ints, StepTable
 from agentgym.types import OUTCOME
 
@@ -89,8 +91,10 @@ class WeightedTerm(BaseModel, extra="forbid", frozen=True):
     """`step`: paid at the steps that earned it; `trajectory`: their sum at the last step."""
 
 
-def shape(shaper: ShaperConfig, table: StepTable, **now: Any) -> Shaped:
+def shape(shaper: ShaperConfig, table: StepTable, *, run: Path | None = None, **now: Any) -> Shaped:
     """Return what a shaper makes of a table; `now` are the schedules that it takes.
+
+    `run` is where the episodes are recorded, if they are.
 
     Raises:
         ConfigError: a reward is so large, or no number, that nothing can be computed with it.
@@ -101,11 +105,12 @@ def shape(shaper: ShaperConfig, table: StepTable, **now: Any) -> Shaped:
         wrong = np.flatnonzero(~(np.abs(values) <= _LARGEST))
         if len(wrong):
             row = int(wrong[0])
+            episode = table.trajectory_ids[table.trajectory[row]]
+            place = address_of(run or "RUN", episode, int(table.step[row]))
             raise ConfigError(
-                f"the term {name!r} pays {values[row]:g} at step {table.step[row]} of "
-                f"{table.trajectory_ids[table.trajectory[row]]}; expected is a number between "
-                f"-{_LARGEST:g} and {_LARGEST:g}",
-                hint="lower its weight under [shaping]; agentgym show RUN EPISODE has what the "
+                f"the term {name!r} pays {values[row]:g} at step {table.step[row]} of {episode}; "
+                f"expected is a number between -{_LARGEST:g} and {_LARGEST:g}",
+                hint=f"lower its weight under [shaping]; agentgym show {place} has what the "
                 "environment gave",
             )
     return shaped

@@ -7,6 +7,7 @@ from agentgym.check.report import NotChecked
 from agentgym.check.run.subject import RunSubject, names_of, some
 from agentgym.config.toml import read_toml
 from agentgym.errors import ConfigError
+from agentgym.store.address import address_of
 
 
 def check_files(subject: RunSubject) -> Iterator[str]:
@@ -36,9 +37,9 @@ def check_used(subject: RunSubject) -> Iterator[str]:
         if head is None:
             yield f"{name} was trained on and is not in the record"
         elif head.end == "error":
-            yield f"{name} ended by a fault ({head.reason}) and was trained on"
+            yield f"{address_of(subject.run.root, name)} ended by a fault ({head.reason}) and was trained on"
         if times > 1:
-            yield f"{name} was trained on {times} times"
+            yield f"{address_of(subject.run.root, name)} was trained on {times} times"
 
 
 def check_groups(subject: RunSubject) -> Iterator[str]:

@@ -46,6 +46,7 @@ class RunSubject:
     @cached_property
     def all_heads(self) -> list[EpisodeHead]:
         """Every episode whose head can be read, in the order of writing."""
+        _ = self.notes  # first: what they name is recorded before them, also while a run trains
         return list(read_heads(self.run.root, on_broken=lambda error: self._note(error, episodes)))
 
     @cached_property

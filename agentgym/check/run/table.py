@@ -11,6 +11,7 @@ from agentgym.check.run.report import Rounded, RunReport, RunResult
 from agentgym.check.run.subject import RunSubject, UpdateSubject
 from agentgym.check.run.texts import check_texts
 from agentgym.errors import AgentGymError, without_warnings
+from agentgym.store.address import address_of
 from agentgym.store.episodes import FOLDER
 from agentgym.store.run import Run
 from agentgym.types import Trajectory
@@ -162,9 +163,10 @@ def check_run(run: Run, *, on_item: Callable[[str], None] = lambda _: None) -> R
 def _checked(subject: RunSubject, on_item: Callable[[str], None]) -> RunReport:
     rows = [(check, _result(check)) for check in CHECKS]
     for trajectory in subject.episodes():
+        place = address_of(subject.run.root, trajectory.id)
         for check, result in rows:
             if check.of_episode:
-                _look(result, trajectory.id, check.of_episode, trajectory, subject)
+                _look(result, place, check.of_episode, trajectory, subject)
         on_item(trajectory.id)
     for found in subject.updates():
         for check, result in rows:

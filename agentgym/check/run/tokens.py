@@ -6,6 +6,7 @@ import numpy as np
 
 from agentgym.check.report import NotChecked
 from agentgym.check.run.subject import RunSubject, UpdateSubject, some
+from agentgym.store.address import address_of
 from agentgym.table import Bools, Floats, Ints
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import Loss
@@ -141,7 +142,8 @@ def _recorded_gap(found: UpdateSubject, noted: Floats, here: Bools) -> Iterator[
     means = np.divide(sums, counts, out=np.zeros(len(sums)), where=counts > 0)
     far = np.flatnonzero(means > _MAX_EPISODE_GAP)
     if len(far):
-        names = some(table.trajectory_ids[index] for index in far)
+        root = found.run.run.root
+        names = some(address_of(root, table.trajectory_ids[index]) for index in far)
         yield (
             f"{found.where}: {means.max():.3g} nats apart in the mean of an episode, at most "
             f"{_MAX_EPISODE_GAP}: {names}"

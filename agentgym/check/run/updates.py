@@ -1,6 +1,7 @@
 """Promises about optimiser steps: policies, rewards and advantages."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -61,8 +62,10 @@ def check_zeros(found: UpdateSubject, subject: RunSubject) -> Iterator[str]:
         should = _any_in_steps(found, found.credited)
     lost = np.flatnonzero(should & ~has & (np.diff(table.token_start) > 0))
     if len(lost):
-        names = (f"{table.trajectory_ids[table.trajectory[s]]} step {table.step[s]}" for s in lost)
-        yield f"{found.where}: {len(lost)} of {table.num_steps} steps have the advantage 0: {some(names)}"
+        names = [table.trajectory_ids[row] for row in table.trajectory[lost]]
+        places = map(partial(address_of, subject.run.root), names, table.step[lost].tolist())
+        count = f"{len(lost)} of {table.num_steps} steps"
+        yield f"{found.where}: {count} have the advantage 0: {some(places)}"
 
 
 def check_finite(found: UpdateSubject, _: RunSubject) -> Iterator[str]:

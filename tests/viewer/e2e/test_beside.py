@@ -54,8 +54,28 @@ def test_a_difference_of_estimators_leads_to_its_largest_step(page, address):
     assert abs(found["credit"]["steps"][episode][turn]) == most
 
 
+# Numbers of the map that lie on other numbers, or on the circle of another state.
+OVERLAPPING = """() => {
+    const texts = [...document.querySelectorAll(".node-text text")];
+    const marks = [...document.querySelectorAll(".map .node circle:first-of-type")];
+    const box = (each) => each.getBoundingClientRect();
+    const meet = (a, b) =>
+        a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    return texts.flatMap((text, at) => {
+        const own = Math.floor(at / 2);
+        const others = [
+            ...texts.filter((_, other) => other > at),
+            ...marks.filter((_, mark) => mark !== own),
+        ];
+        return others.filter((other) => meet(box(text), box(other))).map(() => text.textContent);
+    });
+}"""
+
+
 def test_a_state_shows_its_turns_and_an_action_what_was_said(page, address):
     page.goto(f"/run/demo/group/{GROUP}?view=map")
+    page.locator(".node-text").first.wait_for()
+    assert page.evaluate(OVERLAPPING) == []
     states = page.request.get(f"{address}/api/runs/demo/groups/{GROUP}/states").json()
     parting = next(each["id"] for each in states["nodes"] if (each["parts"] or 0) >= 0.5)
     page.locator(f"#node-{parting}").click()

@@ -57,6 +57,7 @@ function Segment(props: SegmentProps): JSX.Element {
     pages.want(first, Math.min(first + PAGE / 2, episode.segments[segment]!.length));
     return pages;
   }, [run, episode.id]);
+  useEffect(() => () => texts.stop(), [texts]);
   const recorded = useRecorded(run, episode.id, segment, episode.segments[segment]!.length);
   if (recorded.error) return <Wrong error={recorded.error} />;
   if (!recorded.value) return <Quiet>Loading.</Quiet>;

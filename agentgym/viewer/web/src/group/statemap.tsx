@@ -15,6 +15,7 @@ import { Turns } from "./mapturns";
 import { Legend, Quiet, Wrong } from "../parts/parts";
 import { shareKeys } from "../parts/share";
 import { look, query, told, whole } from "../model/state";
+import { drawWays, type Point } from "../model/ways";
 import type { Edge, Node, StatesShown } from "../model/types";
 
 const ACROSS = 124;
@@ -67,19 +68,31 @@ function mapKeys(shown: StatesShown): Key[] {
 function Drawn({ run, shown }: { run: string; shown: StatesShown }): JSX.Element {
   const scale = useMemo(() => symmetric(shown.edges.map((edge) => edge.advantage)), [shown]);
   const place = useMemo(() => places(shown.nodes), [shown]);
+  const ways = useMemo(
+    () =>
+      drawWays(
+        shown.edges,
+        shown.nodes.map((each) => ({ at: place.of(each), radius: radiusOf(each) })),
+      ),
+    [shown],
+  );
   const at = useSignal("");
   const [node, edge] = [whole("node"), whole("edge")];
   return (
     <>
       <Explained shown={shown} scale={scale} />
       <div class="map" tabIndex={0} role="region" aria-label="map of the states">
-        <svg width={place.width} height={place.height} role="group" aria-label="states and actions">
+        <svg
+          width={place.width}
+          height={Math.max(place.height, ways.bottom + MARGIN / 2)}
+          role="group"
+          aria-label="states and actions"
+        >
           {shown.edges.map((each, index) => (
             <EdgeLine
               {...{ scale, at }}
               edge={each}
-              from={place.of(shown.nodes[each.from]!)}
-              to={place.of(shown.nodes[each.to]!)}
+              way={ways.paths[index]!}
               isChosen={edge === index}
               choose={() => choose({ edge: index })}
             />
@@ -154,8 +167,6 @@ function Explained({ shown, scale }: { shown: StatesShown; scale: Scale }): JSX.
   );
 }
 
-type Point = readonly [number, number];
-
 interface Places {
   width: number;
   height: number;
@@ -189,8 +200,8 @@ function onKey(act: () => void): (event: KeyboardEvent) => void {
 interface EdgeProps {
   edge: Edge;
   scale: Scale;
-  from: Point;
-  to: Point;
+  /** Its path. */
+  way: string;
   at: { value: string };
   isChosen: boolean;
   choose: () => void;
@@ -216,27 +227,20 @@ function pressable(
   };
 }
 
-function EdgeLine({ edge, scale, from, to, at, isChosen, choose }: EdgeProps): JSX.Element {
+function EdgeLine({ edge, scale, way, at, isChosen, choose }: EdgeProps): JSX.Element {
   const action = visible(edge.action).slice(0, 200) || "nothing was said";
   const label = `${action}: ${counted(edge.count, "time")}, mean advantage ${signed(edge.advantage)}`;
   return (
     <g class="edge-group" {...pressable(label, isChosen, choose, at)}>
       <title>{label}</title>
-      <path class="reach" d={curve(from, to)} />
+      <path class="reach" d={way} />
       <path
         class={`edge ${colourOf(scale, edge.advantage)} ${isChosen ? "chosen" : ""}`}
-        d={curve(from, to)}
+        d={way}
         stroke-width={widthOf(edge.count)}
       />
     </g>
   );
-}
-
-/** A line from left to right; one that leads back, or to where it began, is bent around. */
-function curve([x1, y1]: Point, [x2, y2]: Point): string {
-  if (x2 > x1) return `M${x1} ${y1} C${x1 + 60} ${y1} ${x2 - 60} ${y2} ${x2} ${y2}`;
-  const above = Math.min(y1, y2) - 34;
-  return `M${x1} ${y1} C${x1 + 50} ${above} ${x2 - 50} ${above} ${x2} ${y2}`;
 }
 
 interface NodeProps {
