@@ -1,6 +1,11 @@
 """Nothing runs over the edge, is cut off, or lies below what should be under it."""
 
+import numpy as np
 import pytest
+from trained_run import make_episode
+
+from agentgym.store.episodes import EpisodeWriter
+from agentgym.store.run import Run
 
 pytestmark = [pytest.mark.slow]
 
@@ -42,6 +47,9 @@ def test_cells_of_a_comparison_are_whole_on_a_phone(page):
     page.goto("/compare/demo/demo")
     page.locator(".pair").first.wait_for()
     assert page.evaluate(CUT, ".task-row > span:not(:first-child)") == []
+    page.locator(".pair").first.click()
+    page.locator(".aligned-row.head .reward").nth(1).wait_for()
+    assert page.evaluate(CUT, ".aligned-row.head > span") == []
 
 
 def test_numbers_of_the_ledger_stand_on_one_line_on_a_phone(page):
@@ -59,6 +67,22 @@ def test_what_opens_over_a_group_is_not_covered_by_its_head(page):
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     page.locator(".help dd").nth(3).click(trial=True, timeout=3000)
+
+
+def test_a_group_of_64_is_seen_at_once_and_opens_side_by_side(tmp_path, view, watch):
+    chance = np.random.default_rng(0)
+    with Run.create(tmp_path / "many", config_text="", command=["x"], seed=0):
+        pass
+    with EpisodeWriter(tmp_path / "many") as writer:
+        for member in range(64):
+            writer.append(make_episode(chance, 0, 0, member))
+    with view(tmp_path, tmp_path / "cache") as url, watch(url) as page:
+        page.goto("/run/many?view=groups")
+        page.locator(".cell").nth(63).wait_for()
+        assert page.evaluate(CUT, ".cells") == []
+        assert page.locator(".cell").nth(63).get_attribute("title").startswith("train-000000")
+        page.locator(".group-row a").first.click()
+        page.locator(".aligned-row.head a").nth(63).wait_for()
 
 
 def test_a_run_of_any_name_leaves_room_for_its_numbers(tmp_path, view, watch, record):
