@@ -78,7 +78,12 @@ export function Aligned({ shown, run, advantages }: Props): JSX.Element {
           jump={jump}
           render={render}
           head={
-            <div key="head" class="aligned-row head" role="row" style={columns}>
+            <div
+              key="head"
+              class={`aligned-row head ${shown.members.some((each) => each.run) ? "of-runs" : ""}`}
+              role="row"
+              style={columns}
+            >
               <span role="columnheader">row</span>
               {shown.members.map((each, at) => (
                 <Head

@@ -38,8 +38,12 @@ export function put<T>(kind: string, ask: (signal?: AbortSignal) => Promise<T>):
 /** Waits until for a while nothing is asked that somebody waits for. */
 export async function calm(): Promise<void> {
   while (!file && (reading > 0 || performance.now() < lastRead + CALM_MS)) {
-    await new Promise((rested) => setTimeout(rested, 20));
+    await rest(20);
   }
+}
+
+function rest(milliseconds: number): Promise<void> {
+  return new Promise((rested) => setTimeout(rested, milliseconds));
 }
 
 async function now<T>(ask: () => Promise<T>): Promise<T> {
@@ -70,6 +74,7 @@ function later<T>(rank: number, ask: () => Promise<T>, signal?: AbortSignal): Pr
 async function move(): Promise<void> {
   isMoving = true;
   while (waiting.length > 0) {
+    await rest(0); // until all that a screen asks at once is asked
     await calm();
     await take()?.begin();
   }

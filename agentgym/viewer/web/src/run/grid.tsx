@@ -17,6 +17,7 @@ import { look, query } from "../model/state";
 import type { GridGroup } from "../model/types";
 
 const ROW = 26;
+const MANY = 20; // cells, from which on they are too many to have their numbers in them
 
 interface Props {
   run: string;
@@ -116,7 +117,7 @@ function Row({
       </span>
       <span class="num quiet step">{group.step ?? "–"}</span>
       <span
-        class={`cells ${group.zero_variance ? "hatched" : ""}`}
+        class={`cells ${group.zero_variance ? "hatched" : ""} ${group.cells.length > MANY ? "many" : ""}`}
         title={group.zero_variance ? "all rewards are the same" : ""}
       >
         {group.cells.map((each) => (

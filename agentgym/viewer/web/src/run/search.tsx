@@ -2,7 +2,7 @@
 
 import "./search.css";
 import { useSignal } from "@preact/signals";
-import { useCallback, useMemo } from "preact/hooks";
+import { useCallback, useEffect, useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { printAddress } from "../model/address";
 import { visible } from "../model/ansi";
@@ -16,6 +16,7 @@ import { look, query } from "../model/state";
 import type { Found, Hit } from "../model/types";
 
 const PAGE = 20;
+const SOON = 700; // milliseconds until what was not searched is asked for again
 
 export function WordsField(): JSX.Element {
   const typed = useSignal<string | null>(null);
@@ -56,6 +57,12 @@ export function Hits({ run, words }: { run: string; words: string }): JSX.Elemen
   const onSeen = useCallback((first: number, stop: number) => pages.want(first, stop), [pages]);
   void pages.came.value;
   const total = pages.total.value;
+  const isEarly = total === 0 && behind.value > 0;
+  useEffect(() => {
+    if (!isEarly) return;
+    const timer = setTimeout(() => again.value++, SOON);
+    return () => clearTimeout(timer);
+  }, [isEarly, pages]);
   return (
     <div class="fill">
       <p class="quiet pad" role="status">
@@ -95,8 +102,8 @@ function FoundRow({ run, found }: { run: string; found: Found | undefined }): JS
       <p>
         <a href={to(found.hits[0])}>{visible(found.id)}</a>{" "}
         <span class="quiet">
-          outcome {cell(found.outcome)}, {found.end} {labelOf(run, found.id, found.label) ?? ""}{" "}
-          {found.tags.join(" ")}
+          outcome {found.end === "error" ? "–" : cell(found.outcome)}, {found.end}{" "}
+          {labelOf(run, found.id, found.label) ?? ""} {found.tags.join(" ")}
         </span>
       </p>
       {found.hits.map((hit) => (
