@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,9 @@ def test_tokens_are_coloured_and_explained_without_a_server(offline, page, addre
         for each in (offline, page):
             each.get_by_role("group", name="colour").get_by_role("button", name=mode).click()
         look = "[...document.querySelectorAll('.t')].map(each => each.className + each.innerText)"
+        deadline = time.monotonic() + 10  # a server answers later than a file
+        while offline.evaluate(look) != page.evaluate(look) and time.monotonic() < deadline:
+            page.wait_for_timeout(20)
         assert offline.evaluate(look) == page.evaluate(look)
     assert offline.locator(".side").inner_text() == page.locator(".side").inner_text()
     for _ in range(4):
