@@ -17,6 +17,7 @@ from agentgym.config.overlay import render_toml
 from agentgym.config.run import RunConfig, resolve_words
 from agentgym.rollout.collect import to_groups
 from agentgym.store.episodes import FOLDER, SCHEMA, EpisodeWriter
+from agentgym.store.files import user_cache
 from agentgym.store.run import Run
 from agentgym.store.trajectory import to_head
 from agentgym.store.writer import ShardWriter
@@ -66,15 +67,9 @@ def linked(root: Path, place: Path) -> Path:
     return place
 
 
-def cache_folder() -> Path:
-    """Return where runs are kept: `~/.cache/agentgym/bench`, or where XDG_CACHE_HOME says."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "agentgym" / "bench"
-
-
 def _kept(name: str, write: Callable[[Path], None]) -> Path:
     """Return a run of the cache; one that is not there is made whole, or not at all."""
-    root = cache_folder() / f"{name}-{_VERSION}"
+    root = user_cache("bench") / f"{name}-{_VERSION}"
     if not root.is_dir():
         made = root.with_name(f"{root.name}.{os.getpid()}")
         shutil.rmtree(made, ignore_errors=True)

@@ -2,12 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgym.cli.export_filters import Filters, judge
+from agentgym.cli.export_filters import (
+    Filters,
+    ids_of,
+    judge,
+    labelled_any,
+    lowest_outcome,
+    preferred,
+)
 from agentgym.cli.onefile import export_html
 from agentgym.cli.options import RunDir
 from agentgym.cli.outfile import Force, output_file, output_folder
@@ -135,13 +142,13 @@ def export(
         export_html(run, group=group, episodes=named, credits=credits, out=out, force=force)
         return
     found = Run.open(run)
-    sides = _sides(found, label, chosen, rejected) if preference else {}
+    sides = preferred(found, label, chosen, rejected) if preference else {}
     filters = Filters(
-        min_outcome=_lowest(found, min_outcome, successes=successes),
+        min_outcome=lowest_outcome(found, min_outcome, successes=successes),
         split=split,
         group=group,
-        wanted=frozenset(_named(found, episode or ())),
-        labelled=_either(found, sides, label),
+        wanted=frozenset(ids_of(found, episode or ())),
+        labelled=labelled_any(found, sides, label),
         best_of_group=best_of_group,
         last_steps=last_steps,
     )
@@ -150,13 +157,21 @@ def export(
         "preference": {"tools": tools, "metadata": metadata, **sides},
         "atif": {"prompts": prompt_tokens},
     }
+    opened = _opened(WRITERS[form], out, options.get(form, {}), force=force)
+    _export(found, filters, out, opened)
+
+
+def _export(
+    run: "Run", filters: Filters, out: str, opened: AbstractContextManager["Writer"]
+) -> None:
+    """Write what the filters leave, and tell what they left out."""
     left_out: Counter[str] = Counter()
-    with _opened(WRITERS[form], out, options.get(form, {}), force=force) as writer:
-        written = _write(found, filters, left_out, writer)
+    with opened as writer:
+        written = _write(run, filters, left_out, writer)
         if not written:
-            raise _nothing(found, left_out)
+            raise _nothing(run, left_out)
         writer.finish()
-    _report(found, out, written, left_out, writer.told)
+    _report(run, out, written, left_out, writer.told)
 
 
 def _one_of(formats: Sequence[str], run: str) -> str:
@@ -180,34 +195,6 @@ def _refuse_idle(form: str, given: Mapping[str, object]) -> None:
             raise ConfigError(f"--{name} has no effect on --{form}", hint=hint)
 
 
-def _lowest(run: "Run", min_outcome: float | None, *, successes: bool) -> float | None:
-    from agentgym.errors import ConfigError
-
-    if successes and min_outcome is not None:
-        raise ConfigError("--successes and --min-outcome exclude each other", hint="give one")
-    return _success(run) if successes else min_outcome
-
-
-def _sides(run: "Run", label: str | None, chosen: str, rejected: str) -> dict[str, frozenset[str]]:
-    """Return the ids of good and of bad episodes."""
-    from agentgym.errors import ConfigError
-
-    if label is not None or chosen == rejected:
-        hint = "--chosen good --rejected bad, no --label"
-        raise ConfigError("--preference takes two labels", hint=hint)
-    words = {"chosen": chosen, "rejected": rejected}
-    return {side: frozenset(_labelled(run, each)) for side, each in words.items()}
-
-
-def _either(
-    run: "Run", sides: Mapping[str, frozenset[str]], label: str | None
-) -> frozenset[str] | None:
-    """Return the ids of episodes that have a label that is asked for; None: none is."""
-    if sides:
-        return frozenset().union(*sides.values())
-    return None if label is None else frozenset(_labelled(run, label))
-
-
 @contextmanager
 def _opened(
     kind: "type[Writer]", out: str, options: dict[str, Any], *, force: bool
@@ -220,38 +207,6 @@ def _opened(
     else:
         with output_file(out, force=force) as file:
             yield make(file, **options)
-
-
-def _success(run: "Run") -> float:
-    from agentgym.cli.recorded import env_class
-    from agentgym.errors import AgentGymError, ConfigError
-
-    try:
-        return env_class(run).success
-    except AgentGymError as error:
-        hint = "give --min-outcome instead of --successes"
-        raise ConfigError(f"what success is, is not known here: {error}", hint=hint) from error
-
-
-def _named(run: "Run", names: Sequence[str]) -> Iterator[str]:
-    from agentgym.store.episodes import find_episode
-
-    for name in names:
-        yield find_episode(run.root, name).id
-
-
-def _labelled(run: "Run", label: str) -> Iterator[str]:
-    from agentgym.errors import ConfigError
-    from agentgym.loading import did_you_mean
-    from agentgym.viewer.labels import read_labels
-
-    labels = read_labels(run.root)
-    known = sorted({each.label for each in labels.values()})
-    if label not in known:
-        close = did_you_mean(label, known)
-        hint = f"did you mean {close!r}?" if close else f"labels: {', '.join(known) or 'none'}"
-        raise ConfigError(f"no episode of {run.root} is labelled {label!r}", hint=hint)
-    yield from (name for name, each in labels.items() if each.label == label)
 
 
 def _write(run: "Run", filters: Filters, left_out: Counter[str], writer: "Writer") -> int:

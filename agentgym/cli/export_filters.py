@@ -1,12 +1,13 @@
 """Which episodes of a run `agentgym export` writes."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentgym.store.episodes import EpisodeHead
+    from agentgym.store.run import Run
 
 _TRAIN = re.compile(r"train-(\d+)-")
 
@@ -24,6 +25,61 @@ class Filters:
     """Ids; None: all."""
     best_of_group: bool
     last_steps: int | None
+
+
+def ids_of(run: "Run", names: Sequence[str]) -> Iterator[str]:
+    """Yield the ids that these begin.
+
+    Raises:
+        StoreError: there is no such episode, or several.
+    """
+    from agentgym.store.episodes import find_episode
+
+    for name in names:
+        yield find_episode(run.root, name).id
+
+
+def lowest_outcome(run: "Run", min_outcome: float | None, *, successes: bool) -> float | None:
+    """Return the outcome that is asked for, or that of a success.
+
+    Raises:
+        ConfigError: both are, or nobody knows what success is.
+    """
+    from agentgym.errors import ConfigError
+
+    if successes and min_outcome is not None:
+        raise ConfigError("--successes and --min-outcome exclude each other", hint="give one")
+    return _success(run) if successes else min_outcome
+
+
+def preferred(
+    run: "Run", label: str | None, chosen: str, rejected: str
+) -> dict[str, frozenset[str]]:
+    """Return the ids of good and of bad episodes.
+
+    Raises:
+        ConfigError: no episode has one of the labels, or they are the same.
+    """
+    from agentgym.errors import ConfigError
+
+    if label is not None or chosen == rejected:
+        hint = "--chosen good --rejected bad, no --label"
+        raise ConfigError("--preference takes two labels", hint=hint)
+    words = {"chosen": chosen, "rejected": rejected}
+    return {side: frozenset(_labelled(run, each)) for side, each in words.items()}
+
+
+def labelled_any(
+    run: "Run", sides: Mapping[str, frozenset[str]], label: str | None
+) -> frozenset[str] | None:
+    """Return the ids of episodes that have a label that is asked for; None: none is.
+
+    Raises:
+        ConfigError: no episode has it.
+    """
+    if sides:
+        return frozenset().union(*sides.values())
+    return None if label is None else frozenset(_labelled(run, label))
 
 
 def judge(
@@ -73,3 +129,28 @@ def _step(head: "EpisodeHead") -> int:
     """Return the optimiser step that an episode was rolled out for; -1: for none."""
     match = _TRAIN.match(head.group_id)
     return int(match[1]) if match else -1
+
+
+def _success(run: "Run") -> float:
+    from agentgym.cli.recorded import env_class
+    from agentgym.errors import AgentGymError, ConfigError
+
+    try:
+        return env_class(run).success
+    except AgentGymError as error:
+        hint = "give --min-outcome instead of --successes"
+        raise ConfigError(f"what success is, is not known here: {error}", hint=hint) from error
+
+
+def _labelled(run: "Run", label: str) -> Iterator[str]:
+    from agentgym.errors import ConfigError
+    from agentgym.loading import did_you_mean
+    from agentgym.viewer.labels import read_labels
+
+    labels = read_labels(run.root)
+    known = sorted({each.label for each in labels.values()})
+    if label not in known:
+        close = did_you_mean(label, known)
+        hint = f"did you mean {close!r}?" if close else f"labels: {', '.join(known) or 'none'}"
+        raise ConfigError(f"no episode of {run.root} is labelled {label!r}", hint=hint)
+    yield from (name for name, each in labels.items() if each.label == label)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from agentgym.store.run import Run
     from agentgym.types import Trajectory
 
-_FOREVER_S = 30 * 24 * 3600.0  # people think as long as they like
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -241,10 +239,10 @@ def _told_with(place: Place) -> Iterator[None]:
 
 
 def _deadlines(chosen: Chosen) -> "DeadlineConfig":
+    from agentgym.cli.person import PATIENCE
+
     deadlines = chosen.config.rollout.deadlines
-    if not chosen.is_person:
-        return deadlines
-    return deadlines.model_copy(update={"episode_s": _FOREVER_S, "generation_s": _FOREVER_S})
+    return deadlines.model_copy(update=PATIENCE) if chosen.is_person else deadlines
 
 
 @asynccontextmanager

@@ -13,6 +13,9 @@ from agentgym.env import Env, Script
 from agentgym.rollout.policy import ContextFull, Policy, Reply
 from agentgym.types import Message, Task, ToolCall, ToolSpec, Trajectory
 
+PATIENCE = dict.fromkeys(("episode_s", "generation_s"), 30 * 24 * 3600.0)
+"""Deadlines of an episode: people think as long as they like."""
+
 _HELP = """\
 text               answer with it
 /TOOL ARGUMENTS    call a tool: /add a=1 b=2, or /add {"a": 1, "b": 2}; /calc 1+2 for a lone argument

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from agentgym.types import Task, Trajectory
 
 _SEARCHED = 10_000  # tasks looked through for an id
-_FOREVER_S = 30 * 24 * 3600.0  # people think as long as they like
 
 
 def play(
@@ -40,7 +39,7 @@ def play(
     """
     import asyncio
 
-    from agentgym.cli.person import Interrupted
+    from agentgym.cli.person import PATIENCE, Interrupted
     from agentgym.cli.scoring import create_run, give_up, preflight
     from agentgym.config.overlay import resolve
     from agentgym.config.run import RunConfig
@@ -50,8 +49,7 @@ def play(
     given = {
         "env.id": env,
         "seed": seed,
-        "rollout.deadlines.episode_s": _FOREVER_S,
-        "rollout.deadlines.generation_s": _FOREVER_S,
+        **{f"rollout.deadlines.{key}": seconds for key, seconds in PATIENCE.items()},
     }
     if out is not None:
         given["out"] = out

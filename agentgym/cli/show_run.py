@@ -33,17 +33,24 @@ def show_run(run: "Run", name: str, *, last: int, end: str | None, json: bool) -
     chosen = chosen[max(0, len(chosen) - last) :]
     metrics = _metrics(run)
     if json:
-        echo_json(
-            {
-                "run": name,
-                "status": run.status,
-                "info": run.info,
-                "metrics": metrics,
-                "ends": ends,
-                "episodes": [_head_json(head) for head in chosen],
-            }
-        )
+        listed = [_head_json(head) for head in chosen]
+        about = {"run": name, "status": run.status, "info": run.info, "metrics": metrics}
+        echo_json({**about, "ends": ends, "episodes": listed})
         return
+    _print_about(run, name)
+    for metric, values in metrics.items():
+        echo(f"{metric:<16} {sparkline(_scaled(values))}  {values[0]:.3g} to {values[-1]:.3g}")
+    counts = "  ".join(f"{how} {count}" for how, count in ends.most_common())
+    echo(f"{counted(len(heads), 'episode')}  {counts}".rstrip())
+    if chosen:
+        echo()
+        names = ("episode", "task", "end", "reason", "outcome", "turns", "tokens", "version")
+        echo_table(names, [_row(head) for head in chosen])
+        echo(paint(f"\none of them: agentgym show {Address(name, chosen[-1].id)}", "dim"))
+
+
+def _print_about(run: "Run", name: str) -> None:
+    """Print what became of it, and how it was begun."""
     info = run.info
     echo(paint(f"{one_line(name)}  {one_line(run.status)}", "bold"))
     env = info.get("env") or "-"
@@ -52,17 +59,6 @@ def show_run(run: "Run", name: str, *, last: int, end: str | None, json: bool) -
     echo(one_line(" ".join(info["command"])))
     if info.get("sandbox"):
         echo(_sandbox(info["sandbox"]))
-    for metric, values in metrics.items():
-        echo(f"{metric:<16} {sparkline(_scaled(values))}  {values[0]:.3g} to {values[-1]:.3g}")
-    listed = "  ".join(f"{how} {count}" for how, count in ends.most_common())
-    echo(f"{counted(len(heads), 'episode')}  {listed}".rstrip())
-    if chosen:
-        echo()
-        echo_table(
-            ("episode", "task", "end", "reason", "outcome", "turns", "tokens", "version"),
-            [_row(head) for head in chosen],
-        )
-        echo(paint(f"\none of them: agentgym show {Address(name, chosen[-1].id)}", "dim"))
 
 
 def _sandbox(info: Mapping[str, Any]) -> str:

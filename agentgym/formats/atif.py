@@ -18,7 +18,7 @@ from agentgym.formats.reader import (
     Reader,
     Told,
     check,
-    has_keys,
+    names_format,
     seconds_between,
     short_name,
 )
@@ -116,10 +116,7 @@ class AtifReader(Reader):
     @classmethod
     def sees(cls, source: Source) -> str | None:
         """Look for `schema_version`."""
-        version = has_keys(source.first, "schema_version") and source.first["schema_version"]
-        if isinstance(version, str) and version.startswith("ATIF-"):
-            return f"`schema_version` is {version[:20]}"
-        return None
+        return names_format(source.first, "schema_version", "ATIF-")
 
     def read(self, value: Value) -> Iterator[Trajectory]:
         """Make an episode, and one for each agent that it called."""

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import FiniteFloat
 
 from agentgym.formats.conversation import Chat, asked, cut
-from agentgym.formats.reader import NO_END, Part, Reader, Told, check, has_keys, short_name
+from agentgym.formats.reader import NO_END, Part, Reader, Told, check, names_format, short_name
 from agentgym.formats.source import Source, Value
 from agentgym.types import End, Message, Step, Task, Timings, Trajectory
 
@@ -83,10 +83,7 @@ class MiniSweAgentReader(Reader):
     @classmethod
     def sees(cls, source: Source) -> str | None:
         """Look for `trajectory_format`."""
-        found = has_keys(source.first, "trajectory_format") and source.first["trajectory_format"]
-        if isinstance(found, str) and found.startswith("mini-swe-agent"):
-            return f"`trajectory_format` is {found[:24]}"
-        return None
+        return names_format(source.first, "trajectory_format", "mini-swe-agent")
 
     def read(self, value: Value) -> Iterator[Trajectory]:
         """Make the episode."""

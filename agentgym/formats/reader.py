@@ -99,6 +99,14 @@ def has_keys(value: Any, *names: str) -> bool:
     return isinstance(value, dict) and all(name in value for name in names)
 
 
+def names_format(value: Any, key: str, start: str) -> str | None:
+    """Return what says that an object is of a format: a key whose value starts so."""
+    found = value[key] if has_keys(value, key) else None
+    if isinstance(found, str) and found.startswith(start):
+        return f"`{key}` is {found[:24]}"
+    return None
+
+
 def _expected(message: str) -> str:
     """Return what pydantic says in our words, without the names of our classes."""
     words = message.replace("Input should be", "expected").replace("Field required", "expected it")

@@ -1,4 +1,4 @@
-"""Writing to a disk that may be full: a write is whole, or the file is as it was."""
+"""Writing to a disk that may be full: a write is whole, or the file is as it was; and where."""
 
 import errno
 import os
@@ -9,6 +9,12 @@ from pathlib import Path
 from agentgym.errors import StoreError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def user_cache(name: str) -> Path:
+    """Return a folder for what can be made again: in `~/.cache/agentgym`, or where XDG_CACHE_HOME says."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "agentgym" / name
 
 
 def append_whole(descriptor: int, data: bytes, *, path: Path) -> None:

@@ -15,12 +15,13 @@ from agentgym.viewer.entries import clean
 from agentgym.viewer.filter import Where
 from agentgym.viewer.groups import Asking, GroupShown, lens_json, show_group
 from agentgym.viewer.learnt import read_ledger
-from agentgym.viewer.lens import TRAINED, look
+from agentgym.viewer.lens import look
 from agentgym.viewer.listing import MOST_ROWS, list_episodes, members_of
 from agentgym.viewer.lookup import find_episode, find_run, missing, run_of
 from agentgym.viewer.matrix import make_matrix
 from agentgym.viewer.routes import Asked, Route
 from agentgym.viewer.runs import OpenRun, OpenRuns
+from agentgym.viewer.scene import TRAINED
 from agentgym.viewer.versus import compare_runs
 from agentgym.viewer.why import Why, why
 

@@ -1,13 +1,13 @@
 """Where indexes stand, and for how long: they can be made again at any time."""
 
 import hashlib
-import os
 import platform
 import re
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from agentgym.store.files import user_cache
 from agentgym.viewer.tables import VERSION
 
 _NAME = re.compile(r"[0-9a-f]{24}-(\d{1,9})\.sqlite", re.ASCII)
@@ -18,9 +18,8 @@ _EARLIER_KEPT_S = _DAY_S  # of an earlier version, which only a server that stil
 
 
 def cache_folder() -> Path:
-    """Return where indexes stand: `~/.cache/agentgym`, or where XDG_CACHE_HOME says."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "agentgym" / "index"
+    """Return where indexes stand, if nobody says otherwise."""
+    return user_cache("index")
 
 
 def index_name(root: Path) -> str:

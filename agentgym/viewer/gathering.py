@@ -17,12 +17,12 @@ from agentgym.errors import AgentGymError
 from agentgym.viewer.analysis import explainer
 from agentgym.viewer.answers import encode, told
 from agentgym.viewer.columns import OF_SEGMENT, OF_TOKENS, segment_lengths
-from agentgym.viewer.lens import TRAINED
 from agentgym.viewer.lookup import find_episode
 from agentgym.viewer.packed import Packed
 from agentgym.viewer.panels import all_panels
 from agentgym.viewer.pieces import MOST
 from agentgym.viewer.runs import OpenRun
+from agentgym.viewer.scene import TRAINED
 
 MOST_EXPLAINED = 20_000
 """Tokens of one file of which it tells why they weigh what they weigh; the first ones."""

@@ -9,8 +9,9 @@ from agentgym.types import Step, Trajectory
 from agentgym.viewer.align import align
 from agentgym.viewer.entries import clean
 from agentgym.viewer.index import Index
-from agentgym.viewer.lens import TRAINED, Lens, look
+from agentgym.viewer.lens import Lens, look
 from agentgym.viewer.listing import SEEN
+from agentgym.viewer.scene import TRAINED
 from agentgym.viewer.scenes import Scenes, read_plain
 from agentgym.viewer.states import map_states
 

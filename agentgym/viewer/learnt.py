@@ -12,8 +12,8 @@ from agentgym.errors import AgentGymError
 from agentgym.store.episodes import episode_head, read_episode
 from agentgym.store.frames import Head
 from agentgym.viewer.ledger import ledger
-from agentgym.viewer.lens import TRAINED, parse_shaper
 from agentgym.viewer.noted import Noted
+from agentgym.viewer.scene import TRAINED, parse_shaper
 from agentgym.viewer.scenes import Scenes, read_plain
 from agentgym.viewer.versions import ribbon
 

@@ -16,7 +16,7 @@ from agentgym.trainers.shaping.base import OUTCOME, ShaperConfig, column
 from agentgym.trainers.shaping.gates import Above, AnyGate, NotZero, Score, Soft
 from agentgym.trainers.shaping.outcome import Outcome
 from agentgym.trainers.shaping.terms import Preset, Term, Terms
-from agentgym.viewer.lens import AT_THE_END, Scene
+from agentgym.viewer.scene import AT_THE_END, Scene
 
 State = Literal["not reached", "open", "blocked", "counted", "clipped", "unused"]
 """Of a term at a step: none of it was earned so far; some was, and it may still be paid; a gate is

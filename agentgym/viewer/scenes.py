@@ -25,9 +25,9 @@ from agentgym.trainers.recompute import Update, read_update
 from agentgym.types import Step, Trajectory
 from agentgym.viewer.entries import clean, is_scored
 from agentgym.viewer.index import Index
-from agentgym.viewer.lens import Scene
 from agentgym.viewer.listing import members_of
 from agentgym.viewer.noted import read_noted_advantages
+from agentgym.viewer.scene import Scene
 from agentgym.viewer.weights import TokenWeights
 
 _KEPT = 4  # scenes: the group on screen, and some that were there before

@@ -4,7 +4,6 @@ A game is made once per machine, from its recipe alone, which a task carries wit
 """
 
 import json
-import os
 import tempfile
 from contextlib import suppress
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from agentgym.errors import ConfigError, EnvError, boundary
 from agentgym.loading import require_installed
+from agentgym.store.files import user_cache
 from agentgym.types import digest
 
 GameName = Literal["custom", "coin_collector", "treasure_hunter", "simple", "cooking"]
@@ -61,7 +61,7 @@ class Recipe(NamedTuple):
     def path(self) -> Path:
         """Return where the game is kept."""
         kind = f"{self.game}-{digest(self.settings)}"
-        return _cache() / version("textworld") / kind / str(self.seed) / "game.z8"
+        return user_cache("textworld") / version("textworld") / kind / str(self.seed) / "game.z8"
 
 
 def settings_of(game: GameName, tier: Tier, options: dict[str, Any], split: str) -> str:
@@ -169,8 +169,3 @@ def check_installed() -> None:
         MissingError: it is not there.
     """
     require_installed("textworld", needed_by="agentgym/TextWorld-v0", extra="textworld")
-
-
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "agentgym" / "textworld"

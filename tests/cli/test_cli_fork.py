@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_training import CONFIG
 from trained_run import make_trained_run
 
 from agentgym.cli.fork_lines import read_answer
@@ -27,27 +28,7 @@ from agentgym.types import Message, ToolCall, ToolSpec
 
 pytestmark = pytest.mark.slow
 
-CONFIG = """\
-seed = 1
-[env]
-id = "agentgym/KeyDoor-v0"
-rules = false
-max_turns = 8
-[model]
-device = "cpu"
-[model.tiny]
-layers = 1
-width = 16
-heads = 2
-[rollout]
-groups = 2
-group_size = 2
-[rollout.sampling]
-max_tokens = 3
-[train]
-steps = 2
-[checkpoint]
-every = 1
+EVAL = """\
 [eval]
 every = 2
 episodes = 2
@@ -60,7 +41,7 @@ EPISODE = "train-000001-000.0.0"
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training of two steps in KeyDoor; it is only read."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "kd.toml").write_text(CONFIG)
+    (folder / "kd.toml").write_text(CONFIG + EVAL)
     assert main(["train", str(folder / "kd.toml"), f"out={folder / 'run'}"]) == 0
     return folder / "run"
 

@@ -6,34 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+import small_training
 from trained_run import make_trained_run
 
 from agentgym.config.run import recorded
 from agentgym.store.run import Run
 
-CONFIG = """\
-seed = 1
-out = "r"
-[env]
-id = "agentgym/KeyDoor-v0"
-rules = false
-max_turns = 8
-[model]
-device = "cpu"
-[model.tiny]
-layers = 1
-width = 16
-heads = 2
-[rollout]
-groups = 2
-group_size = 2
-[rollout.sampling]
-max_tokens = 3
-[train]
-steps = 2
-[checkpoint]
-every = 1
-"""
+CONFIG = small_training.CONFIG.replace("seed = 1\n", 'seed = 1\nout = "r"\n')
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from agentgym.table import build_table
 from agentgym.trainers.recompute import read_updates
 from agentgym.trainers.shaping.base import totals
 from agentgym.viewer.ledger import condition, ledger
-from agentgym.viewer.lens import Scene
+from agentgym.viewer.scene import Scene
 
 SHAPERS = {
     "outcome": "off",

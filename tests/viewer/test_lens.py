@@ -16,7 +16,8 @@ from agentgym.trainers.credit.grpo import GRPO
 from agentgym.trainers.credit.rloo import RLOO
 from agentgym.trainers.recompute import label_of, read_updates
 from agentgym.trainers.recredit import recredit
-from agentgym.viewer.lens import Scene, look
+from agentgym.viewer.lens import look
+from agentgym.viewer.scene import Scene
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +161,11 @@ def test_every_estimator_can_be_looked_through_or_says_what_it_lacks(scene, name
 def test_what_is_kept_takes_no_more_than_it_may(scene, monkeypatch):
     expected = {name: scene.credit(name).advantages for name in ("rloo", "grpo", "gigpo")}
     scene._known.clear()
-    monkeypatch.setattr("agentgym.viewer.lens._MOST_VALUES", scene.table.num_steps * 2)
+    monkeypatch.setattr("agentgym.viewer.scene._MOST_VALUES", scene.table.num_steps * 2)
     for name in ("rloo", "grpo", "gigpo", "rloo"):
         np.testing.assert_array_equal(scene.credit(name).advantages, expected[name])
         assert len(scene._known) <= 2
-    monkeypatch.setattr("agentgym.viewer.lens._MOST_VALUES", 0)
+    monkeypatch.setattr("agentgym.viewer.scene._MOST_VALUES", 0)
     assert len(scene.credit("grpo").advantages) == scene.table.num_steps
 
 

@@ -133,7 +133,7 @@ def test_whatever_is_in_a_record_is_no_part_of_the_page(sharing, hostile, name) 
     found = shared(page)["answers"]
     group = found[canonical(f"/api/runs/hostile/groups/{encoded(clean(name))}")]
     assert [each["id"] for each in group["members"]] == [clean(name)]
-    episode = next(each for key, each in found.items() if key.endswith("?parts=none"))
+    episode = next(each for key, each in found.items() if key.endswith("?parts=said"))
     assert episode["steps"][0]["message"]["content"] == SCRIPT
 
 

@@ -158,3 +158,18 @@ def test_heights_do_not_depend_on_what_else_is_in_the_window(page):
         }"""
     )
     assert heights[0] == heights[1]
+
+
+def test_what_was_asked_for_an_episode_is_given_up_with_it(page):
+    group = EPISODE.rsplit(".", 2)[0]
+    held: list[str] = []
+    page.route("**/tags", lambda route: held.append(route.request.url))  # and is never answered
+    with page.expect_request("**/tags"):
+        page.goto(f"/run/demo/episode/{group}.0.0")
+    page.locator(".siblings a").nth(1).wait_for()
+    with page.expect_event("requestfailed", lambda each: each.url == held[0]):
+        page.keyboard.press("J")
+    page.locator(".siblings [aria-current]", has_text="1").wait_for()
+    page.unroute("**/tags")
+    with page.expect_response(lambda each: each.url.endswith(f"{group}.2.0/tags")):
+        page.keyboard.press("J")
