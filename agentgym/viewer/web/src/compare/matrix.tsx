@@ -162,7 +162,7 @@ function Cell({ run, cell, chosen }: CellProps): JSX.Element {
       type="button"
       class={`matrix-cell num ${colourOf(SCALE, rate)}`}
       aria-pressed={place >= 0}
-      aria-label={`${mark}${told}, ${run}`}
+      aria-label={`${mark}${mean(cell.outcome)} ${cell.won}/${cell.of}, ${run}: ${told}`}
       title={told}
       onClick={() => pick(own, place, chosen)}
     >

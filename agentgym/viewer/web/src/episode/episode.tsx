@@ -106,7 +106,9 @@ function Shown({ run, episode, said }: ShownProps): JSX.Element {
         </div>
         <aside class="side" aria-label="steps" tabIndex={0}>
           {hasTurns && <Ribbon episode={episode} turn={turn} credited={credited} />}
-          {view === "tokens" && <Inspector run={run} episode={episode.id} picked={picked} />}
+          {view === "tokens" && episode.segments.length > 0 && (
+            <Inspector run={run} episode={episode.id} picked={picked} />
+          )}
           <Panels run={run} episode={episode} turn={whole("turn") === null ? null : turn} />
           {isThere && hasTurns && (
             <TurnRewards ledger={ledger} turn={turn} replies={said.value?.steps[turn]?.replies} />
