@@ -97,7 +97,7 @@ function Listed(props: ListedProps): JSX.Element {
   const hover = useSignal("");
   void texts.came.value;
   const stamp = useStamp([
-    ...[rows, found, values, scale, texts, truths],
+    ...[rows, found["token_ids"], found["sampled"], values, scale, texts, truths],
     ...[texts.error.value, truths?.came.value],
   ]);
   const stateOf = (index: number): RowState => {
