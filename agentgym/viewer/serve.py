@@ -3,6 +3,7 @@
 import errno
 import gc
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -16,6 +17,7 @@ from agentgym.viewer.runs import OpenRuns
 from agentgym.viewer.tail import Tail
 
 _CONNECTIONS = 256
+_SWITCH_S = 0.0005  # 5 ms otherwise, so long does a short answer wait for a long one at every turn
 _OBJECTS = 20_000  # between two collections, which took a fifth of the time of a long record
 
 
@@ -63,6 +65,7 @@ def serve(
         KeyboardInterrupt: Ctrl-C ended it.
     """
     gc.set_threshold(_OBJECTS)
+    sys.setswitchinterval(_SWITCH_S)
     tail, forks = Tail(runs), Forks()
     config = uvicorn.Config(
         make_app(runs, door, tail=tail, forks=forks, why_no_fork=why_no_fork),
