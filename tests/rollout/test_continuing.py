@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -16,6 +17,7 @@ from agentgym.check.run.episodes import (
     check_masks,
     check_streams,
 )
+from agentgym.check.run.subject import RunSubject
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env, EnvConfig, EnvStep, Reset
 from agentgym.errors import EnvError
@@ -24,6 +26,7 @@ from agentgym.rollout.continuing import Slot, go_on
 from agentgym.rollout.episode import Job, run_episode
 from agentgym.rollout.policy import ContextFull, Policy, Reply
 from agentgym.rollout.scripted import scripted_policies
+from agentgym.store.run import Run
 from agentgym.types import Completion, Message, Task, ToolSpec, Trajectory, derive_seed
 
 
@@ -140,7 +143,8 @@ async def fork(parent: Trajectory, step: int, *, make: Any = TOKENS, seed: int =
 
 def is_sound(trajectory: Trajectory) -> bool:
     checks = (check_streams, check_masks, check_completions, check_logprobs, check_ends)
-    return not [each for check in checks for each in check(trajectory, None)]  # type: ignore[arg-type]
+    subject = RunSubject(Run(Path("runs/tale"), info={}))
+    return not [each for check in checks for each in check(trajectory, subject)]
 
 
 @settings(max_examples=60, deadline=None)
