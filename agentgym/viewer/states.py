@@ -106,7 +106,7 @@ def map_states(
         advantages: of its steps; those of other trajectories are not known.
     """
     known = advantages or {}
-    places = _walk(members, known)
+    places = _walk(members, returns, known)
     layers = {place: min(step for _, step in found.arrivals) for place, found in places.items()}
     moves = _moves(places)
     ys = _ordered(places, layers, moves)
@@ -147,12 +147,14 @@ class _Found:
     """By action and where it led."""
 
 
-def _walk(members: Sequence[Trajectory], advantages: Advantages) -> dict[_Place, _Found]:
+def _walk(
+    members: Sequence[Trajectory], returns: Sequence[float | None], advantages: Advantages
+) -> dict[_Place, _Found]:
     """Follow each member from place to place."""
     places: dict[_Place, _Found] = defaultdict(_Found)
     for member, trajectory in enumerate(members):
         own = advantages.get(trajectory.id, ())
-        route = list(_route(trajectory))
+        route = list(_route(trajectory, is_scored=returns[member] is not None))
         observed = [trajectory.prompt, *(step.replies for step in trajectory.steps)]
         for step, place in enumerate(route):
             found = places[place]
@@ -166,7 +168,7 @@ def _walk(members: Sequence[Trajectory], advantages: Advantages) -> dict[_Place,
     return dict(places)
 
 
-def _route(trajectory: Trajectory) -> Iterator[_Place]:
+def _route(trajectory: Trajectory, *, is_scored: bool) -> Iterator[_Place]:
     """Yield the place before each step, and the one at the end."""
     place = _Place("path", "")
     for step in trajectory.steps:
@@ -178,9 +180,9 @@ def _route(trajectory: Trajectory) -> Iterator[_Place]:
     if last is not None:
         yield _Place("state", last)
     else:
-        end = trajectory.end
-        is_scored = end != "error" and any(step.reward_terms for step in trajectory.steps)
-        yield _Place("end", f"{end}, outcome {trajectory.outcome:.6g}" if is_scored else end)
+        has_outcome = is_scored and trajectory.end != "error"
+        told = f", outcome {trajectory.outcome:.6g}" if has_outcome else ""
+        yield _Place("end", f"{trajectory.end}{told}")
 
 
 def _moves(places: Mapping[_Place, _Found]) -> dict[tuple[_Place, str, _Place], _Move]:

@@ -58,6 +58,16 @@ def test_a_fault_ends_without_an_outcome():
     assert [(node.kind, node.key) for node in found.nodes] == [("end", "error")]
 
 
+def test_an_episode_without_reward_terms_ends_with_its_outcome_unless_it_has_none():
+    """An environment may give nothing to those who fail; a file of another program tells nothing."""
+    (member,) = maze([("s", "left")])
+    silent = replace(member, steps=[])
+    ends = {"terminated, outcome 0": 0.0, "terminated": None}
+    for told, outcome in ends.items():
+        (end,) = drawn([silent], returns=[outcome]).nodes
+        assert (end.kind, end.key) == ("end", told)
+
+
 def test_where_winners_and_losers_part_is_told():
     """Both do "a" at s; at t winners do "b", losers half "b" and half "c"; only losers come to u."""
     won = [("s", "a"), ("t", "b")]
