@@ -12,7 +12,7 @@ import { around } from "../model/playing";
 import { rolloutNames } from "../model/rollouts";
 import type { Episode, EpisodeLine } from "../model/types";
 import { ForkedFrom, ForksOf } from "../parts/forked";
-import { Text } from "../parts/parts";
+import { Fact, Text } from "../parts/parts";
 import { Labelling } from "./labelling";
 
 export function Facts({
@@ -32,62 +32,32 @@ export function Facts({
   const tags = useLoaded(`${run}\n${episode.id}`, () => showTags(run, episode.id)).value.value;
   return (
     <dl class="facts">
-      <div>
-        <dt>outcome</dt>
-        <dd>{episode.end === "error" ? "–" : number(episode.outcome)}</dd>
-      </div>
-      <div>
-        <dt>reward</dt>
-        <dd>{cell(reward)}</dd>
-      </div>
-      <div>
-        <dt>end</dt>
-        <dd class={episode.end === "error" ? "bad" : ""}>
-          {episode.end}, <Text text={episode.reason} />
-        </dd>
-      </div>
-      <div>
-        <dt>turns</dt>
-        <dd>{count(episode.steps.length)}</dd>
-      </div>
-      <div>
-        <dt>tokens</dt>
-        <dd>{count(tokens)}</dd>
-      </div>
-      <div>
-        <dt>took</dt>
-        <dd>{seconds(episode.seconds)}</dd>
-      </div>
-      <div>
-        <dt>trained in step</dt>
-        <dd>{count(episode.update?.step)}</dd>
-      </div>
-      <div>
-        <dt>group</dt>
-        <dd>
-          <a href={printAddress({ screen: "group", run, group: episode.group })}>
-            {visible(episode.group)}
-          </a>
-          {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
-        </dd>
-      </div>
+      <Fact name="outcome">{episode.end === "error" ? "–" : number(episode.outcome)}</Fact>
+      <Fact name="reward">{cell(reward)}</Fact>
+      <Fact name="end" style={episode.end === "error" ? "bad" : ""}>
+        {episode.end}, <Text text={episode.reason} />
+      </Fact>
+      <Fact name="turns">{count(episode.steps.length)}</Fact>
+      <Fact name="tokens">{count(tokens)}</Fact>
+      <Fact name="took">{seconds(episode.seconds)}</Fact>
+      <Fact name="trained in step">{count(episode.update?.step)}</Fact>
+      <Fact name="group">
+        <a href={printAddress({ screen: "group", run, group: episode.group })}>
+          {visible(episode.group)}
+        </a>
+        {group.length > 1 && <Siblings run={run} id={episode.id} group={group} />}
+      </Fact>
       {episode.parent && <ForkedFrom run={run} parent={episode.parent} turn={episode.fork_step} />}
       <ForksOf run={run} id={episode.id} />
       <Labelling run={run} episode={episode} />
       {tags && tags.length > 0 && (
-        <div>
-          <dt>tags</dt>
-          <dd>
-            {tags.map((tag) => (
-              <span
-                class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"}
-                title={tag.note}
-              >
-                {tag.name}
-              </span>
-            ))}
-          </dd>
-        </div>
+        <Fact name="tags">
+          {tags.map((tag) => (
+            <span class={tag.tripwire || tag.name === "drift" ? "tag bad" : "tag"} title={tag.note}>
+              {tag.name}
+            </span>
+          ))}
+        </Fact>
       )}
     </dl>
   );

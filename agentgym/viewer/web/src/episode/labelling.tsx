@@ -6,6 +6,7 @@ import type { JSX } from "preact";
 import { give, labelOf, LABELS, noteOf } from "../model/labels";
 import { file } from "../model/shared";
 import type { Episode } from "../model/types";
+import { Fact } from "../parts/parts";
 
 export function Labelling({ run, episode }: { run: string; episode: Episode }): JSX.Element | null {
   const last = episode.label === null ? undefined : episode.notes.at(-1);
@@ -44,12 +45,9 @@ export function Labelling({ run, episode }: { run: string; episode: Episode }): 
 
 function Given({ label, note }: { label: string | null; note: string }): JSX.Element {
   return (
-    <div>
-      <dt>label</dt>
-      <dd>
-        {label} <span class="quiet">{note}</span>
-      </dd>
-    </div>
+    <Fact name="label">
+      {label} <span class="quiet">{note}</span>
+    </Fact>
   );
 }
 

@@ -13,7 +13,7 @@ import { rolloutsOf, toldOfDifference, toldOfEqual } from "../model/learnt";
 import { Asking } from "../parts/lens";
 import { rolloutName } from "../model/rollouts";
 import { useLoaded } from "../model/load";
-import { Choice, Quiet, Text, Wrong } from "../parts/parts";
+import { Choice, Fact, Quiet, Text, Wrong } from "../parts/parts";
 import { Share, shareKeys } from "../parts/share";
 import { look, place, query } from "../model/state";
 import { StateMap } from "./statemap";
@@ -106,30 +106,15 @@ function Facts({ run, shown }: { run: string; shown: GroupShown }): JSX.Element 
     );
   return (
     <dl class="facts">
-      <div>
-        <dt>task</dt>
-        <dd>{visible(shown.task)}</dd>
-      </div>
-      <div>
-        <dt>step</dt>
-        <dd>{count(shown.step)}</dd>
-      </div>
-      <div>
-        <dt>rollouts</dt>
-        <dd>
-          {many}
-          {shown.of > many && ` of ${shown.of}`}
-        </dd>
-      </div>
+      <Fact name="task">{visible(shown.task)}</Fact>
+      <Fact name="step">{count(shown.step)}</Fact>
+      <Fact name="rollouts">
+        {many}
+        {shown.of > many && ` of ${shown.of}`}
+      </Fact>
       {shown.forked && <ForkedFrom run={run} {...shown.forked} />}
-      <div>
-        <dt>they part</dt>
-        <dd>{rows(shown.diverge)}</dd>
-      </div>
-      <div>
-        <dt>all meet again</dt>
-        <dd>{rows(shown.reconverge)}</dd>
-      </div>
+      <Fact name="they part">{rows(shown.diverge)}</Fact>
+      <Fact name="all meet again">{rows(shown.reconverge)}</Fact>
     </dl>
   );
 }

@@ -60,6 +60,9 @@ export const listEpisodes = (run: string, query: Query) =>
 /** Without what takes long to find: its ledger and its tags are asked for by themselves. */
 export const showEpisode = (run: string, episode: string) =>
   json<SaidEpisode>(of(run, "episodes", episode), { parts: "said" });
+/** The same, when it is the turn of what stands beside what one looks at. */
+export const showEpisodeLater = (run: string, episode: string) =>
+  json<SaidEpisode>(of(run, "episodes", episode), { parts: "said" }, "said");
 /** The same without what was said at its steps, which of a long one takes long, too. */
 export const outlineEpisode = (run: string, episode: string): Promise<Episode> =>
   file ? showEpisode(run, episode) : json<Episode>(of(run, "episodes", episode), { parts: "none" });
@@ -220,13 +223,17 @@ function of(run: string, ...parts: string[]): string {
   return ["/api/runs", ...[run, ...parts].map(encodePart)].join("/");
 }
 
-async function json<T>(path: string, query: Query = {}): Promise<T> {
-  return read(path, query, (response) => response.json() as Promise<T>);
+function json<T>(path: string, query: Query = {}, kind?: string): Promise<T> {
+  return read(path, query, (response) => response.json() as Promise<T>, kind);
 }
 
 /** Asks when it is the turn of the question, and reads the answer. */
-function read<T>(path: string, query: Query, how: (response: Response) => Promise<T>): Promise<T> {
-  const kind = path.slice(path.lastIndexOf("/") + 1);
+function read<T>(
+  path: string,
+  query: Query,
+  how: (response: Response) => Promise<T>,
+  kind = path.slice(path.lastIndexOf("/") + 1),
+): Promise<T> {
   return put(kind, async (signal) => how(await ask(path, query, { signal: signal ?? null })));
 }
 

@@ -3,7 +3,7 @@
 import { file } from "./shared";
 
 /** What stands beside what one looks at, and takes a server time and memory; the quick ones first. */
-const LATER: readonly string[] = ["members", "panels", "ledger", "tags", "lens"];
+const LATER: readonly string[] = ["members", "panels", "said", "ledger", "tags", "lens"];
 const CALM_MS = 100;
 
 interface Waiting {
@@ -28,7 +28,7 @@ export function until<T>(signal: AbortSignal, ask: () => T): T {
   }
 }
 
-/** Puts a question, at once or when it is its turn; `kind` is the last part of its address. */
+/** Puts a question, at once or when it is its turn; `kind` is as a rule the last part of its address. */
 export function put<T>(kind: string, ask: (signal?: AbortSignal) => Promise<T>): Promise<T> {
   const signal = giveUp;
   const rank = LATER.indexOf(kind);

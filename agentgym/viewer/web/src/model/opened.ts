@@ -1,8 +1,7 @@
 // An episode on the screen: at first what its view needs, what was said in it where that is shown.
 
 import { useMemo } from "preact/hooks";
-import { outlineEpisode, showEpisode } from "./api";
-import { calm } from "./line";
+import { outlineEpisode, showEpisode, showEpisodeLater } from "./api";
 import { type Loaded, useLoaded } from "./load";
 import type { Episode, SaidEpisode } from "./types";
 
@@ -23,10 +22,9 @@ export function useEpisode(run: string, id: string, isSaid: boolean): Opened {
     (whole ? showEpisode : outlineEpisode)(run, id),
   ).value;
   const isShort = first.value !== null && first.value.id === id && first.value.steps.length <= FEW;
-  const later = whole ? null : isSaid ? "now" : isShort ? "calm" : null;
-  const rest = useLoaded<SaidEpisode | null>(`${key}\n${later !== null}`, async () => {
-    if (later === "calm") await calm();
-    return later ? showEpisode(run, id) : null;
-  }).value;
+  const later = whole ? null : isSaid ? showEpisode : isShort ? showEpisodeLater : null;
+  const rest = useLoaded<SaidEpisode | null>(`${key}\n${later !== null}`, async () =>
+    later ? await later(run, id) : null,
+  ).value;
   return { episode: first, said: (whole ? first : rest) as Loaded<SaidEpisode> };
 }

@@ -11,6 +11,7 @@ import { useLoaded } from "../model/load";
 import { file } from "../model/shared";
 import { grown } from "../model/state";
 import type { EpisodeLine } from "../model/types";
+import { Fact } from "./parts";
 
 type Line = Pick<EpisodeLine, "id" | "outcome" | "end">;
 
@@ -47,17 +48,14 @@ export function ForksOf({ run, id }: { run: string; id: string }): JSX.Element |
   if (!found?.length) return null;
   const turns = [...new Set(found.map((each) => each.fork_step ?? 0))];
   return (
-    <div>
-      <dt>forks</dt>
-      <dd class="forks">
-        {turns.map((turn) => (
-          <span>
-            turn {turn}
-            <Children run={run} lines={found.filter((each) => (each.fork_step ?? 0) === turn)} />
-          </span>
-        ))}
-      </dd>
-    </div>
+    <Fact name="forks" style="forks">
+      {turns.map((turn) => (
+        <span>
+          turn {turn}
+          <Children run={run} lines={found.filter((each) => (each.fork_step ?? 0) === turn)} />
+        </span>
+      ))}
+    </Fact>
   );
 }
 
@@ -73,14 +71,11 @@ export function ForkedFrom({
 }): JSX.Element {
   const at = String(turn ?? 0);
   return (
-    <div>
-      <dt>forked from</dt>
-      <dd>
-        <a href={printAddress({ screen: "episode", run, episode: parent }, { turn: at })}>
-          {visible(parent)}
-        </a>{" "}
-        turn {at}
-      </dd>
-    </div>
+    <Fact name="forked from">
+      <a href={printAddress({ screen: "episode", run, episode: parent }, { turn: at })}>
+        {visible(parent)}
+      </a>{" "}
+      turn {at}
+    </Fact>
   );
 }

@@ -2,7 +2,7 @@
 
 import "./parts.css";
 import "./values.css";
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { parseAnsi } from "../model/ansi";
 import type { ApiError } from "../model/api";
 import { type Scale, colourOf, legend } from "../model/colours";
@@ -66,6 +66,24 @@ export function Wrong({ error, filter }: { error: ApiError; filter?: string }): 
         </pre>
       )}
       {error.hint && <p class="quiet">{error.hint}</p>}
+    </div>
+  );
+}
+
+/** One of the facts at the head of a screen, in a `dl`. */
+export function Fact({
+  name,
+  style,
+  children,
+}: {
+  name: string;
+  style?: string;
+  children: ComponentChildren;
+}): JSX.Element {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd class={style}>{children}</dd>
     </div>
   );
 }

@@ -64,6 +64,7 @@ function Asked(props: Props): JSX.Element {
   };
   return (
     <form
+      class="raised"
       aria-label="share"
       onSubmit={(event) => void take(event)}
       onKeyDown={(event) => event.key === "Escape" && (open.value = false)}

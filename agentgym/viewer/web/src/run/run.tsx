@@ -9,7 +9,7 @@ import { count, share, when } from "../model/format";
 import { GridPanel } from "./grid";
 import { type Key, screenKeys, useKeys } from "../model/keys";
 import { useLoaded } from "../model/load";
-import { Choice, Quiet, Wrong } from "../parts/parts";
+import { Choice, Fact, Quiet, Wrong } from "../parts/parts";
 import { RecordPanel } from "./record";
 import { Method, Status } from "./runs";
 import { grown, look, query } from "../model/state";
@@ -75,47 +75,23 @@ function Facts({ detail }: { detail: RunDetail }): JSX.Element {
   const partly = indexed.bytes < indexed.of_bytes;
   return (
     <dl class="facts">
-      <div>
-        <dt>status</dt>
-        <dd>
-          <Status status={detail.status} broken={detail.broken.length} />
-        </dd>
-      </div>
-      <div>
-        <dt>environment</dt>
-        <dd>{visible(detail.env ?? "–")}</dd>
-      </div>
-      <div>
-        <dt>credit</dt>
-        <dd>
-          <Method label={detail.credit} />
-        </dd>
-      </div>
-      <div>
-        <dt>shaping</dt>
-        <dd>
-          <Method label={detail.shaping} />
-        </dd>
-      </div>
-      <div>
-        <dt>step</dt>
-        <dd>{count(detail.step)}</dd>
-      </div>
-      <div>
-        <dt>episodes</dt>
-        <dd>
-          {count(detail.episodes)}
-          {partly && ` (${share(indexed.bytes / indexed.of_bytes)} read)`}
-        </dd>
-      </div>
-      <div>
-        <dt>success</dt>
-        <dd>{share(detail.success)}</dd>
-      </div>
-      <div>
-        <dt>started</dt>
-        <dd>{when(detail.started)}</dd>
-      </div>
+      <Fact name="status">
+        <Status status={detail.status} broken={detail.broken.length} />
+      </Fact>
+      <Fact name="environment">{visible(detail.env ?? "–")}</Fact>
+      <Fact name="credit">
+        <Method label={detail.credit} />
+      </Fact>
+      <Fact name="shaping">
+        <Method label={detail.shaping} />
+      </Fact>
+      <Fact name="step">{count(detail.step)}</Fact>
+      <Fact name="episodes">
+        {count(detail.episodes)}
+        {partly && ` (${share(indexed.bytes / indexed.of_bytes)} read)`}
+      </Fact>
+      <Fact name="success">{share(detail.success)}</Fact>
+      <Fact name="started">{when(detail.started)}</Fact>
     </dl>
   );
 }
