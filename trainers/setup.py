@@ -16,8 +16,7 @@ from agentgym.engines import AnyEngine
 from agentgym.engines.model import Loaded, ModelConfig, load_model
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.errors import ConfigError
-from agentgym.renderer import Renderer
-from agentgym.renderers.chat import ChatRenderer
+from agentgym.renderer import Renderer, RendererConfig
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.sandbox import Sandboxes
@@ -51,6 +50,10 @@ class Settings(Protocol):
     @property
     def engine(self) -> AnyEngine:
         """What decodes."""
+
+    @property
+    def renderer(self) -> RendererConfig:
+        """Messages to tokens and back."""
 
     @property
     def rollout(self) -> RolloutConfig:
@@ -112,7 +115,7 @@ def build_parts(settings: Settings, loaded: Loaded) -> Parts:
     return Parts(
         policy=build_policy(settings, loaded if is_shared else load_model(config)),
         tokenizer=loaded.tokenizer,
-        renderer=ChatRenderer(loaded.tokenizer),
+        renderer=settings.renderer.build(loaded.tokenizer),
         engine=settings.engine.build(
             loaded.model,
             max_context=loaded.max_context,
