@@ -1,12 +1,18 @@
 """The contract of an inference engine: token ids in, sampled token ids out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from agentgym.errors import EngineError
 from agentgym.types import Completion
+
+Weights = Mapping[str, Any] | Path | None
+"""A state dict of tensors; a folder with safetensors of the same names; None: see `load_weights`."""
 
 
 class SamplingConfig(BaseModel, extra="forbid", frozen=True):
@@ -22,13 +28,37 @@ class SamplingConfig(BaseModel, extra="forbid", frozen=True):
     """Most tokens of one completion."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready to use."""
+
+    model: Any
+    """A transformers causal language model, in eval mode; None where nobody here computes with it."""
+    tokenizer: Any
+    """Its transformers tokenizer."""
+    folder: Path
+    """What it was read from."""
+    max_context: int
+    """Most tokens of prompt and completion together."""
+    dtype: str = "float32"
+    """What it computes in: float32 or bfloat16."""
+
+
 class Engine(ABC):
-    """Generates completions for many callers at once."""
+    """Generates completions for many callers at once. `start` comes first, `close` last."""
 
     version: int = 0
     """The policy version of the weights in use."""
     max_context: int
     """Most tokens of prompt and completion together."""
+
+    async def start(self) -> None:
+        """Get ready to generate, which may take minutes. Idempotent.
+
+        Raises:
+            MissingError, ConfigError: this engine cannot run here, or not this model.
+            EngineError: it did not come up.
+        """
 
     @abstractmethod
     async def generate(
@@ -53,12 +83,27 @@ class Engine(ABC):
     async def release(self, session: str) -> None:
         """Forget what is kept for a session. Unknown sessions are ignored."""
 
-    @abstractmethod
-    async def load_weights(self, source: Any, *, version: int) -> None:
-        """Take new weights between two decoding steps; kept caches are dropped.
+    async def logprobs(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Return [L - 1]: what the weights in use give to each id after the first, at temperature 1.
+
+        By it a trainer finds out whether the engine holds the weights that it should.
 
         Raises:
-            EngineError: the weights do not fit.
+            EngineError: as `generate`; or this engine cannot tell.
+        """
+        raise EngineError(
+            f"{type(self).__name__} does not tell the log-probabilities of given tokens"
+        )
+
+    @abstractmethod
+    async def load_weights(self, source: Weights, *, version: int) -> None:
+        """Take new weights between two decoding steps; kept caches are dropped.
+
+        Requests under way lose no token: they go on with the new weights. None says that the
+        weights in use are those of `version`: they are shared, or are the ones it began with.
+
+        Raises:
+            EngineError: the weights do not fit; those before stay in use, or nothing is generated.
         """
 
     async def pause(self) -> None:
@@ -67,5 +112,31 @@ class Engine(ABC):
     async def resume(self) -> None:
         """Go on decoding."""
 
+    async def sleep(self) -> None:
+        """Give the memory of weights and caches back, where that is possible; requests wait."""
+
+    async def wake(self) -> None:
+        """Take the memory again. The weights are undefined until `load_weights`."""
+
     async def close(self) -> None:
         """Free everything. Idempotent."""
+
+
+class EngineConfig(BaseModel, ABC, extra="forbid", frozen=True):
+    """What a user sets of an engine. Importing the file it stands in imports no torch."""
+
+    needs_module: ClassVar[bool] = False
+    """Whether it decodes with the module `Loaded.model` itself, which a trainer may then share."""
+    name: str
+
+    @abstractmethod
+    def build(self, loaded: Loaded, *, deterministic: bool = False) -> Engine:
+        """Make the engine of a model; what takes long is left to `start`.
+
+        Args:
+            loaded: the model; engines that read `loaded.folder` themselves leave `model` alone.
+            deterministic: one request at a time, so that a seed gives the same tokens bit for bit.
+
+        Raises:
+            ConfigError: the engine cannot do what is asked.
+        """

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import torch
 
-from agentgym.engine import Engine
+from agentgym.engine import Engine, Loaded
 from agentgym.engines import AnyEngine
-from agentgym.engines.model import Loaded, ModelConfig, load_model
+from agentgym.engines.model import ModelConfig, load_model
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.errors import ConfigError
 from agentgym.renderer import Renderer, RendererConfig
@@ -110,17 +110,13 @@ def build_parts(settings: Settings, loaded: Loaded) -> Parts:
     Raises:
         ConfigError: the model cannot be trained here.
     """
-    is_shared = loaded.model.dtype == torch.float32
+    is_shared = settings.engine.needs_module and loaded.dtype == "float32"
     config = settings.model.model_copy(update={"path": str(loaded.folder), "dtype": "float32"})
     return Parts(
-        policy=build_policy(settings, loaded if is_shared else load_model(config)),
+        policy=build_policy(settings, loaded if loaded.dtype == "float32" else load_model(config)),
         tokenizer=loaded.tokenizer,
         renderer=settings.renderer.build(loaded.tokenizer),
-        engine=settings.engine.build(
-            loaded.model,
-            max_context=loaded.max_context,
-            deterministic=settings.rollout.deterministic,
-        ),
+        engine=settings.engine.build(loaded, deterministic=settings.rollout.deterministic),
         is_shared=is_shared,
     )
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from agentgym.engines.model import Loaded, load_model
+from agentgym.engine import Loaded
+from agentgym.engines.model import load_model
 from agentgym.engines.quiet import quiet
 from agentgym.env import EnvConfig
 from agentgym.errors import AgentGymError, StoreError
@@ -152,6 +153,7 @@ class Trainer:
         if folder is None:
             await self._begin()
         self._cursor = self._tasks.position
+        await self.parts.engine.start()
         await self.sync()
         self._is_ready = True
         self.save()

@@ -247,13 +247,10 @@ async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["M
     from agentgym.engines.model import load_model
     from agentgym.rollout.collect import token_policies
 
-    loaded = load_model(config.model)
-    engine = config.engine.build(
-        loaded.model,
-        max_context=loaded.max_context,
-        deterministic=config.rollout.deterministic,
-    )
+    loaded = load_model(config.model, with_module=config.engine.needs_module)
+    engine = config.engine.build(loaded, deterministic=config.rollout.deterministic)
     try:
+        await engine.start()
         if version:
             await engine.load_weights(None, version=version)
         renderer = config.renderer.build(loaded.tokenizer)

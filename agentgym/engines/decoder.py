@@ -6,7 +6,7 @@ Nothing here is thread safe; `LocalEngine` calls it from its one thread.
 import itertools
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agentgym.engine import Weights
 from agentgym.engines.cache import RowCache, round_up
+from agentgym.engines.weights import copy_weights
 from agentgym.errors import EngineError
 from agentgym.types import Completion
 
@@ -124,10 +126,18 @@ class Decoder:
             if row >= self._active:
                 self._free(row)
 
-    def load(self, weights: Mapping[str, Tensor] | None, *, version: int) -> None:
+    @torch.inference_mode()
+    def logprobs(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Compute the log-probability of each id after the first, with nothing cached."""
+        ids = torch.tensor([token_ids], device=self._device)
+        logits = self._model(input_ids=ids[:, :-1], use_cache=False).logits.float()
+        found = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])
+        return tuple(found.flatten().tolist())
+
+    def load(self, source: Weights, *, version: int) -> None:
         """Take new weights; requests under way go on with them, their context computed anew."""
-        if weights is not None:
-            _copy_weights(self._model, weights)
+        if source is not None:
+            copy_weights(self._model, source)
         self._model.eval()
         self._version = version
         self._waiting.extendleft(reversed(self._drop()))
@@ -347,20 +357,3 @@ class Decoder:
         logprobs = logits.log_softmax(-1).gather(-1, tokens)
         drawn = torch.cat([tokens.double(), logprobs.double()], -1).cpu().numpy()
         return drawn[:, 0].astype(np.int64), drawn[:, 1]
-
-
-def _copy_weights(model: Any, weights: Mapping[str, Tensor]) -> None:
-    """Copy a state dict into a model; of tied weights one name is enough."""
-    own = model.state_dict()
-    unknown = sorted(weights.keys() - own.keys())
-    given = {own[name].data_ptr() for name in weights.keys() & own.keys()}
-    missing = [n for n, t in own.items() if n not in weights and t.data_ptr() not in given]
-    wrong = [n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape]
-    if unknown or missing or wrong:
-        raise EngineError(
-            f"the weights do not fit the model: unknown {unknown[:3]}, missing {missing[:3]}, "
-            f"of another shape {sorted(wrong)[:3]}"
-        )
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            own[name].copy_(tensor)

@@ -7,30 +7,33 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from agentgym.engine import Engine, SamplingConfig
+from agentgym.engine import Engine, EngineConfig, Loaded, SamplingConfig, Weights
 from agentgym.errors import AgentGymError, EngineError
 from agentgym.types import Completion
 
+T = TypeVar("T")
 
-class LocalEngineConfig(BaseModel, extra="forbid", frozen=True):
+
+class LocalEngineConfig(EngineConfig):
     """How a model of this process decodes."""
 
+    needs_module: ClassVar[bool] = True
     name: Literal["local"] = "local"
     max_batch: int = Field(default=128, ge=1)
     """Most completions decoded at once."""
     max_sessions: int = Field(default=256, ge=1)
     """Most episodes whose keys and values are kept, `max_batch` at least: the memory it takes."""
 
-    def build(self, model: Any, *, max_context: int, deterministic: bool = False) -> "LocalEngine":
+    def build(self, loaded: Loaded, *, deterministic: bool = False) -> "LocalEngine":
         """Make the engine of a transformers causal language model."""
         return LocalEngine(
-            model,
-            max_context=max_context,
+            loaded.model,
+            max_context=loaded.max_context,
             max_batch=self.max_batch,
             max_sessions=self.max_sessions,
             deterministic=deterministic,
@@ -111,7 +114,12 @@ class LocalEngine(Engine):
         with suppress(EngineError):
             self._post(partial(self._decoder.release, session))
 
-    async def load_weights(self, source: Any, *, version: int) -> None:
+    async def logprobs(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Compute one pass over the ids, between two steps."""
+        self._check(token_ids)
+        return await self._between_steps(partial(self._decoder.logprobs, tuple(token_ids)))
+
+    async def load_weights(self, source: Weights, *, version: int) -> None:
         """Copy a state dict in, or take note (None) that the shared module itself changed."""
         await self._between_steps(partial(self._load, source, version))
 
@@ -146,12 +154,12 @@ class LocalEngine(Engine):
             self._jobs.append(job)
             self._wake.notify()
 
-    async def _between_steps(self, job: Callable[[], None]) -> None:
-        done: Future[None] = Future()
+    async def _between_steps(self, job: Callable[[], T]) -> T:
+        done: Future[T] = Future()
         self._post(partial(_settle, done, job))
-        await asyncio.wrap_future(done)
+        return await asyncio.wrap_future(done)
 
-    def _load(self, source: Any, version: int) -> None:
+    def _load(self, source: Weights, version: int) -> None:
         self._decoder.load(source, version=version)
         self.version = version
 
@@ -183,12 +191,12 @@ class LocalEngine(Engine):
             self._decoder.fail(failure)
 
 
-def _settle(done: "Future[None]", job: Callable[[], None]) -> None:
+def _settle(done: "Future[T]", job: Callable[[], T]) -> None:
     """Run a job and tell whoever waits for it how it went."""
     if not done.set_running_or_notify_cancel():
         return
     try:
-        job()
+        result = job()
     except AgentGymError as error:
         done.set_exception(error)
     except Exception as error:  # noqa: BLE001  it is raised where it is awaited
@@ -196,4 +204,4 @@ def _settle(done: "Future[None]", job: Callable[[], None]) -> None:
         failure.__cause__ = error
         done.set_exception(failure)
     else:
-        done.set_result(None)
+        done.set_result(result)

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentgym.engine import Loaded
 from agentgym.engines.quiet import quiet
 from agentgym.engines.settings import ModelConfig
 from agentgym.engines.tiny import make_tiny
@@ -26,20 +26,6 @@ _WEIGHTS = (
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model that is ready to use."""
-
-    model: Any
-    """A transformers causal language model, in eval mode."""
-    tokenizer: Any
-    """Its transformers tokenizer."""
-    folder: Path
-    """What it was read from."""
-    max_context: int
-    """Most tokens of prompt and completion together."""
-
-
 def load_model(
     config: ModelConfig,
     *,
@@ -47,6 +33,7 @@ def load_model(
     texts: Iterable[str] = (),
     tools: Sequence[ToolSpec] = (),
     seed: int = 0,
+    with_module: bool = True,
 ) -> Loaded:
     """Read a model from disk; nothing is ever fetched from a network.
 
@@ -56,6 +43,7 @@ def load_model(
         texts: the words a tiny model's tokenizer knows.
         tools: the tools a tiny model's tokenizer knows.
         seed: of a tiny model's weights.
+        with_module: False where an engine reads the weights itself, and nobody else needs them.
 
     Raises:
         ConfigError: the folder is no model, or it cannot do what is asked.
@@ -73,9 +61,11 @@ def load_model(
     check_folder(source)
     tokenizer = _load_tokenizer(source)
     device = _device(config.device)
-    model = _load_weights(source, dtype=_dtype(config.dtype, device)).to(device)
-    max_context = _max_context(model.config, config.max_context)
-    return Loaded(model.eval(), tokenizer, source, max_context)
+    dtype = _dtype(config.dtype, device)
+    model = _load_weights(source, dtype=dtype).to(device).eval() if with_module else None
+    shape = model.config if model is not None else _load_shape(source)
+    max_context = _max_context(shape, config.max_context)
+    return Loaded(model, tokenizer, source, max_context, str(dtype).removeprefix("torch."))
 
 
 def check_folder(folder: Path) -> None:
@@ -128,6 +118,18 @@ def _load_tokenizer(folder: Path) -> Any:
         raise ConfigError(
             f"the tokenizer in {str(folder)!r} cannot be read: {error}",
             hint="copy tokenizer.json and tokenizer_config.json of the model there",
+        ) from error
+
+
+def _load_shape(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever a broken file makes the library raise
+        raise ConfigError(
+            f"{str(folder / 'config.json')!r} cannot be read: {error}",
+            hint="it must be that of a causal language model that transformers knows",
         ) from error
 
 

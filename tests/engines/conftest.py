@@ -4,7 +4,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from agentgym.engines.model import Loaded, ModelConfig, load_model
+from agentgym.engine import Loaded
+from agentgym.engines.model import ModelConfig, load_model
 from agentgym.engines.tiny import TinyConfig
 
 TEXTS = ("def solve(xs):\n    return sum(xs) + 1\n", "Add 3 to every number, then sum them.")

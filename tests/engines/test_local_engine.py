@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from agentgym.engine import SamplingConfig
+from agentgym.engine import Loaded, SamplingConfig
 from agentgym.engines.local import LocalEngine, LocalEngineConfig
-from agentgym.engines.model import Loaded, ModelConfig, load_model
+from agentgym.engines.model import ModelConfig, load_model
 from agentgym.errors import EngineError
 from agentgym.types import Completion
 
@@ -44,9 +45,7 @@ def assert_logprobs_are_those_of_a_full_pass(
 
 @pytest.fixture
 async def engine(loaded: Loaded) -> AsyncIterator[LocalEngine]:
-    engine = LocalEngineConfig(max_batch=4, max_sessions=6).build(
-        loaded.model, max_context=loaded.max_context
-    )
+    engine = LocalEngineConfig(max_batch=4, max_sessions=6).build(loaded)
     yield engine
     await engine.close()
 
@@ -276,6 +275,38 @@ async def test_the_version_may_move_alone_when_the_module_is_shared(
     assert after.versions == ((0, 2),)
     assert after.token_ids != before.token_ids
     assert_logprobs_are_those_of_a_full_pass(loaded, PROMPTS[0], after)
+
+
+async def test_weights_come_from_a_folder_too(
+    engine: LocalEngine, loaded: Loaded, tmp_path: Path
+) -> None:
+    before = await engine.logprobs([5, 6, 7])
+    save_file(altered(loaded) | {"lm_head.weight": torch.empty(0)}, tmp_path / "a.safetensors")
+    with pytest.raises(EngineError, match="of another shape"):
+        await engine.load_weights(tmp_path, version=4)
+    assert await engine.logprobs([5, 6, 7]) == before
+    weights = altered(loaded)
+    del weights["lm_head.weight"]
+    save_file(weights, tmp_path / "a.safetensors")
+    await engine.load_weights(tmp_path, version=4)
+    assert engine.version == 4
+    assert await engine.logprobs([5, 6, 7]) != before
+    (tmp_path / "a.safetensors").write_bytes(b"cut")
+    with pytest.raises(EngineError, match="cannot be read"):
+        await engine.load_weights(tmp_path, version=5)
+    with pytest.raises(EngineError, match=r"no \*\.safetensors"):
+        await engine.load_weights(tmp_path / "nowhere", version=5)
+
+
+async def test_given_tokens_have_the_logprobs_of_a_full_pass(
+    engine: LocalEngine, loaded: Loaded
+) -> None:
+    ids = [5, 6, 7, 8, 9, 10]
+    found = await engine.logprobs(ids)
+    expected = all_logits(loaded, ids).log_softmax(-1)[np.arange(5), ids[1:]]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(EngineError, match="token ids must be"):
+        await engine.logprobs([5, 10**6])
 
 
 async def test_weights_that_do_not_fit_are_an_error_and_change_nothing(

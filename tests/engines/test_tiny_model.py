@@ -4,7 +4,8 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from agentgym.engines.model import Loaded, ModelConfig, load_model
+from agentgym.engine import Loaded
+from agentgym.engines.model import ModelConfig, load_model
 from agentgym.engines.tiny import TinyConfig, make_tiny
 from agentgym.types import ToolSpec
 
