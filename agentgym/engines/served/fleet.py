@@ -107,8 +107,8 @@ class Fleet:
         """Put weights in use; when this returns every replica holds them.
 
         Raises:
-            EngineError: they cannot be used, and those before still are; or nobody is left.
-            Refused: the engines are asleep.
+            Refused: they cannot be used, and those before still are; or the engines are asleep.
+            EngineError: nobody is left.
         """
         if target.folder is None:
             target = target.model_copy(update={"folder": self.weights.folder})
@@ -199,7 +199,7 @@ class Fleet:
         """Try to put weights in use; False if no replica lived to tell.
 
         Raises:
-            EngineError: they do not fit.
+            Refused: they do not fit.
         """
         ready = await self._each(self.up, self._still)
         outcomes = await asyncio.gather(*[self._try(each, target) for each in ready])
@@ -213,7 +213,8 @@ class Fleet:
         await self._each([each for each in (loaded or ready) if each.is_up], self._go_on)
         if not loaded and refusals:
             await self._each([each for each in ready if each.is_up], self._check_usable)
-            raise refusals[0]
+            hint = "the weights before are in use"
+            raise Refused(400, str(refusals[0]), kind="caller", hint=refusals[0].hint or hint)
         return bool(loaded)
 
     async def _try(self, replica: Replica, target: Weights) -> AgentGymError | ReplicaGone | None:

@@ -69,6 +69,7 @@ class Link:
             timeout=httpx.Timeout(None, connect=_CONNECT_S),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
             trust_env=False,
+            verify=self.url.startswith("https:"),  # certificates take long to read
         )
 
     async def close(self) -> None:

@@ -50,7 +50,9 @@ class ReplicaProcess:
         self._process = process
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(
-                uds=socket, limits=httpx.Limits(max_connections=None, max_keepalive_connections=64)
+                uds=socket,
+                verify=False,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             ),
             base_url="http://replica",
             timeout=None,
