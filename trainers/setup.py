@@ -16,8 +16,7 @@ from agentgym.engines import AnyEngine
 from agentgym.engines.model import ModelConfig, load_model
 from agentgym.env import EnvConfig, first_tasks
 from agentgym.errors import ConfigError
-from agentgym.renderer import Renderer
-from agentgym.renderers.chat import ChatRenderer
+from agentgym.renderer import Renderer, RendererConfig
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.sandbox import Sandboxes
@@ -52,6 +51,10 @@ class Settings(Protocol):
     @property
     def engine(self) -> AnyEngine:
         """What decodes."""
+
+    @property
+    def renderer(self) -> RendererConfig:
+        """Messages to tokens and back."""
 
     @property
     def rollout(self) -> RolloutConfig:
@@ -111,11 +114,12 @@ def build_parts(settings: Settings, loaded: Loaded) -> Parts:
     is_shared = settings.engine.needs_module and loaded.dtype == "float32"
     config = settings.model.model_copy(update={"path": str(loaded.folder), "dtype": "float32"})
     policy = build_policy(settings, loaded if loaded.dtype == "float32" else load_model(config))
+    renderer = settings.renderer.build(loaded.tokenizer)
     engine = settings.engine.build(loaded, deterministic=settings.rollout.deterministic)
     return Parts(
         policy=policy,
         tokenizer=loaded.tokenizer,
-        renderer=ChatRenderer(loaded.tokenizer),
+        renderer=renderer,
         engine=engine,
         sync=Sync(
             policy,

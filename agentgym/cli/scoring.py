@@ -245,7 +245,6 @@ async def open_policies(
 @asynccontextmanager
 async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["MakePolicy"]:
     from agentgym.engines.model import load_model
-    from agentgym.renderers.chat import ChatRenderer
     from agentgym.rollout.collect import token_policies
 
     loaded = load_model(config.model, with_module=config.engine.needs_module)
@@ -254,7 +253,8 @@ async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["M
         await engine.start()
         if version:
             await engine.load_weights(None, version=version)
-        yield token_policies(engine, ChatRenderer(loaded.tokenizer), config.rollout.sampling)
+        renderer = config.renderer.build(loaded.tokenizer)
+        yield token_policies(engine, renderer, config.rollout.sampling)
     finally:
         await engine.close()
 

@@ -37,7 +37,6 @@ def test_a_tiny_model_is_made_once_and_found_again(tmp_path: Path) -> None:
         (["config.json"], "no config.json"),
         (["model.safetensors"], "no weights"),
         (["tokenizer.json"], "no tokenizer"),
-        (["chat_template.jinja"], "no chat template"),
     ],
     ids=lambda value: "",
 )
