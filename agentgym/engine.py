@@ -35,7 +35,7 @@ class Loaded:
     model: Any
     """A transformers causal language model, in eval mode; None where nobody here computes with it."""
     tokenizer: Any
-    """Its transformers tokenizer, with a chat template."""
+    """Its transformers tokenizer."""
     folder: Path
     """What it was read from."""
     max_context: int

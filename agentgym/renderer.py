@@ -6,8 +6,28 @@ became tokens once is never tokenised again, so that a stream only grows.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from agentgym.types import Message, ToolSpec
+
+
+class RendererConfig(BaseModel, ABC):
+    """What a user sets of a renderer; a subclass has its own `name` and builds it."""
+
+    # Not as class arguments: type checkers would then ask every subclass to repeat `frozen`.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+
+    @abstractmethod
+    def build(self, tokenizer: Any) -> "Renderer":
+        """Make the renderer of a model's tokenizer, one of transformers.
+
+        Raises:
+            ConfigError: it cannot render for this tokenizer.
+        """
 
 
 class Renderer(ABC):

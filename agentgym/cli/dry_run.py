@@ -116,12 +116,11 @@ def _count_tokens(config: "RunConfig", messages: "Sequence[Message]") -> int | N
     except ImportError:
         return None
     from agentgym.errors import ConfigError
-    from agentgym.renderers.chat import ChatRenderer
 
     with boundary(ConfigError, f"the tokenizer in {config.model.path}"):
         folder = Path(config.model.path).expanduser()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return len(ChatRenderer(tokenizer).prompt(messages, ()))
+    return len(config.renderer.build(tokenizer).prompt(messages, ()))
 
 
 def _print(report: dict[str, Any], messages: "Sequence[Message]") -> None:

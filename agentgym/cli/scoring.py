@@ -245,16 +245,18 @@ async def open_policies(
 @asynccontextmanager
 async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["MakePolicy"]:
     from agentgym.engines.model import load_model
-    from agentgym.renderers.chat import ChatRenderer
     from agentgym.rollout.collect import token_policies
 
     loaded = load_model(config.model, with_module=config.engine.needs_module)
     engine = config.engine.build(loaded, deterministic=config.rollout.deterministic)
     try:
+        if not config.engine.needs_module:
+            note(f"starting the engine {config.engine.name}, which may take a minute")
         await engine.start()
         if version:
             await engine.load_weights(None, version=version)
-        yield token_policies(engine, ChatRenderer(loaded.tokenizer), config.rollout.sampling)
+        renderer = config.renderer.build(loaded.tokenizer)
+        yield token_policies(engine, renderer, config.rollout.sampling)
     finally:
         await engine.close()
 

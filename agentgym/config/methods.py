@@ -21,6 +21,8 @@ from agentgym.config.overlay import check_layers, resolve
 from agentgym.config.run import RunConfig
 from agentgym.config.toml import read_toml
 from agentgym.errors import ConfigError
+from agentgym.renderer import RendererConfig
+from agentgym.renderers import AnyRenderer
 from agentgym.trainers.credit import AnyCredit, CreditConfig
 from agentgym.trainers.losses import AnyLoss
 from agentgym.trainers.settings import TrainConfig
@@ -48,6 +50,12 @@ class Training(BaseModel, extra="forbid", frozen=True):
     train: TrainConfig = RunConfig.model_fields["train"].default
 
 
+class Rendering(BaseModel, extra="forbid", frozen=True):
+    """The section that turns messages into tokens."""
+
+    renderer: AnyRenderer = RunConfig.model_fields["renderer"].default
+
+
 class Named(NamedTuple):
     """A method, and what it was called on the command line."""
 
@@ -72,6 +80,15 @@ def recorded_training(config: str | Path) -> Training:
         ConfigError: as above.
     """
     return _recorded(Training, config)
+
+
+def recorded_renderer(config: str | Path) -> RendererConfig:
+    """Return how the configuration of a run turned messages into tokens.
+
+    Raises:
+        ConfigError: as above.
+    """
+    return _recorded(Rendering, config).renderer
 
 
 def _recorded(kind: type[M], config: str | Path) -> M:

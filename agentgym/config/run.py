@@ -27,6 +27,8 @@ from agentgym.env import EnvConfig
 from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
 from agentgym.loading import load_env, split_file
+from agentgym.renderers import AnyRenderer
+from agentgym.renderers.chat import ChatRendererConfig
 from agentgym.rollout.collect import RolloutConfig
 from agentgym.rollout.openai.settings import OpenAIConfig
 from agentgym.sandboxes import AnySandbox
@@ -110,6 +112,8 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     env: EnvSection
     model: ModelConfig = ModelConfig()
     engine: AnyEngine = LocalEngineConfig()
+    renderer: AnyRenderer = ChatRendererConfig()
+    """How messages become tokens, and tokens messages."""
     sandbox: AnySandbox = LocalSandboxConfig()
     """Where programs of a model run."""
     rollout: RolloutConfig = RolloutConfig()

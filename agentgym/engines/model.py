@@ -64,6 +64,7 @@ def load_model(
     dtype = _dtype(config.dtype, device)
     model = _load_weights(source, dtype=dtype).to(device).eval() if with_module else None
     shape = model.config if model is not None else _load_shape(source)
+    _check_vocabulary(source, tokenizer, shape)
     max_context = _max_context(shape, config.max_context)
     return Loaded(model, tokenizer, source, max_context, str(dtype).removeprefix("torch."))
 
@@ -113,18 +114,12 @@ def _load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever a broken file makes the library raise
         raise ConfigError(
             f"the tokenizer in {str(folder)!r} cannot be read: {error}",
             hint="copy tokenizer.json and tokenizer_config.json of the model there",
         ) from error
-    if not tokenizer.chat_template:
-        raise ConfigError(
-            f"the tokenizer in {str(folder)!r} has no chat template",
-            hint="put a chat_template.jinja there, or use the instruct version of the model",
-        )
-    return tokenizer
 
 
 def _load_shape(folder: Path) -> Any:
@@ -137,6 +132,18 @@ def _load_shape(folder: Path) -> Any:
             f"{str(folder / 'config.json')!r} cannot be read: {error}",
             hint="it must be that of a causal language model that transformers knows",
         ) from error
+
+
+def _check_vocabulary(folder: Path, tokenizer: Any, config: Any) -> None:
+    """Refuse a tokenizer of another model; one with fewer tokens than the model is common."""
+    known = int(config.get_text_config().vocab_size)
+    most = max(tokenizer.get_vocab().values(), default=-1)
+    if most >= known:
+        raise ConfigError(
+            f"the tokenizer in {str(folder)!r} has tokens up to id {most}, but the model knows "
+            f"only those below {known}",
+            hint="copy the tokenizer of this very model there",
+        )
 
 
 def _load_weights(folder: Path, *, dtype: "torch.dtype") -> Any:

@@ -4,10 +4,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from agentgym.errors import ConfigError, PolicyError, boundary
-from agentgym.renderer import Renderer
+from agentgym.renderer import Renderer, RendererConfig
 from agentgym.renderers.calls import (
     Syntax,
     dump,
@@ -26,6 +29,39 @@ _ANSWER = Message("assistant", _MARK)
 _CALL = Message("assistant", tool_calls=(ToolCall("f", '{"x": "Marker"}', "call_0"),))
 
 
+class ChatRendererConfig(RendererConfig):
+    """The chat template of the model, or another one."""
+
+    name: Literal["chat"] = "chat"
+    template: str | None = None
+    """A Jinja file that replaces the chat template of the tokenizer; null: the tokenizer's own."""
+    calls: Literal["auto", "hermes", "xml"] = "auto"
+    """How calls of tools are written; auto: as the template writes them."""
+
+    @field_validator("template")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        """Make a path absolute, so that a run resumes from any folder."""
+        return path and str(Path(path).expanduser().resolve())
+
+    def build(self, tokenizer: Any) -> "ChatRenderer":
+        """Make the renderer; the tokenizer is given the template, and is saved with it.
+
+        Raises:
+            ConfigError: there is no template, or one that cannot be used.
+        """
+        if self.template is not None:
+            with boundary(ConfigError, f"reading the chat template {self.template}"):
+                tokenizer.chat_template = Path(self.template).read_text("utf-8")
+        if not tokenizer.chat_template:
+            raise ConfigError(
+                "the tokenizer has no chat template",
+                hint="put a chat_template.jinja beside it, name a file by renderer.template, "
+                "or use the instruct version of the model",
+            )
+        return ChatRenderer(tokenizer, calls=self.calls)
+
+
 class ChatRenderer(Renderer):
     """Renders with a tokenizer's chat template and reads tool calls back.
 
@@ -38,7 +74,7 @@ class ChatRenderer(Renderer):
         ConfigError: the template rewrites history, or a turn has no end of its own.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, calls: Literal["auto"] | Syntax = "auto") -> None:
         self._tokenizer = tokenizer
         self._size = len(tokenizer)
         self._syntax: Syntax | None = None
@@ -54,6 +90,8 @@ class ChatRenderer(Renderer):
         self._start = self._render([_USER], generate=True)
         self._check_history()
         self._syntax, self._wrap = self._find_syntax()
+        if calls != "auto":
+            self._syntax = calls
         # Members of a group ask for the same prompt, and environments often answer the same.
         self._prompt_ids = lru_cache(maxsize=256)(self._render_prompt)
         self._extend_ids = lru_cache(maxsize=4096)(self._render_extension)

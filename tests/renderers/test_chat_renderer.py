@@ -1,11 +1,12 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from agentgym.errors import ConfigError, PolicyError
-from agentgym.renderers.chat import ChatRenderer
+from agentgym.renderers.chat import ChatRenderer, ChatRendererConfig
 from agentgym.types import Message, ToolCall, ToolSpec
 
 KINDS = ["tiny", "hermes", "xml"]
@@ -228,3 +229,28 @@ def test_a_template_that_raises_is_a_fault_of_the_policy(make_tokenizer: Any) ->
     renderer = ChatRenderer(tokenizer)
     with pytest.raises(PolicyError, match="never"):
         renderer.prompt([Message("user", "no")], ())
+
+
+def test_a_file_replaces_the_template_of_the_tokenizer(make_tokenizer: Any, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer("forgetful")
+    (tmp_path / "kept.jinja").write_text(make_tokenizer("hermes").chat_template)
+    renderer = ChatRendererConfig(template=str(tmp_path / "kept.jinja")).build(tokenizer)
+    assert renderer.parse(renderer.complete(RUN)) == RUN
+    assert tokenizer.chat_template == (tmp_path / "kept.jinja").read_text()
+
+
+def test_a_template_that_is_not_there_is_named(make_tokenizer: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.jinja"):
+        ChatRendererConfig(template=str(tmp_path / "gone.jinja")).build(make_tokenizer("tiny"))
+    tokenizer = make_tokenizer("tiny")
+    tokenizer.chat_template = None
+    with pytest.raises(ConfigError, match="no chat template") as raised:
+        ChatRendererConfig().build(tokenizer)
+    assert raised.value.hint
+
+
+def test_the_path_of_a_template_holds_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ChatRendererConfig(template="a.jinja").template == str(tmp_path / "a.jinja")

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from agentgym.check.report import NotChecked
+from agentgym.config.methods import recorded_renderer
 from agentgym.errors import AgentGymError, StoreError, boundary
 from agentgym.renderer import Renderer
+from agentgym.renderers.chat import ChatRendererConfig
 
 _FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
 _HINT = "pip install 'agentgym-framework[train]'"
@@ -28,7 +30,7 @@ class Readers:
         try:
             folder = _folder(root)
             self.tokenizer = _tokenizer(folder)
-            self.renderer = _renderer(folder)
+            self.renderer = _renderer(root, folder)
         except NotChecked as error:
             self.missing = error
         except AgentGymError as error:
@@ -63,21 +65,23 @@ def _tokenizer(folder: Path) -> Any:
         return Tokenizer.from_file(str(folder / _FILE))
 
 
-def _renderer(folder: Path) -> Renderer | None:
+def _renderer(root: Path, folder: Path) -> Renderer | None:
     """Return what renders; None: there is no chat template, or one that writes the date.
 
     Raises:
         NotChecked: nothing reads it here.
-        StoreError: it cannot be read.
+        StoreError, ConfigError: it cannot be read.
     """
     if not (folder / _CONFIG).is_file():
         return None
+    config = recorded_renderer(root / "config.toml")
+    if isinstance(config, ChatRendererConfig):  # the tokenizer was saved with its template
+        config = config.model_copy(update={"template": None})
     is_plain = _is_plain(folder / _CONFIG)
     try:
         import transformers
 
         from agentgym.engines.quiet import quiet
-        from agentgym.renderers.chat import ChatRenderer
     except ImportError as error:
         raise NotChecked(
             "only the answers can be compared: what stands before and between them needs "
@@ -90,7 +94,7 @@ def _renderer(folder: Path) -> Renderer | None:
         tokenizer = kind.from_pretrained(folder, local_files_only=True)
         template = tokenizer.chat_template
         is_fixed = isinstance(template, str) and "strftime_now" not in template
-        return ChatRenderer(tokenizer) if is_fixed else None
+        return config.build(tokenizer) if is_fixed else None
 
 
 def _is_plain(config: Path) -> bool:
