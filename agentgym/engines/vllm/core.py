@@ -69,7 +69,8 @@ class Core:
 
         task = asyncio.ensure_future(work)
         try:
-            await asyncio.wait({task, self._dead}, return_when=asyncio.FIRST_COMPLETED)
+            first: set[asyncio.Future[Any]] = {task, self._dead}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
         except EngineDeadError:

@@ -38,7 +38,7 @@ def _follow(parent: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-class GuardedUniProcExecutor(UniProcExecutor):
+class GuardedUniProcExecutor(UniProcExecutor):  # type: ignore[misc]
     """One worker, inside the engine core."""
 
     def _init_executor(self) -> None:
@@ -46,7 +46,7 @@ class GuardedUniProcExecutor(UniProcExecutor):
         super()._init_executor()
 
 
-class GuardedMultiprocExecutor(MultiprocExecutor):
+class GuardedMultiprocExecutor(MultiprocExecutor):  # type: ignore[misc]
     """Workers in processes of their own."""
 
     def _init_executor(self) -> None:
