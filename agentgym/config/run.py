@@ -112,6 +112,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     env: EnvSection
     model: ModelConfig = ModelConfig()
     engine: AnyEngine = LocalEngineConfig()
+    """What samples tokens."""
     renderer: AnyRenderer = ChatRendererConfig()
     """How messages become tokens, and tokens messages."""
     sandbox: AnySandbox = LocalSandboxConfig()
