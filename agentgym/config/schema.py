@@ -79,10 +79,15 @@ class Checker:
 
     def _is_of_the_kind_before(self, path: KeyPath, siblings: Iterable[type[BaseModel]]) -> bool:
         """Whether a file set this key for a kind that the command line has replaced by another."""
+        return self._name_is_replaced(path) and any(
+            path[-1] in kind.model_fields for kind in siblings
+        )
+
+    def _name_is_replaced(self, path: KeyPath) -> bool:
+        """Whether the command line names what a section holds, and a file set this key of it."""
         return (
             self._layers.source((*path[:-1], "name"), "") == COMMAND_LINE
             and self._layers.source(path, "") != COMMAND_LINE
-            and any(path[-1] in kind.model_fields for kind in siblings)
         )
 
     def _members(self, info: FieldInfo, given: Any, path: KeyPath) -> list[type[BaseModel]]:
@@ -126,6 +131,9 @@ class Checker:
         close = closest_key(path, siblings_known) or closest_key(path, known)
         listed = ", ".join(dotted(key) for key in siblings_known or known)
         hint = f"did you mean `{dotted(close)}`?" if close else f"known keys: {listed}"
+        if siblings and self._name_is_replaced(path):
+            name = f'{{name = "{name_of(model)}"}}'
+            hint += f"; to leave out what a file sets: {dotted(path[:-1])}='{name}'"
         return ConfigError(f"{where}: unknown key `{dotted(path)}`", hint=hint)
 
     def _unknown_kind(
