@@ -153,7 +153,8 @@ class Trainer:
         if folder is None:
             await self._begin()
         self._cursor = self._tasks.position
-        await self.parts.engine.start()
+        await self._watch.run("engine", 1, self.parts.engine.start())
+        self._watch.advance()
         await self.sync()
         self._is_ready = True
         self.save()

@@ -252,6 +252,8 @@ async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["M
     with boundary(EngineError, f"the engine {config.engine.name}"):
         engine = config.engine.build(loaded, deterministic=config.rollout.deterministic)
     try:
+        if not config.engine.needs_module:
+            note(f"starting the engine {config.engine.name}, which may take a minute")
         await engine.start()
         if version:
             await engine.load_weights(None, version=version)
