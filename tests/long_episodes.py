@@ -20,7 +20,19 @@ from agentgym.types import Completion, Message, Task, Trajectory
 
 TURNS = 30
 _TOKENS_A_TURN = 48
-_WORDS = ("key", "door", "<|end|>", "<|user|>", "naïve", "e\u0301", "\U0001f9ea", "{", "]", "\n\n", "0.5")
+_WORDS = (
+    "key",
+    "door",
+    "<|end|>",
+    "<|user|>",
+    "naïve",
+    "e\u0301",
+    "\U0001f9ea",
+    "{",
+    "]",
+    "\n\n",
+    "0.5",
+)
 
 
 class Chatter(Env):

@@ -15,7 +15,7 @@ from agentgym.engine import Engine, Loaded
 from agentgym.engines import AnyEngine
 from agentgym.engines.model import ModelConfig, load_model
 from agentgym.env import EnvConfig, first_tasks
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, EngineError, PolicyError, boundary
 from agentgym.renderer import Renderer, RendererConfig
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs
 from agentgym.rollout.scripted import scripted_policies
@@ -114,8 +114,10 @@ def build_parts(settings: Settings, loaded: Loaded) -> Parts:
     is_shared = settings.engine.needs_module and loaded.dtype == "float32"
     config = settings.model.model_copy(update={"path": str(loaded.folder), "dtype": "float32"})
     policy = build_policy(settings, loaded if loaded.dtype == "float32" else load_model(config))
-    renderer = settings.renderer.build(loaded.tokenizer)
-    engine = settings.engine.build(loaded, deterministic=settings.rollout.deterministic)
+    with boundary(PolicyError, f"the renderer {settings.renderer.name}"):
+        renderer = settings.renderer.build(loaded.tokenizer)
+    with boundary(EngineError, f"the engine {settings.engine.name}"):
+        engine = settings.engine.build(loaded, deterministic=settings.rollout.deterministic)
     return Parts(
         policy=policy,
         tokenizer=loaded.tokenizer,

@@ -6,8 +6,11 @@ from pydantic import Field
 
 from agentgym.engines.local import LocalEngineConfig
 from agentgym.engines.vllm.settings import VllmEngineConfig
+from agentgym.loading import ENGINE, OrUserClass
 
-AnyEngine = Annotated[LocalEngineConfig | VllmEngineConfig, Field(discriminator="name")]
-"""What `[engine]` may hold, told apart by `name`."""
+AnyEngine = Annotated[
+    LocalEngineConfig | VllmEngineConfig, Field(discriminator="name"), OrUserClass(ENGINE)
+]
+"""What `[engine]` may hold, told apart by `name`, or the class of a user, named by its place."""
 
 __all__ = ["AnyEngine"]
