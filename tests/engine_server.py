@@ -8,8 +8,8 @@ from chat_server import Answer, Answers, Asked, ChatServer, _Handler, is_json
 
 from agentgym.engine import Loaded
 from agentgym.engines.served.client import ServedEngine
+from agentgym.engines.served.identity import fingerprint, vocabulary_of
 from agentgym.engines.served.settings import ServedEngineConfig
-from agentgym.engines.served.vocabulary import vocabulary_of
 from agentgym.engines.served.wire import PROTOCOL
 
 TOKEN = "0123456789abcdef"
@@ -65,7 +65,10 @@ class EngineServer(ChatServer):
             "model": "m",
             "max_context": loaded.max_context,
             "vocabulary": vocabulary_of(loaded)._asdict(),
+            "fingerprint": fingerprint(loaded.folder),
             "deterministic": False,
+            "dtype": "float32",
+            "version": 0,
             "weights": None,
             "weights_dir": "/tmp",
             **keys,

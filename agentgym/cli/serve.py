@@ -51,14 +51,15 @@ def serve(
     if model is None:
         raise ConfigError("no model is named", hint="agentgym serve MODEL, a folder")
     with _needs_server():
-        from agentgym.engines.served.directory import private_directory, size_of_weights
+        from agentgym.engines.served.directory import private_directory
+        from agentgym.engines.served.identity import weight_files
         from agentgym.engines.served.serve import find_token, run
         from agentgym.viewer.serve import listen
     service = _resolve(model, overrides or [], replicas=replicas, deterministic=deterministic)
-    folder = Path(service.model.path)
+    size = sum(file.stat().st_size for file in weight_files(Path(service.model.path)))
     with (
         listen(host, port) as taken,
-        private_directory(weights_bytes=size_of_weights(folder)) as directory,
+        private_directory(weights_bytes=size) as directory,
     ):
         token, file = find_token(token_file, directory=directory)
         url = f"http://{_named(host)}:{taken.getsockname()[1]}"

@@ -6,8 +6,14 @@ from pydantic import Field
 
 from agentgym.engines.local import LocalEngineConfig
 from agentgym.engines.served.settings import ServedEngineConfig
+from agentgym.engines.vllm.settings import VllmEngineConfig
+from agentgym.loading import ENGINE, OrUserClass
 
-AnyEngine = Annotated[LocalEngineConfig | ServedEngineConfig, Field(discriminator="name")]
-"""What `[engine]` may hold, told apart by `name`."""
+AnyEngine = Annotated[
+    LocalEngineConfig | VllmEngineConfig | ServedEngineConfig,
+    Field(discriminator="name"),
+    OrUserClass(ENGINE),
+]
+"""What `[engine]` may hold, told apart by `name`, or the class of a user, named by its place."""
 
 __all__ = ["AnyEngine"]

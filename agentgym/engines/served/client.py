@@ -10,9 +10,9 @@ from typing import Any
 
 from agentgym.engine import Engine, Loaded, SamplingConfig, Weights
 from agentgym.engines.served.handover import Handover
+from agentgym.engines.served.identity import Vocabulary, fingerprint, vocabulary_of
 from agentgym.engines.served.link import Link
 from agentgym.engines.served.settings import ServedEngineConfig
-from agentgym.engines.served.vocabulary import Vocabulary, vocabulary_of
 from agentgym.engines.served.wire import (
     PROTOCOL,
     Asked,
@@ -25,6 +25,7 @@ from agentgym.types import Completion
 
 _LEASE_S = 30.0
 _LOOK_S = 0.5
+_DTYPES = ("float32", "bfloat16")
 _RENEWALS = 3  # of a lease, before it ends
 
 
@@ -53,16 +54,18 @@ class ServedEngine(Engine):
         self._vocabulary = Vocabulary(0, "")
         self._renewals: dict[str, asyncio.Task[None]] = {}
         self._handover: Handover | None = None
+        self._home = ""  # where the server finds the model's own weights
 
     async def start(self) -> None:
-        """Find the server, and see that it has this model and sees the same files."""
+        """Find the server, see that it fits, and put this model's own weights in use there."""
         if self._handover is not None:
             return
-        self._vocabulary = vocabulary_of(self._loaded)
+        self._vocabulary = await asyncio.to_thread(vocabulary_of, self._loaded)
         status = await self._ready()
         self._check_model(status)
         handover = Handover(self._config.weights_dir or str(status["weights_dir"]))
         await self._check_sight(handover)
+        await self._put_own_weights(status)
         self._handover = handover
 
     async def generate(
@@ -118,10 +121,8 @@ class ServedEngine(Engine):
         if isinstance(source, Path):
             folder = str(source.resolve())
         elif source is not None:
-            folder = str(await self._write(source))
-        await self._link.ask(
-            "POST", "/weights", _nothing, value={"folder": folder, "version": version}
-        )
+            folder = await self._write(source)
+        await self._switch(folder, version)
         self.version = version
 
     async def pause(self) -> None:
@@ -154,6 +155,9 @@ class ServedEngine(Engine):
             if held in self._renewals:
                 with suppress(EngineError, ConfigError):
                     await self._let_go(held, released)
+        if self._handover is not None:
+            await self._take_back(self._handover)
+            self._handover = None
         await self._link.close()
 
     # The server
@@ -206,27 +210,48 @@ class ServedEngine(Engine):
             )
 
     async def _check_sight(self, handover: Handover) -> None:
-        file, digest = await asyncio.to_thread(handover.leave_sight)
-        try:
-            sees = await self._link.ask(
-                "POST", "/sees", _object, value={"file": str(file), "digest": digest}
-            )
-        finally:
-            handover.clear_sight(file)
+        with handover.sight() as (file, digest):
+            value = {"file": file, "digest": digest}
+            sees = await self._link.ask("POST", "/sees", _object, value=value)
         if sees.get("sees") is not True:
             raise ConfigError(
-                f"{self._link.url} does not see {str(file.parent)!r}, where weights are handed over",
+                f"{self._link.url} does not see {file!r}, beside which weights are handed over",
                 hint="set engine.weights_dir to a folder of a file system that both sides see",
             )
 
     # Weights and holds
 
-    async def _write(self, source: Mapping[str, Any]) -> Path:
+    async def _put_own_weights(self, status: Mapping[str, Any]) -> None:
+        """Let the server hold the weights of `loaded.folder`, whatever others left there."""
+        own = self._loaded.folder.resolve()
+        is_same = status.get("fingerprint") == await asyncio.to_thread(fingerprint, own)
+        self._home = str(status.get("model")) if is_same else str(own)
+        if is_same and status.get("weights") is None and status.get("version") == 0:
+            return
+        await self._switch(self._home, 0)
+
+    async def _write(self, source: Mapping[str, Any]) -> str:
         if self._handover is None:
             raise EngineError("the engine was not started")
         status = await self._link.ask("GET", "/status", _object)
-        in_use = status.get("weights")
-        return await asyncio.to_thread(self._handover.write, source, in_use=in_use)
+        in_use, dtype = status.get("weights"), status.get("dtype")
+        folder = await asyncio.to_thread(
+            self._handover.write, source, in_use=in_use, dtype=dtype if dtype in _DTYPES else None
+        )
+        return str(folder)
+
+    async def _take_back(self, handover: Handover) -> None:
+        """Remove what was handed over, once the server no longer needs it."""
+        if handover.is_used:
+            with suppress(EngineError, ConfigError):
+                await self._switch(self._home, 0, patience_s=0)
+        await asyncio.to_thread(handover.close)
+
+    async def _switch(
+        self, folder: str | None, version: int, *, patience_s: float | None = None
+    ) -> None:
+        value = {"folder": folder, "version": version}
+        await self._link.ask("POST", "/weights", _nothing, value=value, patience_s=patience_s)
 
     async def _hold(self, path: str) -> None:
         value = {"holder": self._name, "lease_s": _LEASE_S}

@@ -34,12 +34,6 @@ def private_directory(*, weights_bytes: int) -> Iterator[Path]:
         os.close(lock)
 
 
-def size_of_weights(model_folder: Path) -> int:
-    """Return the bytes of a model's weights."""
-    kinds = ("*.safetensors", "pytorch_model*.bin")
-    return sum(file.stat().st_size for kind in kinds for file in model_folder.glob(kind))
-
-
 def _base(weights_bytes: int) -> Path:
     with suppress(OSError):
         room = os.statvfs(_MEMORY)

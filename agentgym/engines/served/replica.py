@@ -91,7 +91,7 @@ def facts_of(
     engine: Engine, config: EngineConfig, loaded: Loaded, *, deterministic: bool
 ) -> dict[str, Any]:
     """Return what a client must know of an engine before it asks it."""
-    from agentgym.engines.served.vocabulary import vocabulary_of
+    from agentgym.engines.served.identity import fingerprint, vocabulary_of
     from agentgym.engines.served.wire import PROTOCOL
     from agentgym.version import __version__
 
@@ -100,6 +100,7 @@ def facts_of(
         "agentgym": __version__,
         "engine": config.name,
         "model": str(loaded.folder.resolve()),
+        "fingerprint": fingerprint(loaded.folder),
         "dtype": loaded.dtype,
         "max_context": engine.max_context,
         "vocabulary": vocabulary_of(loaded)._asdict(),
