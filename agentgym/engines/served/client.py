@@ -251,7 +251,7 @@ class ServedEngine(Engine):
     async def _switch(
         self, folder: str | None, version: int, *, patience_s: float | None = None
     ) -> None:
-        value = {"folder": folder, "version": version}
+        value = {"folder": folder, "version": version, "id": secrets.token_hex(16)}
         await self._link.ask("POST", "/weights", _nothing, value=value, patience_s=patience_s)
 
     async def _hold(self, path: str) -> None:
