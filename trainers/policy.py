@@ -1,6 +1,6 @@
 """The policy as the trainer sees it: log-probabilities of given tokens, with gradients."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -71,6 +71,15 @@ class TrainerPolicy:
                 hidden[:, :-1][wanted], token_ids[:, 1:][wanted], entropy_grad
             )
         return TokenStats(_spread(logprobs, mask), _spread(entropy, mask))
+
+    @torch.no_grad()
+    def logprobs(self, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Return [L - 1] of one row, at temperature 1: what `Engine.logprobs` must agree with."""
+        ids = torch.tensor([token_ids], device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            logits = self.model(input_ids=ids[:, :-1], use_cache=False).logits
+        found = logits.float().log_softmax(-1).gather(-1, ids[:, 1:, None])
+        return tuple(found.flatten().tolist())
 
     def _head(self, hidden: Tensor, targets: Tensor, entropy_grad: bool) -> tuple[Tensor, Tensor]:
         """Return log-probability and entropy of each target, without all logits at once."""

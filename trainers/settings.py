@@ -75,6 +75,9 @@ class TrainConfig(BaseModel, extra="forbid", frozen=True):
     On a CPU 2048 is faster: less padding, and the activations stay in its caches."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    max_sync_gap: float | None = Field(default=None, gt=0)
+    """Most nats by which an engine with weights of its own may differ from the trainer after a
+    sync; the run stops above. null: 0.001 in float32, 0.5 in bfloat16."""
     tensorboard: bool = False
     """Write TensorBoard files too."""
 

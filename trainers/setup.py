@@ -15,7 +15,7 @@ from agentgym.engine import Engine, Loaded
 from agentgym.engines import AnyEngine
 from agentgym.engines.model import ModelConfig, load_model
 from agentgym.env import EnvConfig, first_tasks
-from agentgym.errors import ConfigError
+from agentgym.errors import ConfigError, EngineError, PolicyError, boundary
 from agentgym.renderer import Renderer, RendererConfig
 from agentgym.rollout.collect import RolloutConfig, collect, make_jobs
 from agentgym.rollout.scripted import scripted_policies
@@ -31,6 +31,7 @@ from agentgym.trainers.settings import (
     WarmStartConfig,
 )
 from agentgym.trainers.shaping.base import ShaperConfig
+from agentgym.trainers.sync import Sync
 from agentgym.types import ToolSpec, Trajectory
 
 _WORD_TASKS = 64  # tasks whose episodes teach a tiny tokenizer its words
@@ -100,8 +101,8 @@ class Parts:
     tokenizer: Any
     renderer: Renderer
     engine: Engine
-    is_shared: bool
-    """Engine and trainer use one and the same module, so that nothing has to be copied."""
+    sync: Sync
+    """The weights of the one, handed to the other."""
 
 
 def build_parts(settings: Settings, loaded: Loaded) -> Parts:
@@ -112,12 +113,24 @@ def build_parts(settings: Settings, loaded: Loaded) -> Parts:
     """
     is_shared = settings.engine.needs_module and loaded.dtype == "float32"
     config = settings.model.model_copy(update={"path": str(loaded.folder), "dtype": "float32"})
+    policy = build_policy(settings, loaded if loaded.dtype == "float32" else load_model(config))
+    with boundary(PolicyError, f"the renderer {settings.renderer.name}"):
+        renderer = settings.renderer.build(loaded.tokenizer)
+    with boundary(EngineError, f"the engine {settings.engine.name}"):
+        engine = settings.engine.build(loaded, deterministic=settings.rollout.deterministic)
     return Parts(
-        policy=build_policy(settings, loaded if loaded.dtype == "float32" else load_model(config)),
+        policy=policy,
         tokenizer=loaded.tokenizer,
-        renderer=settings.renderer.build(loaded.tokenizer),
-        engine=settings.engine.build(loaded, deterministic=settings.rollout.deterministic),
-        is_shared=is_shared,
+        renderer=renderer,
+        engine=engine,
+        sync=Sync(
+            policy,
+            engine,
+            dtype=loaded.dtype,
+            num_tokens=len(loaded.tokenizer),
+            is_shared=is_shared,
+            limit=settings.train.max_sync_gap,
+        ),
     )
 
 

@@ -154,7 +154,8 @@ class Trainer:
         if folder is None:
             await self._begin()
         self._cursor = self._tasks.position
-        await self.parts.engine.start()
+        await self._watch.run("engine", 1, self.parts.engine.start())
+        self._watch.advance()
         await self.sync()
         self._is_ready = True
         self.save()
@@ -219,17 +220,20 @@ class Trainer:
     # The verbs
 
     async def collect(self) -> Collected:
-        """Roll the groups of this step out; replace those that teach nothing, where asked for."""
+        """Roll the groups of this step out, replace those that teach nothing, where asked for."""
         rollout = self.settings.rollout
         if rollout.refill_equal_groups:
-            return await refill(
+            collected = await refill(
                 self._roll_out,
                 self._are_equal,
                 groups=rollout.groups,
                 max_refills=rollout.max_refills,
             )
-        groups = await self._roll_out(0, rollout.groups)
-        return Collected(groups, groups)
+        else:
+            groups = await self._roll_out(0, rollout.groups)
+            collected = Collected(groups, groups)
+        await self.parts.engine.sleep()  # its memory is the update's until the next sync
+        return collected
 
     def annotate(self, table: StepTable, trajectories: list[Trajectory]) -> StepTable:
         """Fill in the columns that the estimator asks for."""
@@ -260,8 +264,7 @@ class Trainer:
     async def sync(self) -> None:
         """Hand the weights to the engine, under the number of steps they took."""
         with self._watch.phase("sync"):
-            weights = None if self.parts.is_shared else self.parts.policy.model.state_dict()
-            await self.parts.engine.load_weights(weights, version=self.step)
+            await self.parts.sync(self.step)
 
     def log(
         self,
@@ -277,6 +280,7 @@ class Trainer:
             **updated.metrics,
             **others,
             **self._lookout.sound(self.step, table, shaped),
+            **self.parts.sync.scalars(),
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),

@@ -40,6 +40,7 @@ class Watch:
             Interrupted: the user wants to stop.
         """
         with self.phase(name, total):
+            self.advance(0)
             return await self._interrupt.give_up(work)
 
     def advance(self, parts: int = 1) -> None:

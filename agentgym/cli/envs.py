@@ -53,10 +53,10 @@ def _all() -> Iterator[dict[str, Any]]:
         yield _described(name, package="agentgym", ref=ENVS[name])
     for plugin in installed_envs(ENVS):
         if plugin.problem is not None:
-            empty = _blank(plugin.id, package=plugin.package, ref=plugin.ref)
+            empty = _blank(plugin.name, package=plugin.package, ref=plugin.ref)
             yield empty | {"error": plugin.problem}
         else:
-            yield _described(plugin.id, package=plugin.package, ref=plugin.ref)
+            yield _described(plugin.name, package=plugin.package, ref=plugin.ref)
 
 
 def _described(name: str, *, package: str, ref: str) -> dict[str, Any]:

@@ -210,12 +210,13 @@ def _name(key: str, entry: "Entry", values: _Values) -> str:
 
 
 def _print_section(key: str, found: "Sequence[Entry]", values: _Values) -> None:
-    picks = [each for each in found if each.key == f"{key}.name" and len(each.choices) > 1]
+    picks = [each for each in found if each.key == f"{key}.name" and _is_pick(each)]
     for entry in picks[:1]:  # what several members of a union have is there for each
         echo(paint(f"[{key}]", "bold"))
         echo(f"  {entry.doc}\n")
         if len(entry.choices) <= _MANY:
-            echo(f"  {entry.key} picks one of {', '.join(map(str, entry.choices))}\n")
+            place = ", or pkg.mod:Config, path/file.py[:Config]" * entry.is_open
+            echo(f"  {entry.key} picks one of {', '.join(map(str, entry.choices))}{place}\n")
     sections = {each.kind: each for each in found if each.is_section and each.key == key}
     if len(sections) > _MANY:
         _print_names(key, sections.values())
@@ -225,8 +226,13 @@ def _print_section(key: str, found: "Sequence[Entry]", values: _Values) -> None:
         own = [each for each in found if _is_below(each, entry, values)]
         _print_keys(own, values)
         for each in own:
-            if each.path[-1] == "name" and len(each.choices) > 1:
+            if each.path[-1] == "name" and _is_pick(each):
                 echo(f"  keys of it: agentgym config explain {each.key}={each.choices[0]}\n")
+
+
+def _is_pick(entry: "Entry") -> bool:
+    """Whether a `name` has more than one value that it may have."""
+    return entry.is_open or len(entry.choices) > 1
 
 
 def _print_names(key: str, sections: "Collection[Entry]") -> None:
@@ -310,7 +316,8 @@ def takes(entry: "Entry") -> str:
     """Say what values a key takes."""
     choices = " or ".join(_shown(choice) for choice in entry.choices)
     others = " or null" * (bool(choices) and entry.type.endswith("null"))
-    return ", ".join([f"{choices}{others}" or entry.type, *entry.bounds])
+    place = " or pkg.mod:Config or path/file.py[:Config]" * entry.is_open
+    return ", ".join([f"{choices}{others}{place}" or entry.type, *entry.bounds])
 
 
 def _in_short(words: str) -> str:

@@ -245,15 +245,20 @@ async def open_policies(
 @asynccontextmanager
 async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["MakePolicy"]:
     from agentgym.engines.model import load_model
+    from agentgym.errors import EngineError, PolicyError, boundary
     from agentgym.rollout.collect import token_policies
 
     loaded = load_model(config.model, with_module=config.engine.needs_module)
-    engine = config.engine.build(loaded, deterministic=config.rollout.deterministic)
+    with boundary(EngineError, f"the engine {config.engine.name}"):
+        engine = config.engine.build(loaded, deterministic=config.rollout.deterministic)
     try:
+        if not config.engine.needs_module:
+            note(f"starting the engine {config.engine.name}, which may take a minute")
         await engine.start()
         if version:
             await engine.load_weights(None, version=version)
-        renderer = config.renderer.build(loaded.tokenizer)
+        with boundary(PolicyError, f"the renderer {config.renderer.name}"):
+            renderer = config.renderer.build(loaded.tokenizer)
         yield token_policies(engine, renderer, config.rollout.sampling)
     finally:
         await engine.close()

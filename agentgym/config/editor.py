@@ -1,5 +1,6 @@
 """The JSON Schema of a run's configuration: what lets an editor of TOML complete and check it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from agentgym.config.models import name_of
 from agentgym.config.run import EnvSection, RunConfig
 from agentgym.envs import ENVS
 from agentgym.loading import load_env
+from agentgym.loading.unions import OR_USER_CLASS
 
 _NULL = {"const": "null"}
 """TOML has no null; the text stands for it."""
@@ -68,11 +70,16 @@ class _Generator(GenerateJsonSchema):
         if isinstance(default, BaseModel):
             del found["default"]
             inner = schema["schema"]
+            own = inner.get("metadata", {}).get(OR_USER_CLASS)
+            if own:
+                inner = inner["schema"]
             if inner["type"] == "tagged-union":
                 kinds = {
                     str(tag): self.generate_inner(kind) for tag, kind in inner["choices"].items()
                 }
                 found["oneOf"] = [_member(kinds[tag], tag, name_of(type(default))) for tag in kinds]
+            if own:
+                found = _or_user_class(found, own)
         elif "default" in found:
             found["default"] = _with_nulls(found["default"])
         return found
@@ -111,6 +118,14 @@ def _describe(schema: JsonSchemaValue, model: type[BaseModel]) -> None:
 def _member(schema: JsonSchemaValue, tag: str, default: str) -> JsonSchemaValue:
     """Return a member of a union; only the default one may leave its `name` out."""
     return schema if tag == default else {"allOf": [schema], "required": ["name"]}
+
+
+def _or_user_class(schema: JsonSchemaValue, own: Sequence[str]) -> JsonSchemaValue:
+    """Return the schema of a union that may also have any keys, under a name that is none of its own."""
+    name = {"type": "string", "not": {"enum": list(own)}}
+    other = {"type": "object", "properties": {"name": name}, "required": ["name"]}
+    about = {key: schema.pop(key) for key in ("description",) if key in schema}
+    return {"oneOf": [*schema.get("oneOf", [schema]), other], **about}
 
 
 def _with_nulls(value: Any) -> Any:

@@ -16,8 +16,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from agentgym.config.layers import dotted
-from agentgym.config.models import fields_of, item_models_of, models_of, name_of
+from agentgym.config.models import (
+    fields_of,
+    item_models_of,
+    members_of,
+    models_of,
+    name_of,
+    user_class_of,
+)
 from agentgym.config.toml import KeyPath
+from agentgym.loading import OrUserClass
 
 _NAMES = {
     bool: "true or false",
@@ -54,6 +62,8 @@ class Entry:
     type: str = "section"
     bounds: tuple[str, ...] = ()
     choices: tuple[Any, ...] = ()
+    is_open: bool = False
+    """Beside the choices it takes the place of a class: `pkg.mod:Config`, `path/file.py[:Config]`."""
     is_required: bool = False
     default: Any = None
     """As it stands in a file; of a member of a union, whether it is the one that is used."""
@@ -80,7 +90,7 @@ def entries(
     docs = field_docs(model) | field_docs(_owner(model, given))
     for key, info in _fields(model, given).items():
         here, inner = (*path, key), given.get(key)
-        kinds = models_of(info.annotation)
+        kinds = members_of(info, inner)
         if kinds:
             below = inner if isinstance(inner, Mapping) else {}
             yield from _sections(kinds, info, below, path=here, when=when, doc=docs.get(key, ""))
@@ -144,19 +154,21 @@ def _sections(
     default = _default(info)
     used = default.get("name") if isinstance(default, Mapping) else None
     name = (*path, "name")
-    if len(kinds) > 1:
-        names = tuple(name_of(kind) for kind in kinds)
+    place = user_class_of(info)
+    is_union = len(kinds) > 1 or place is not None
+    if is_union:
         yield Entry(
             path=name,
             doc=doc,
             when=when,
             type="text",
-            choices=names,
+            choices=_names(kinds, place),
+            is_open=place is not None,
             is_required=used is None,
             default=used,
         )
     for kind in kinds:
-        picked = name_of(kind) if len(kinds) > 1 else None
+        picked = name_of(kind) if is_union else None
         inside = (*when, (dotted(name), picked)) if picked else when
         about = _about(_owner(kind, given))
         yield Entry(
@@ -171,6 +183,13 @@ def _sections(
         for entry in entries(kind, given, path, inside):
             if not (picked and entry.path == name):
                 yield entry
+
+
+def _names(kinds: Sequence[type[BaseModel]], place: OrUserClass[Any] | None) -> tuple[str, ...]:
+    """Return the names of the members, and of what installed packages offer beside them."""
+    names = [name_of(kind) for kind in kinds]
+    offered = place.offered(kinds) if place is not None else []
+    return (*names, *(each.name for each in offered if each.problem is None))
 
 
 def _about(kind: type[BaseModel]) -> str:

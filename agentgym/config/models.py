@@ -7,6 +7,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from agentgym.loading import OrUserClass
+
 
 def fields_of(model: type[BaseModel], given: Mapping[str, Any]) -> Mapping[str, FieldInfo]:
     """Return the fields of a model; those of a section that depend on what it holds, too.
@@ -28,6 +30,25 @@ def models_of(annotation: Any) -> list[type[BaseModel]]:
     if get_origin(annotation) in (Union, UnionType):
         return [model for member in get_args(annotation) for model in models_of(member)]
     return []
+
+
+def user_class_of(info: FieldInfo) -> OrUserClass[Any] | None:
+    """Return what loads the classes of users that a field may hold; None where it may hold none."""
+    return next((each for each in info.metadata if isinstance(each, OrUserClass)), None)
+
+
+def members_of(info: FieldInfo, given: Any) -> list[type[BaseModel]]:
+    """Return the models that a field may hold; with the class of a user that `given` names.
+
+    Raises:
+        AgentGymError: that class cannot be loaded.
+    """
+    models = models_of(info.annotation)
+    place = user_class_of(info)
+    name = given.get("name") if isinstance(given, Mapping) else None
+    if place is None or not isinstance(name, str) or name in map(name_of, models):
+        return models
+    return [*models, place.member(name, models)]
 
 
 def item_models_of(annotation: Any) -> list[type[BaseModel]]:

@@ -26,7 +26,7 @@ from agentgym.engines.settings import ModelConfig
 from agentgym.env import EnvConfig
 from agentgym.envs import ENVS
 from agentgym.errors import ConfigError
-from agentgym.loading import load_env, split_file
+from agentgym.loading import absolute, load_env
 from agentgym.renderers import AnyRenderer
 from agentgym.renderers.chat import ChatRendererConfig
 from agentgym.rollout.collect import RolloutConfig
@@ -90,7 +90,7 @@ class EnvSection(BaseModel, extra="forbid", frozen=True):
             return given
         keys = {key: value for key, value in given.items() if key != "id"}
         config = load_env(given["id"], ENVS).model_validate(keys)
-        return {"id": _absolute(given["id"]), "config": config}
+        return {"id": absolute(given["id"]), "config": config}
 
     @model_serializer
     def _flat(self) -> dict[str, Any]:
@@ -112,6 +112,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     env: EnvSection
     model: ModelConfig = ModelConfig()
     engine: AnyEngine = LocalEngineConfig()
+    """What decodes: one of these, or a class of your own (docs/engines.md)."""
     renderer: AnyRenderer = ChatRendererConfig()
     """How messages become tokens, and tokens messages."""
     sandbox: AnySandbox = LocalSandboxConfig()
@@ -162,14 +163,6 @@ def _refused(key: tuple[str, ...], message: str, value: object) -> ValidationErr
     return ValidationError.from_exception_data(
         "RunConfig", [{"type": kind, "loc": key, "input": value}]
     )
-
-
-def _absolute(ref: str) -> str:
-    """Make a path in `path/file.py[:Config]` absolute, so that a run resumes from any folder."""
-    path, attribute = split_file(ref)
-    if path is None or not path.is_file():
-        return ref
-    return f"{path.resolve()}:{attribute}" if attribute else str(path.resolve())
 
 
 def free_dir(path: Path) -> Path:

@@ -10,7 +10,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from agentgym.config.layers import COMMAND_LINE, Layers, dotted
-from agentgym.config.models import fields_of, item_models_of, kind_of, models_of, name_of
+from agentgym.config.models import (
+    fields_of,
+    item_models_of,
+    kind_of,
+    members_of,
+    models_of,
+    name_of,
+)
 from agentgym.config.toml import KeyPath, render_value
 from agentgym.errors import AgentGymError, ConfigError
 
@@ -47,7 +54,7 @@ class Checker:
                     self._layers.forget(here)
                     continue
                 raise self._unknown_key(here, model, siblings)
-            models = models_of(fields[key].annotation)
+            models = self._members(fields[key], value, here)
             if models:
                 if isinstance(value, dict):
                     _complete(value, fields[key])
@@ -72,11 +79,28 @@ class Checker:
 
     def _is_of_the_kind_before(self, path: KeyPath, siblings: Iterable[type[BaseModel]]) -> bool:
         """Whether a file set this key for a kind that the command line has replaced by another."""
+        return self._name_is_replaced(path) and any(
+            path[-1] in kind.model_fields for kind in siblings
+        )
+
+    def _name_is_replaced(self, path: KeyPath) -> bool:
+        """Whether the command line names what a section holds, and a file set this key of it."""
         return (
             self._layers.source((*path[:-1], "name"), "") == COMMAND_LINE
             and self._layers.source(path, "") != COMMAND_LINE
-            and any(path[-1] in kind.model_fields for kind in siblings)
         )
+
+    def _members(self, info: FieldInfo, given: Any, path: KeyPath) -> list[type[BaseModel]]:
+        """Return the models of a section; the name of a user's class is made that of a member."""
+        own = models_of(info.annotation)
+        try:
+            models = members_of(info, given)
+        except AgentGymError as error:
+            where = self._layers.blame((*path, "name"))
+            raise type(error)(f"{where}: {error}", hint=error.hint) from error
+        if len(models) > len(own):
+            given["name"] = name_of(models[-1])
+        return models
 
     def _fields(
         self, model: type[BaseModel], given: dict[str, Any], path: KeyPath
@@ -107,6 +131,9 @@ class Checker:
         close = closest_key(path, siblings_known) or closest_key(path, known)
         listed = ", ".join(dotted(key) for key in siblings_known or known)
         hint = f"did you mean `{dotted(close)}`?" if close else f"known keys: {listed}"
+        if siblings and self._name_is_replaced(path):
+            name = f'{{name = "{name_of(model)}"}}'
+            hint += f"; to leave out what a file sets: {dotted(path[:-1])}='{name}'"
         return ConfigError(f"{where}: unknown key `{dotted(path)}`", hint=hint)
 
     def _unknown_kind(
@@ -209,9 +236,10 @@ def _key_path(model: type[BaseModel], given: Any, loc: Sequence[int | str]) -> K
         path.append(str(part))
         found = fields_of(current, given).get(str(part)) if current else None
         given = given[part] if _has(given, part) else {}
-        models = models_of(found.annotation) if found else []
+        own = models_of(found.annotation) if found else []
+        models = members_of(found, given) if found else []
         current = kind_of(models, given) if isinstance(given, dict) else None
-        if len(models) > 1 and parts:
+        if len(own) > 1 and len(models) == len(own) and parts:
             parts.pop(0)
     return tuple(path)
 
@@ -237,12 +265,21 @@ def _known_keys(
                 yield from _known_keys(kind, item, (*path, key, str(number)))
         inner = given.get(key)
         inner = inner if isinstance(inner, dict) else {}
-        models = models_of(info.annotation)
-        kind = kind_of(models, inner) or (models[0] if models else None)
+        kind = _known_kind(info, inner)
         if kind is None:
             yield (*path, key)
         else:
             yield from _known_keys(kind, inner, (*path, key))
+
+
+def _known_kind(info: FieldInfo, given: Mapping[str, Any]) -> type[BaseModel] | None:
+    """Return the model that a section has, else the first that it may have."""
+    own = models_of(info.annotation)
+    try:
+        models = members_of(info, given)
+    except AgentGymError:
+        models = own
+    return kind_of(models, given) or (own[0] if own else None)
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:

@@ -64,6 +64,7 @@ def load_model(
     dtype = _dtype(config.dtype, device)
     model = _load_weights(source, dtype=dtype).to(device).eval() if with_module else None
     shape = model.config if model is not None else _load_shape(source)
+    _check_vocabulary(source, tokenizer, shape)
     max_context = _max_context(shape, config.max_context)
     return Loaded(model, tokenizer, source, max_context, str(dtype).removeprefix("torch."))
 
@@ -131,6 +132,18 @@ def _load_shape(folder: Path) -> Any:
             f"{str(folder / 'config.json')!r} cannot be read: {error}",
             hint="it must be that of a causal language model that transformers knows",
         ) from error
+
+
+def _check_vocabulary(folder: Path, tokenizer: Any, config: Any) -> None:
+    """Refuse a tokenizer of another model; one with fewer tokens than the model is common."""
+    known = int(config.get_text_config().vocab_size)
+    most = max(tokenizer.get_vocab().values(), default=-1)
+    if most >= known:
+        raise ConfigError(
+            f"the tokenizer in {str(folder)!r} has tokens up to id {most}, but the model knows "
+            f"only those below {known}",
+            hint="copy the tokenizer of this very model there",
+        )
 
 
 def _load_weights(folder: Path, *, dtype: "torch.dtype") -> Any:

@@ -26,9 +26,9 @@ def register_all() -> None:
     for plugin in installed_envs(ENVS):
         if plugin.problem is None:
             try:
-                _register(plugin.id, ref=plugin.id)
+                _register(plugin.name, ref=plugin.name)
             except gymnasium.error.Error as error:
-                logger.warning("gymnasium refuses %s of %s: %s", plugin.id, plugin.package, error)
+                logger.warning("gymnasium refuses %s of %s: %s", plugin.name, plugin.package, error)
 
 
 def _register(name: str, **kwargs: str) -> None:

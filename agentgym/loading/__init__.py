@@ -1,6 +1,8 @@
 """Names become objects: an id of a table or a plugin, `pkg.mod:attr`, or `path/file.py[:attr]`."""
 
-from agentgym.loading.envs import configure, load_env
+from agentgym.loading.classes import absolute, load_class
+from agentgym.loading.envs import configure, installed_envs, load_env
+from agentgym.loading.kinds import ENGINE, RENDERER, Kind
 from agentgym.loading.names import did_you_mean
 from agentgym.loading.objects import (
     is_installed,
@@ -9,14 +11,21 @@ from agentgym.loading.objects import (
     require_installed,
     split_file,
 )
-from agentgym.loading.plugins import Plugin, installed_envs
+from agentgym.loading.plugins import Plugin
+from agentgym.loading.unions import OrUserClass
 
 __all__ = [
+    "ENGINE",
+    "RENDERER",
+    "Kind",
+    "OrUserClass",
     "Plugin",
+    "absolute",
     "configure",
     "did_you_mean",
     "installed_envs",
     "is_installed",
+    "load_class",
     "load_env",
     "load_file",
     "load_object",

@@ -22,6 +22,7 @@ from agentgym.errors import (
     MissingError,
     PolicyError,
     boundary,
+    place_of,
 )
 from agentgym.rollout.answers import (
     checked_reset,
@@ -246,7 +247,11 @@ async def _act(
         except (AgentGymError, ContextFull):
             raise
         except (Exception, SystemExit) as error:
-            raise PolicyError(f"the policy raised {type(error).__name__}: {error}") from error
+            place = place_of(error)
+            where = f" ({place})" if place else ""
+            raise PolicyError(
+                f"the policy raised {type(error).__name__}: {error}{where}"
+            ) from error
 
 
 class _deadline:  # noqa: N801  reads as a statement

@@ -116,6 +116,11 @@ class TokenPolicy(Policy):
         )
         if not completion.token_ids:
             raise EngineError("the engine returned an empty completion")
+        if len(completion.logprobs) != len(completion.token_ids):
+            raise EngineError(
+                f"the engine returned {len(completion.token_ids)} tokens with "
+                f"{len(completion.logprobs)} log-probabilities"
+            )
         self._record(segment, completion)
         message = self._renderer.parse(completion.token_ids)
         self._rendered = [*messages, message]

@@ -138,12 +138,12 @@ def test_plugins_are_found_and_a_broken_one_is_named_and_breaks_no_other(agentgy
     for (name, package), words in {
         ("me/Raises-v0", "plug_raises"): "plug_raises.py:1: importing raised RuntimeError: no",
         ("me/Exits-v0", "plug_exits"): "SystemExit",
-        ("agentgym/Code-v0", "plug_ours"): "its id is one of agentgym's own",
+        ("agentgym/Code-v0", "plug_ours"): "its name is one of agentgym's own",
         ("me/Other-v0", "plug_other"): "its id is me/Other-v1",
         ("me/Gone-v0", "plug_gone"): "there is no 'absent'",
         ("me/Odd-v0", "plug_odd"): "should be written pkg.mod:attr",
-        ("me/Twice-v0", "plug_one"): "another package offers the same id",
-        ("me/Twice-v0", "plug_two"): "another package offers the same id",
+        ("me/Twice-v0", "plug_one"): "another package offers the same name",
+        ("me/Twice-v0", "plug_two"): "another package offers the same name",
     }.items():
         assert words in errors[name, package]
     told = agentgym("envs")

@@ -27,6 +27,7 @@ def test_every_key_and_section_is_documented(env: str | None) -> None:
 def test_the_keys_and_defaults_are_those_of_a_resolved_configuration(credit: str) -> None:
     resolved = flatten(resolve_words([f"env.id={KEYDOOR}", f"credit.name={credit}"]).config)
     picked = {"credit.name": credit, "shaping.name": "outcome", "sandbox.name": "local"}
+    picked |= {"engine.name": "local", "renderer.name": "chat"}
     picked |= {"credit.base.name": "grpo", "loss.name": "ppo", "loss.correction.name": "none"}
     found = {
         entry.key: entry.default

@@ -138,3 +138,20 @@ def test_a_missing_torch_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingError) as raised:
         load_model(ModelConfig(path=str(folder)))
     assert "agentgym-framework[train]" in str(raised.value.hint)
+
+
+def test_a_tokenizer_of_a_bigger_model_is_refused(copy: Path) -> None:
+    tokenizer = json.loads((copy / "tokenizer.json").read_text("utf-8"))
+    tokenizer["model"]["vocab"]["stranger"] = 5000
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    with pytest.raises(ConfigError, match="up to id 5000, but the model knows only those below"):
+        load_model(ModelConfig(path=str(copy), device="cpu"))
+
+
+def test_a_model_may_stay_on_disk_where_nobody_here_computes_with_it(folder: Path) -> None:
+    config = ModelConfig(path=str(folder), device="cpu", dtype="bfloat16")
+    whole, bare = load_model(config), load_model(config, with_module=False)
+    assert bare.model is None
+    assert (bare.max_context, bare.dtype) == (whole.max_context, whole.dtype)
+    assert bare.dtype == "bfloat16"
+    assert bare.tokenizer.get_vocab() == whole.tokenizer.get_vocab()

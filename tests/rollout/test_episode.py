@@ -228,7 +228,8 @@ async def test_what_exits_ends_its_episode_and_not_the_run() -> None:
     )
     assert closes.end == "terminated"
     acts = await run_episode(job(), config=CounterConfig(), make_policy=lambda *_: Leaves(["a"]))
-    assert (acts.end, acts.reason) == ("error", "PolicyError: the policy raised SystemExit: 3")
+    assert acts.end == "error"
+    assert acts.reason.startswith("PolicyError: the policy raised SystemExit: 3 (")
 
 
 async def test_a_slow_generation_is_a_fault() -> None:

@@ -84,6 +84,7 @@ async def test_a_run_leaves_everything_in_its_directory(tmp_path):
     assert [name for name, done, total in phases if done == total] == [
         "teach",
         "imitate",
+        "engine",
         "eval",
         "eval",
         "collect",
