@@ -1,4 +1,4 @@
-"""The engine `served` does what every engine must, with two replicas of `local` behind it."""
+"""The engine `served` does what every engine must, with `local` behind it."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -29,7 +29,7 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     model = make_model(here, "llama", tied=True)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(folder / name, here / name)
-    with serving(here, "engine.max_batch=32", replicas=2) as server:
+    with serving(here, "engine.max_batch=32") as server:
         tokenizer = AutoTokenizer.from_pretrained(here)
         yield Served(server, model, Loaded(None, tokenizer, here, MAX_CONTEXT))
 
