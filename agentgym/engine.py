@@ -118,6 +118,10 @@ class Engine(ABC):
     async def wake(self) -> None:
         """Take the memory again. The weights are undefined until `load_weights`."""
 
+    def scalars(self) -> dict[str, float]:
+        """Return what is worth watching, counted since the start: retries, refused completions."""
+        return {}
+
     async def close(self) -> None:
         """Free everything. Idempotent."""
 

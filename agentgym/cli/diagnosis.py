@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from agentgym.errors import AgentGymError
+from agentgym.errors import AgentGymError, MissingError
 
 _CORE = ("numpy", "pydantic", "rich", "tomlkit", "typer", "docstring-parser", "backports.zstd")
 _TRAIN = ("torch", "transformers", "jinja2", "tensorboard")
@@ -42,6 +42,7 @@ def diagnose() -> list[Finding]:
         _python(),
         *_packages(_CORE, needed=True),
         *_packages(_TRAIN, needed=False),
+        _vllm(),
         *diagnose_kernel(),
         *_sandbox(),
         *diagnose_engine(),
@@ -71,6 +72,22 @@ def _packages(names: tuple[str, ...], *, needed: bool) -> Iterator[Finding]:
             detail = "not installed" + ("" if needed else "; needed for training and local models")
             mend = f"pip install 'agentgym-framework{extra}'"
             yield Finding(name, "missing" if needed else "warning", detail, mend)
+
+
+def _vllm() -> Finding:
+    """Examine the version only; importing vLLM takes many seconds."""
+    from agentgym.engines.vllm.versions import SUPPORTED, check_installed
+
+    try:
+        version = check_installed()
+    except MissingError as error:
+        detail = 'not installed; needed for engine.name = "vllm"'
+        return Finding("vllm", "warning", detail, error.hint)
+    if any(version.startswith(f"{known}.") for known in SUPPORTED):
+        return Finding("vllm", "ok", version)
+    mend = "agentgym run ENV -m MODEL engine.name=vllm checks its interface as it starts"
+    tried = ", ".join(f"{known}.*" for known in SUPPORTED)
+    return Finding("vllm", "warning", f"{version}; tried were {tried}", mend)
 
 
 def _bubblewrap() -> Finding:

