@@ -133,6 +133,8 @@ class Decoder:
     @torch.inference_mode()
     def logprobs(self, token_ids: Sequence[int]) -> tuple[float, ...]:
         """Compute the log-probability of each id after the first, with nothing cached."""
+        if len(token_ids) == 1:
+            return ()
         ids = torch.tensor([token_ids], device=self._device)
         logits = self._model(input_ids=ids[:, :-1], use_cache=False).logits.float()
         found = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])

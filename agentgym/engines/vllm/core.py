@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import logging.config
 import multiprocessing
 import os
 import re
@@ -11,7 +12,7 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +30,8 @@ T = TypeVar("T")
 _PROCESS = "EngineCore"  # what vLLM calls the process that it starts
 _CLOSE_S = 3.0  # vLLM's time to end by itself
 _ONE_START = threading.Lock()  # environment variables are of the whole process
-_GENERIC = ("initialization failed", "died unexpectedly", "EngineCore encountered")
-_ERROR_LINE = re.compile(r"^.*?\b((?:\w+\.)*\w*(?:Error|Exception)): (.+)$")
+_GENERIC = ("initialization failed", "EngineCore encountered", "cancelled")
+_ERROR_LINE = re.compile(r"\b((?:\w+\.)*\w*(?:Error|Exception)): (.+)$|(Worker proc .* died)")
 
 
 class CoreDiedError(EngineError):
@@ -45,7 +46,7 @@ class Core:
         self._process = process
         self.log = log
         self._loop = asyncio.get_running_loop()
-        self._dead: asyncio.Future[None] = self._loop.create_future()
+        self._dead: asyncio.Future[str] = self._loop.create_future()
         self._loop.add_reader(process.sentinel, self._on_death)
 
     @property
@@ -73,8 +74,9 @@ class Core:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-        except EngineDeadError:
-            pass
+        except EngineDeadError:  # a worker died, and the core is about to end
+            self._on_death()
+            self.kill()
         finally:
             if not task.done():
                 task.cancel()
@@ -84,18 +86,13 @@ class Core:
 
     def cause(self) -> str:
         """Return why the processes ended, as far as is known."""
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            name = signal.Signals(-code).name
-            killed = "; the kernel does that when memory runs out" if name == "SIGKILL" else ""
-            return f"its process was ended by {name}{killed}"
-        return root_cause(self.log) or f"its process exited with code {code}"
+        return self._dead.result() if self._dead.done() else "it did not end"
 
     async def close(self) -> None:
         """End the processes, in peace if they can. Idempotent."""
         self._loop.remove_reader(self._process.sentinel)
         if not self._dead.done():
-            self._dead.set_result(None)
+            self._dead.set_result("it was closed")
         await asyncio.to_thread(self._shut_down)
 
     def kill(self) -> None:
@@ -117,7 +114,16 @@ class Core:
         self._loop.remove_reader(self._process.sentinel)
         self._process.join(0)
         if not self._dead.done():
-            self._dead.set_result(None)
+            self._dead.set_result(_cause(self._process.exitcode, self.log))
+
+
+def _cause(code: int | None, log: Path) -> str:
+    """Say why an engine core ended with an exit code; None: it has not yet, but a worker has."""
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        killed = ", as by the kernel when memory runs out" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{killed}"
+    return root_cause(log) or f"its process exited with code {code}"
 
 
 async def start_core(
@@ -139,7 +145,7 @@ async def start_core(
     task = asyncio.ensure_future(asyncio.to_thread(starting.run))
     try:
         async with asyncio.timeout(config.start_timeout_s):
-            llm = await asyncio.shield(task)
+            await asyncio.shield(task)
     except TimeoutError:
         starting.give_up()
         raise EngineError(
@@ -149,6 +155,7 @@ async def start_core(
     except asyncio.CancelledError:
         starting.give_up()
         raise
+    llm, starting.llm = starting.llm, None
     return Core(llm, starting.process, log)
 
 
@@ -166,25 +173,26 @@ class _Starting:
         self._given_up = threading.Event()
         self._building = False
         self.process: Any = None
+        self.llm: Any = None
 
-    def run(self) -> Any:
-        """Return the AsyncLLM."""
+    def run(self) -> None:
+        """Start all, and leave the AsyncLLM in `llm` alone, so that `close` can let go of it."""
         with _ONE_START, warnings.catch_warnings(), _quiet_environment(self._config, self._log):
             warnings.simplefilter("ignore")  # of vLLM's imports, about other libraries
+            logging.config.dictConfig(_logging(self._log))
             check_interface()
             settings, executor = self._configure()
             if self._given_up.is_set():
-                return None
+                return
             self._before = set(_cores())
             self._building = True
             try:
-                llm = self._build(settings, executor)
+                self.llm = self._build(settings, executor)
             finally:
                 self._building = False
                 self.process = next(iter(set(_cores()) - self._before), None)
             if self._given_up.is_set():
-                llm.shutdown(timeout=0)
-            return llm
+                self.llm.shutdown(timeout=0)
 
     def give_up(self) -> None:
         """Let the thread end soon; whatever it started is killed."""
@@ -249,7 +257,9 @@ def root_cause(log: Path) -> str | None:
     except OSError:
         return None
     for line in reversed(lines):
-        found = _ERROR_LINE.match(line)
+        found = _ERROR_LINE.search(line)
+        if found and found[3]:
+            return found[3]
         if found and not any(words in found[2] for words in _GENERIC):
             return f"{found[1].rpartition('.')[2]}: {found[2]}"
     return None
@@ -281,7 +291,7 @@ def _is_cpu_build() -> bool:
     return not torch.cuda.is_available()
 
 
-def _logging(log: Path) -> Mapping[str, Any]:
+def _logging(log: Path) -> dict[str, Any]:
     line = "%(asctime)s %(processName)s[%(process)d] %(levelname)s %(name)s: %(message)s"
     return {
         "version": 1,

@@ -10,7 +10,7 @@ from agentgym.engines.vllm.core import Core, CoreDiedError
 from agentgym.engines.vllm.folder import WeightsFolder
 from agentgym.engines.vllm.settings import VllmEngineConfig
 from agentgym.engines.vllm.shapes import check_fit, read_shapes, without_tied_head
-from agentgym.errors import EngineError
+from agentgym.errors import ConfigError, EngineError
 
 
 class Sync(ABC):
@@ -104,7 +104,13 @@ class FolderSync(Sync):
             return
         from transformers import AutoConfig
 
-        shape = AutoConfig.from_pretrained(self._loaded.folder, local_files_only=True)
+        try:
+            shape = AutoConfig.from_pretrained(self._loaded.folder, local_files_only=True)
+        except Exception as error:  # whatever a broken file makes the library raise
+            raise ConfigError(
+                f"{str(self._loaded.folder / 'config.json')!r} cannot be read: {_first(error)}",
+                hint="it must be that of a causal language model that transformers knows",
+            ) from error
         self._is_tied = bool(shape.get_text_config().tie_word_embeddings)
         self._expected = read_shapes(self._loaded.folder)
 
@@ -122,3 +128,7 @@ async def remote(core: Core, method: str, **arguments: Any) -> None:
         raise
     except Exception as error:  # whatever a worker raises comes as text
         raise EngineError(f"vLLM's {method} failed: {error}") from error
+
+
+def _first(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
