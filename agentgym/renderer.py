@@ -41,11 +41,24 @@ class Renderer(ABC):
         """Render a whole conversation, up to where the assistant is to speak."""
 
     @abstractmethod
-    def extend(self, messages: Sequence[Message], *, stopped: bool) -> list[int]:
+    def extend(
+        self,
+        token_ids: Sequence[int],
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        *,
+        known: int,
+    ) -> list[int] | None:
         """Render what follows a completion: the new messages, up to the assistant's turn.
 
-        `stopped` is False when the completion was cut before its stop token; the ids then begin
-        with that token. Appending these ids to the completion equals rendering everything.
+        `token_ids` say the first `known` messages, of which the last is the assistant's; they end
+        with its completion. Where that was cut before its stop token, the ids returned begin with
+        that token. Appended, they equal rendering everything, as far as what was sampled is what
+        the renderer would have written.
+
+        None: they cannot be appended, since what was said is to be rendered in another way now
+        that these messages follow, as where thoughts are left out of earlier answers. The caller
+        then renders everything anew, as another segment.
         """
 
     @abstractmethod
@@ -55,6 +68,10 @@ class Renderer(ABC):
     @abstractmethod
     def parse(self, token_ids: Sequence[int]) -> Message:
         """Read a completion. Never raises: broken tool calls keep their text as arguments."""
+
+    def describe(self) -> str:
+        """Return in a few words how it renders."""
+        return type(self).__name__
 
     @abstractmethod
     def decode(self, token_ids: Sequence[int]) -> str:

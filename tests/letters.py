@@ -16,8 +16,16 @@ class Letters(Renderer):
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
         return [t for m in messages for t in (*map(ord, m.content), STOP)] + [1]
 
-    def extend(self, messages: Sequence[Message], *, stopped: bool) -> list[int]:
-        return ([] if stopped else [STOP]) + self.prompt(messages, ())
+    def extend(
+        self,
+        token_ids: Sequence[int],
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        *,
+        known: int,
+    ) -> list[int]:
+        stop = [] if token_ids[-1] == STOP else [STOP]
+        return stop + self.prompt(messages[known:], tools)
 
     def complete(self, message: Message) -> list[int]:
         return [*map(ord, message.content), STOP]

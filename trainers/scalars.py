@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from agentgym.renderers.calls import read_arguments
 from agentgym.table import StepTable
 from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.shaping.base import Shaped
@@ -58,8 +59,19 @@ def describe(
         "truncated": float(1 - table.terminated.mean()),
         "tokens": float(table.token_start[-1]),
         "zero_variance_groups": float(equal_groups(table, shaped.rewards).sum()),
+        "malformed_calls": float(_malformed_calls(trajectories)),
         "drift": float(sum(trajectory.drift for trajectory in trajectories)),
         **terms,
         **shaped_terms,
         **gates,
     }
+
+
+def _malformed_calls(trajectories: Sequence[Trajectory]) -> int:
+    """Count the calls of tools that could not be read: they kept their text as arguments."""
+    return sum(
+        read_arguments(call) is None
+        for trajectory in trajectories
+        for step in trajectory.steps
+        for call in step.message.tool_calls
+    )

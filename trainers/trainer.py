@@ -32,6 +32,7 @@ from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.diagnostics import diagnose
 from agentgym.trainers.episodes import Episodes, TaskStream, usable
 from agentgym.trainers.evaluate import evaluate, ways_to_draw
+from agentgym.trainers.exact import check_exact
 from agentgym.trainers.interrupt import Interrupt, Interrupted
 from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.plan import check_settings, doubts
@@ -175,6 +176,7 @@ class Trainer:
         self._watch.restart()
         groups, played = await self.collect()
         trajectories = [each for group in groups for each in group.trajectories if usable(each)]
+        check_exact(trajectories)
         table = self.annotate(build_table(groups), trajectories)
         shaped = self.shape(table)
         credit = self.settings.credit
@@ -279,6 +281,7 @@ class Trainer:
             **others,
             **self._lookout.sound(self.step, table, shaped),
             **self.parts.sync.scalars(),
+            **{f"engine/{name}": each for name, each in self.parts.engine.scalars().items()},
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),

@@ -22,23 +22,36 @@ def demonstrations(
     do not fit the context, are left out.
     """
     rows = [
-        _demonstration(trajectory, renderer)
+        row
         for trajectory in trajectories
         if trajectory.end != "error"
+        for row in _demonstration(trajectory, renderer)
     ]
     return [row for row in rows if row.num_trained and len(row.token_ids) <= max_context]
 
 
-def _demonstration(trajectory: Trajectory, renderer: Renderer) -> Row:
-    token_ids = renderer.prompt(trajectory.prompt, trajectory.tools)
+def _demonstration(trajectory: Trajectory, renderer: Renderer) -> Iterator[Row]:
+    """Yield one row, and another one wherever the renderer begins anew.
+
+    In that the answers before stand as they are rendered then, and are not trained on.
+    """
+    messages, tools = list(trajectory.prompt), trajectory.tools
+    token_ids = renderer.prompt(messages, tools)
     sampled = [False] * len(token_ids)
     for number, step in enumerate(trajectory.steps):
         answer = renderer.complete(step.message)
         token_ids, sampled = token_ids + answer, sampled + [True] * len(answer)
-        if number + 1 < len(trajectory.steps):
-            replies = renderer.extend(step.replies, stopped=True)
-            token_ids, sampled = token_ids + replies, sampled + [False] * len(replies)
-    return imitation_row(token_ids, sampled)
+        if number + 1 == len(trajectory.steps):
+            break
+        messages.append(step.message)
+        known = len(messages)
+        messages += step.replies
+        replies = renderer.extend(token_ids, messages, tools, known=known)
+        if replies is None:
+            yield imitation_row(token_ids, sampled)
+            token_ids, sampled, replies = [], [], renderer.prompt(messages, tools)
+        token_ids, sampled = token_ids + replies, sampled + [False] * len(replies)
+    yield imitation_row(token_ids, sampled)
 
 
 def imitate(

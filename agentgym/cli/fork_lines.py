@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 from agentgym.cli.person import Mistyped, Quit
 from agentgym.env import Env
 from agentgym.errors import AgentGymError, ConfigError
-from agentgym.renderers.calls import parse_hermes, parse_xml, read_arguments
+from agentgym.renderers.calls import read_arguments
+from agentgym.renderers.syntaxes import SYNTAXES
 from agentgym.rollout.policy import MakePolicy, Policy, Reply
 from agentgym.types import Message, Task, ToolSpec
 
@@ -192,10 +193,9 @@ def _parts(call: Any) -> tuple[Any, ...]:
 
 
 def _from_text(said: str, tools: Sequence[ToolSpec]) -> Message:
-    if "<function=" in said:
-        schemas = {tool.name: tool.parameters for tool in tools}
-        return Message("assistant", *parse_xml(said, wrap="", schemas=schemas))
-    return Message("assistant", *parse_hermes(said))
+    syntax = SYNTAXES["xml" if "<function=" in said else "hermes"]
+    schemas = {tool.name: tool.parameters for tool in tools}
+    return Message("assistant", *syntax.read(said, schemas))
 
 
 def _since_answer(messages: Sequence[Message]) -> Sequence[Message]:

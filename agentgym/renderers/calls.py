@@ -1,77 +1,119 @@
-"""How tool calls are written in text: read by `parse_hermes` and `parse_xml`.
+"""What the syntaxes of tool calls share. A syntax is one file here and one line in `syntaxes.py`.
 
-Reading never fails: what cannot be read keeps its text as the arguments of the call.
+Reading never fails, whatever a model wrote, and takes time in proportion to the text: what
+cannot be read keeps its text as the arguments of the call.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from agentgym.types import ToolCall
 
-Syntax = Literal["hermes", "xml"]
 Schemas = Mapping[str, Mapping[str, Any]]
 """The JSON Schema of the parameters of each tool."""
 
-_HERMES = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+Written = tuple[str, str]
+"""The name of a tool, and its arguments: an object in JSON, or what else was written."""
+
+MAX_DEPTH = 64  # of nested arguments: more is no call, but a way to exhaust somebody's stack
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)
+
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]*)"')
-_FUNCTION = re.compile(
-    r"(?:<tool_call>\s*)?<function=([^>\n]*)>(.*?)(?:</function>(?:\s*</tool_call>)?|\Z)", re.DOTALL
-)
-_PARAMETER = re.compile(r"<parameter=([^>\n]*)>(.*?)</parameter>", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
 
-def parse_hermes(text: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """Split text into content and calls of the form <tool_call>{"name", "arguments"}</tool_call>.
+class Found(NamedTuple):
+    """What was read in a text."""
 
-    >>> parse_hermes('Hi <tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>')
-    ('Hi', (ToolCall(name='add', arguments='{"a": 1}', id='call_0'),))
+    content: str
+    """What stands outside of the calls."""
+    calls: tuple[ToolCall, ...]
+
+
+class Syntax(ABC):
+    """One way to write tool calls as text."""
+
+    @abstractmethod
+    def read(self, text: str, schemas: Schemas) -> Found:
+        """Split what a model wrote. Never raises; without a call the content is the text."""
+
+    @abstractmethod
+    def write(self, call: ToolCall) -> str:
+        """Write a call, also one whose arguments are no object."""
+
+
+def found(outside: str, written: Iterable[Written]) -> Found:
+    """Number the calls that were read."""
+    calls = tuple(ToolCall(*each, f"call_{number}") for number, each in enumerate(written))
+    return Found(outside.strip() if calls else outside, calls)
+
+
+def blocks(text: str, opening: str, closing: str) -> tuple[str, list[str]]:
+    """Return what stands outside of blocks, and what in each; the last one may lack its end.
+
+    >>> blocks("a <b>c</b> d <b>e", "<b>", "</b>")
+    ('a  d ', ['c', 'e'])
     """
-    return _split(_HERMES, text, lambda match: _hermes_call(match[1]))
+    outside, inside, place = [], [], 0
+    while (start := text.find(opening, place)) >= 0:
+        stop = text.find(closing, start + len(opening))
+        stop = len(text) if stop < 0 else stop
+        outside.append(text[place:start])
+        inside.append(text[start + len(opening) : stop])
+        place = stop + len(closing)
+    return "".join([*outside, text[place:]]), inside
 
 
-def parse_xml(text: str, *, wrap: str, schemas: Schemas) -> tuple[str, tuple[ToolCall, ...]]:
-    """Split text into content and calls of the form <function=NAME><parameter=ARG>VALUE...
+def read_json_call(text: str, *, arguments: str = "arguments") -> Written:
+    """Read a call that is an object with a name and arguments.
 
-    Values are bare text; those that a schema does not call strings are read as JSON. `wrap` is
-    what surrounds each value.
-
-    >>> text = "<function=add><parameter=a>1</parameter></function>"
-    >>> parse_xml(text, wrap="", schemas={"add": {"properties": {"a": {"type": "integer"}}}})
-    ('', (ToolCall(name='add', arguments='{"a": 1}', id='call_0'),))
+    >>> read_json_call('{"name": "add", "arguments": {"a": 1}}')
+    ('add', '{"a": 1}')
     """
+    return written(load(text), text, arguments=arguments)
 
-    def read(match: re.Match[str]) -> tuple[str, str]:
-        name, body = match[1], match[2]
-        if _PARAMETER.sub("", body).strip():
-            return name, body
-        properties = schemas.get(name, {}).get("properties", {})
-        return name, dump(
-            {
-                key: _typed(value.removeprefix(wrap).removesuffix(wrap), properties.get(key, {}))
-                for key, value in _PARAMETER.findall(body)
-            }
-        )
 
-    return _split(_FUNCTION, text, read)
+def written(call: Any, text: str, *, arguments: str = "arguments") -> Written:
+    """Return a call that was read; otherwise its text, and the name that may be in it."""
+    if isinstance(call, dict) and isinstance(name := call.get("name"), str):
+        given = call.get(arguments, {})
+        if isinstance(given, dict):
+            return name, dump(given)
+    seen = _NAME.search(text)
+    return seen[1] if seen else "", text.strip()
+
+
+def load(text: str) -> Any:
+    """Return the value of a JSON text; None where there is none, or one nested too deeply."""
+    try:
+        value = DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if is_shallow(value) else None
+
+
+def is_shallow(value: Any, levels: int = MAX_DEPTH) -> bool:
+    """Return whether a value is nested at most so deeply."""
+    if not isinstance(value, dict | list):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(is_shallow(item, levels - 1) for item in items)
 
 
 def read_arguments(call: ToolCall) -> dict[str, Any] | None:
     """Return the arguments of a call as an object; None when they are none."""
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        return None
+    arguments = load(call.arguments or "{}")
     return arguments if call.name and isinstance(arguments, dict) else None
-
-
-def raw_text(call: ToolCall, syntax: Syntax | None) -> str:
-    """Return the text of a call that could not be read."""
-    if syntax == "hermes":
-        return f"<tool_call>\n{call.arguments}\n</tool_call>"
-    return f"<function={call.name}>{call.arguments}</function>"
 
 
 def dump(value: Any) -> str:
@@ -80,39 +122,13 @@ def dump(value: Any) -> str:
     return text if text.isascii() or not _SURROGATE.search(text) else json.dumps(value)
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _split(
-    pattern: re.Pattern[str], text: str, read: Callable[[re.Match[str]], tuple[str, str]]
-) -> tuple[str, tuple[ToolCall, ...]]:
-    matches = list(pattern.finditer(text))
-    if not matches:
-        return text, ()
-    calls = tuple(ToolCall(*read(match), f"call_{n}") for n, match in enumerate(matches))
-    return pattern.sub("", text).strip(), calls
-
-
-def _hermes_call(text: str) -> tuple[str, str]:
-    try:
-        call = json.loads(text)
-        name, arguments = call["name"], call.get("arguments", {})
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        name = arguments = None
-    if isinstance(name, str) and isinstance(arguments, dict):
-        return name, dump(arguments)
-    seen = _NAME.search(text)
-    return seen[1] if seen else "", text.strip()
-
-
-def _typed(text: str, schema: Mapping[str, Any]) -> Any:
-    """Read a bare value, unless it is or may be a string."""
-    kinds = {option.get("type") for option in schema.get("anyOf", (schema,))}
-    if "string" in kinds or not schema:
+def typed(text: str, schema: Any) -> Any:
+    """Read a bare value, unless it is or may be a string by its schema."""
+    options = schema.get("anyOf", (schema,)) if isinstance(schema, Mapping) else ()
+    kinds = [option.get("type") for option in options if isinstance(option, Mapping)]
+    if not schema or any(kind == "string" or "string" in (kind or ()) for kind in kinds):
         return text
     if text in _PYTHON_WORDS:
         return _PYTHON_WORDS[text]
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+    value = load(text)
+    return text if value is None and text != "null" else value

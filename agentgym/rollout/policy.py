@@ -85,7 +85,8 @@ class TokenPolicy(Policy):
     """Renders, samples and parses; keeps every token as it was sampled.
 
     While the conversation only grows, so does the segment. When a message that was already
-    rendered changed or vanished, the conversation is rendered anew as another segment.
+    rendered changed or vanished, or the renderer would now render it in another way, the
+    conversation is rendered anew as another segment, in which earlier answers are given.
     """
 
     def __init__(
@@ -154,10 +155,10 @@ class TokenPolicy(Policy):
         known = len(self._rendered)
         if self._segments and list(messages[:known]) == self._rendered:
             segment = self._segments[-1]
-            last = self._completions[-1]
-            stopped = last is None or last.finish_reason == "stop"
-            append_given(segment, self._renderer.extend(messages[known:], stopped=stopped))
-            return segment
+            more = self._renderer.extend(segment.token_ids, messages, tools, known=known)
+            if more is not None:
+                append_given(segment, more)
+                return segment
         segment = Segment(
             reason="edit" if self._segments else "start",
             parent=len(self._segments) - 1 if self._segments else None,

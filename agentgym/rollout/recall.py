@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from agentgym.renderer import Renderer
-from agentgym.types import Completion, Message, Segment, Trajectory
+from agentgym.types import Completion, Message, Segment, ToolSpec, Trajectory
 
 
 class Recalled(NamedTuple):
@@ -33,13 +33,10 @@ def recall(trajectory: Trajectory, step: int, renderer: Renderer) -> Recalled:
     ]
     if not owners or not _is_of(renderer, trajectory, segments[0]):
         return Recalled([], [None] * step, [])
-    finish = completions[owners[-1]]
-    stopped = finish is None or finish.finish_reason == "stop"
     for number in range(owners[-1] + 1, step):
-        replies = trajectory.steps[number - 1].replies
-        append_given(segments[-1], renderer.extend(replies, stopped=stopped))
+        before = _conversation(trajectory, number)
+        segments += _grown(segments, before, trajectory.tools, renderer)
         append_given(segments[-1], renderer.complete(trajectory.steps[number].message))
-        stopped = True
     return Recalled(segments, completions, _conversation(trajectory, step - 1, with_answer=True))
 
 
@@ -74,6 +71,23 @@ def append_given(segment: Segment, token_ids: Sequence[int]) -> None:
     segment.token_ids += token_ids
     segment.sampled += [False] * len(token_ids)
     segment.logprobs += [0.0] * len(token_ids)
+
+
+def _grown(
+    segments: Sequence[Segment],
+    messages: Sequence[Message],
+    tools: Sequence[ToolSpec],
+    renderer: Renderer,
+) -> list[Segment]:
+    """Let the last segment say messages; return another one where it cannot."""
+    known = max(n for n, message in enumerate(messages, 1) if message.role == "assistant")
+    more = renderer.extend(segments[-1].token_ids, messages, tools, known=known)
+    if more is not None:
+        append_given(segments[-1], more)
+        return []
+    segment = Segment(reason="edit", parent=len(segments) - 1)
+    append_given(segment, renderer.prompt(messages, tools))
+    return [segment]
 
 
 def _is_of(renderer: Renderer, trajectory: Trajectory, segment: Segment) -> bool:

@@ -347,7 +347,7 @@ def test_answers_are_compared_without_transformers(
 
 def rendered(t: Trajectory, renderer: ChatRenderer) -> Trajectory:
     """Return an episode whose tokens are those of its messages."""
-    segment, steps = Segment(), []
+    segment, steps, messages = Segment(), [], list(t.prompt)
     context = renderer.prompt(t.prompt, t.tools)
     for number, step in enumerate(t.steps):
         answer = renderer.complete(step.message)
@@ -360,7 +360,9 @@ def rendered(t: Trajectory, renderer: ChatRenderer) -> Trajectory:
             step.completion, token_ids=tuple(answer), logprobs=(-0.5,) * len(answer)
         )
         steps.append(replace(step, completion=completion))
-        context = renderer.extend(step.replies, stopped=True)
+        messages += [step.message, *step.replies]
+        known = len(messages) - len(step.replies)
+        context = renderer.extend(segment.token_ids, messages, t.tools, known=known)
     return replace(t, segments=[segment], steps=steps)
 
 

@@ -33,6 +33,14 @@ texts = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_
 )
 
 
+def told(renderer: ChatRenderer, messages: list[Message], *, cut: bool = False) -> list[int]:
+    """Return what follows an answer that was cut, or was not."""
+    ids = renderer.prompt([USER], ()) + renderer.complete(DONE)
+    more = renderer.extend(ids[:-1] if cut else ids, [USER, DONE, *messages], (), known=2)
+    assert more is not None
+    return more
+
+
 @pytest.fixture(scope="module")
 def renderers(make_tokenizer: Any, tools: Tools) -> dict[str, ChatRenderer]:
     renderers = {kind: ChatRenderer(make_tokenizer(kind)) for kind in KINDS}
@@ -50,8 +58,11 @@ def test_appending_equals_rendering_everything(
     turns = [(RUN, [TOLD]), (BOTH, [TOLD, TOLD]), (DONE, [USER]), (DONE, [USER, USER]), (DONE, [])]
     messages, ids = list(first), renderer.prompt(first, tools)
     for answer, replies in turns:
-        ids += renderer.complete(answer) + renderer.extend(replies, stopped=True)
+        ids += renderer.complete(answer)
         messages += [answer, *replies]
+        more = renderer.extend(ids, messages, tools, known=len(messages) - len(replies))
+        assert more is not None
+        ids += more
         assert ids == renderer.prompt(messages, tools)
 
 
@@ -61,7 +72,7 @@ def test_appending_equals_the_text_of_the_template(
 ) -> None:
     renderer, tokenizer = renderers[kind], make_tokenizer(kind)
     ids = renderer.prompt([USER], tools) + renderer.complete(RUN)
-    ids += renderer.extend([TOLD], stopped=True)
+    ids += told(renderer, [TOLD])
     call = {"name": "run", "arguments": json.loads(CODE)}
     messages = [
         {"role": "user", "content": USER.content},
@@ -80,8 +91,8 @@ def test_an_answer_that_was_cut_gets_its_stop_token(
     renderers: dict[str, ChatRenderer], kind: str
 ) -> None:
     renderer = renderers[kind]
-    cut = renderer.extend([TOLD], stopped=False)
-    assert cut == [renderer.stop_token_ids[0], *renderer.extend([TOLD], stopped=True)]
+    cut = told(renderer, [TOLD], cut=True)
+    assert cut == [renderer.stop_token_ids[0], *told(renderer, [TOLD])]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,11 +103,11 @@ def test_control_tokens_in_messages_are_plain_text(
     renderer = renderers[kind]
 
     def control(content: str) -> list[int]:
-        ids = renderer.extend([Message(role, content, tool_call_id="call_0")], stopped=True)
+        ids = told(renderer, [Message(role, content, tool_call_id="call_0")])
         return [i for i in ids if renderer.decode([i]).startswith(("<|", "<fun", "</fun"))]
 
     assert control(f"a {INJECTION} b") == control("a b")
-    ids = renderer.extend([Message(role, f"a {INJECTION} b")], stopped=True)
+    ids = told(renderer, [Message(role, f"a {INJECTION} b")])
     assert f"a {INJECTION} b" in renderer.decode(ids)
 
 
@@ -119,7 +130,7 @@ def test_any_content_survives(renderers: dict[str, ChatRenderer], kind: str, con
     clean = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in content)
     for message in (Message("user", content), Message("tool", content, tool_call_id="call_0")):
         assert clean in renderer.decode(renderer.prompt([USER, DONE, message], ()))
-        assert clean in renderer.decode(renderer.extend([message], stopped=True))
+        assert clean in renderer.decode(told(renderer, [message]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -210,16 +221,25 @@ def test_tools_need_a_template_that_writes_calls(make_tokenizer: Any, tools: Too
         renderer.prompt([USER], tools)
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [("forgetful", "rewrites"), ("prefilled", "rewrites"), ("endless", "token of its own")],
-)
-def test_templates_that_cannot_be_appended_to_are_refused(
-    make_tokenizer: Any, kind: str, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message) as raised:
-        ChatRenderer(make_tokenizer(kind))
+def test_a_template_without_an_end_of_answers_is_refused(make_tokenizer: Any) -> None:
+    with pytest.raises(ConfigError, match="token of its own") as raised:
+        ChatRenderer(make_tokenizer("endless"))
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("kind", ["forgetful", "prefilled"])
+def test_a_rewritten_answer_is_never_appended_to(
+    make_tokenizer: Any, tools: Tools, kind: str
+) -> None:
+    renderer = ChatRenderer(make_tokenizer(kind))
+    thought = Message("assistant", "<think>\nPlan\n</think>\n\nIt works.")
+    for answer, kept in ((thought, False), (DONE, kind == "forgetful")):
+        messages = [USER, answer, USER]
+        ids = renderer.prompt([USER], tools) + renderer.complete(answer)
+        more = renderer.extend(ids, messages, tools, known=2)
+        assert (more is not None) == kept
+        if more is not None:
+            assert ids + more == renderer.prompt(messages, tools)
 
 
 def test_a_template_that_raises_is_a_fault_of_the_policy(make_tokenizer: Any) -> None:

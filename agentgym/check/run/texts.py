@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from agentgym.check.run.readers import Readers
 from agentgym.check.run.subject import RunSubject
 from agentgym.renderer import Renderer
-from agentgym.renderers.calls import parse_hermes, parse_xml
+from agentgym.renderers.syntaxes import SYNTAXES
 from agentgym.store.address import address_of
 from agentgym.types import Completion, Message, Trajectory
 
@@ -23,7 +24,7 @@ def check_texts(trajectory: Trajectory, subject: RunSubject) -> Iterator[str]:
     while readers.untold:
         yield readers.untold.pop()
     if readers.tokenizer:
-        yield from _answers(trajectory, readers.tokenizer, place)
+        yield from _answers(trajectory, readers, place)
     if readers.renderer:
         yield from _stops(trajectory, readers.renderer, place)
         yield from _contexts(trajectory, readers.renderer, place)
@@ -31,14 +32,16 @@ def check_texts(trajectory: Trajectory, subject: RunSubject) -> Iterator[str]:
         raise readers.missing.with_traceback(None)
 
 
-def _answers(trajectory: Trajectory, tokenizer: Any, place: Place) -> Iterator[str]:
+def _answers(trajectory: Trajectory, readers: Readers, place: Place) -> Iterator[str]:
     """Compare what was sampled, decoded, with the messages."""
-    schemas = {tool.name: tool.parameters for tool in trajectory.tools}
+    if readers.renderer:  # which learns from prompts of which types arguments are
+        readers.renderer.prompt(trajectory.prompt, trajectory.tools)
     for number, step in enumerate(trajectory.steps):
         if step.completion is None:
             continue
-        text = _decoded(step.completion, tokenizer)
-        if not any(reading == _said(step.message) for reading in _readings(text, schemas)):
+        readings = _readings(step.completion, readers, trajectory)
+        if not any(reading == _said(step.message) for reading in readings):
+            text = _decoded(step.completion, readers.tokenizer)
             said = f"{text[:40]!r} was sampled, {step.message.content[:40]!r} recorded"
             yield f"{place(number)}: {said}"
 
@@ -58,10 +61,12 @@ def _contexts(trajectory: Trajectory, renderer: Renderer, place: Place) -> Itera
     """
     if not trajectory.segments:
         return
-    segment = trajectory.segments[0]
-    expected, at, due = renderer.prompt(trajectory.prompt, trajectory.tools), 0, 0
+    segment, tools = trajectory.segments[0], trajectory.tools
+    messages = list(trajectory.prompt)
+    expected: list[int] | None = renderer.prompt(messages, tools)
+    at, due = 0, 0
     for number, first, stop in segment.steps:
-        if number != due:
+        if number != due or expected is None:
             return
         found = segment.token_ids[at:first]
         if found != expected:
@@ -78,8 +83,12 @@ def _contexts(trajectory: Trajectory, renderer: Renderer, place: Place) -> Itera
                 "before it, rendered again"
             )
         step = trajectory.steps[number]
-        stopped = step.completion is not None and step.completion.finish_reason == "stop"
-        expected, at, due = renderer.extend(step.replies, stopped=stopped), stop, number + 1
+        if step.completion is None or not _ends(step.completion, renderer):
+            return  # which is told already
+        known = len(messages) + 1
+        messages += [step.message, *step.replies]
+        said = segment.token_ids[:stop]
+        expected, at, due = renderer.extend(said, messages, tools, known=known), stop, number + 1
 
 
 def _ends(completion: Completion, renderer: Renderer) -> bool:
@@ -94,12 +103,15 @@ def _decoded(completion: Completion, tokenizer: Any) -> str:
     return str(tokenizer.decode(known, skip_special_tokens=False))
 
 
-def _readings(text: str, schemas: dict[str, Any]) -> Iterator[Any]:
-    """Yield what a renderer may have made of a text, whichever way its template writes calls."""
+def _readings(completion: Completion, readers: Readers, trajectory: Trajectory) -> Iterator[Any]:
+    """Yield what a renderer may have made of tokens, whichever way its template writes calls."""
+    text = _decoded(completion, readers.tokenizer)
     yield text, ()
-    yield _plain(*parse_hermes(text))
-    for wrap in ("", "\n"):
-        yield _plain(*parse_xml(text, wrap=wrap, schemas=schemas))
+    schemas = {tool.name: tool.parameters for tool in trajectory.tools}
+    for syntax in SYNTAXES.values():
+        yield _plain(*syntax.read(text, schemas))
+    if readers.renderer:
+        yield _said(readers.renderer.parse(completion.token_ids))
 
 
 def _said(message: Message) -> Any:

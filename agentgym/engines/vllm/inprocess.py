@@ -178,6 +178,10 @@ class VllmEngine(Engine):
             self._spawn(self._watch())
             self._spawn(self._remember(core))
 
+    def scalars(self) -> dict[str, float]:
+        """Return how often vLLM was started again, and what was refused as not a number."""
+        return {"restarts": float(self.restarts), "refused_completions": float(self.num_nan)}
+
     async def close(self) -> None:
         """End vLLM's processes; whoever still waits gets an `EngineError`."""
         self._is_closed = True
