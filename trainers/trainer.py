@@ -281,6 +281,7 @@ class Trainer:
             **others,
             **self._lookout.sound(self.step, table, shaped),
             **self.parts.sync.scalars(),
+            **{f"engine/{name}": each for name, each in self.parts.engine.scalars().items()},
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
             "faults": float(self._episodes.faults),

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from agentgym.engines.served.service import Service
 
 PORT = 8100
+_OPTIONS = {
+    "model.path": "agentgym serve MODEL",
+    "replicas": "--replicas",
+    "deterministic": "--deterministic",
+}
 
 
 def serve(
@@ -113,6 +118,10 @@ def _resolve(model: str, words: list[str], *, replicas: int, deterministic: bool
     from agentgym.config.toml import render_value
     from agentgym.engines.served.service import Service
 
+    for word in words:
+        key = word.partition("=")[0]
+        if other := _OPTIONS.get(key):
+            raise ConfigError(f"`{key}` is no key of the command line here", hint=f"use {other}")
     given: dict[str, Any] = {
         "model.path": str(model_folder(model)),
         "replicas": replicas,

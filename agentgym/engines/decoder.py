@@ -18,11 +18,15 @@ from torch import Tensor
 
 from agentgym.engine import Weights
 from agentgym.engines.cache import RowCache, round_up
+from agentgym.engines.draw import draw
 from agentgym.engines.weights import copy_weights
 from agentgym.errors import EngineError
 from agentgym.types import Completion
 
 _PREFILL_TOKENS = 8192  # most padded tokens of one prefill pass, which bounds its activations
+_MASK_CELLS = 2**25  # most numbers in the mask of one pass: 128 MB in float32
+_HEAD = 64  # tokens at the beginning of a prompt by which those that may share more are known
+_WORTH = 32  # fewest tokens that are rather copied from another row than computed
 _HOLD_STEPS = 4  # most steps that a few requests wait for more, as a prefill pass is dear
 _BUSY = np.iinfo(np.int64).max
 _FREE = -1
@@ -154,34 +158,59 @@ class Decoder:
     @torch.inference_mode()
     def step(self) -> None:
         """Let waiting requests join and sample one token of each stream."""
-        joined = self._admit()
-        finished: list[int] = []
-        for first, last in joined:
-            finished += self._advance(first, last)
-        self._retire(finished)
+        for joining in self._waves(self._admit()):
+            finished: list[int] = []
+            for first, last in self._place(joining):
+                finished += self._advance(first, last)
+            self._retire(finished)
         if self._active:
             self._retire(self._advance(0, self._active))
 
     # Rows
 
-    def _admit(self) -> list[tuple[int, int]]:
-        """Give waiting requests the rows after the active ones; return the ranges to prefill."""
+    def _admit(self) -> list[Request]:
+        """Return the waiting requests that there is room for."""
         few = 8 * len(self._waiting) < self._active
         if few and self._held < _HOLD_STEPS:
             self._held += bool(self._waiting)
             return []
         self._held = 0
         room = self._max_batch - self._active
-        joining = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
-        if not joining:
-            return []
-        rows = sorted((self._claim(request) for request in joining), key=self._num_new)
+        return list(itertools.islice(self._waiting, room))
+
+    def _waves(self, joining: Sequence[Request]) -> list[list[Request]]:
+        """Split requests so that whoever shares a beginning with another comes after it.
+
+        First one of each beginning, then one of each prompt and those with a row of their own,
+        then the rest: a group of episodes of one task has its prompt computed once.
+        """
+        heads: set[tuple[int, ...]] = set()
+        prompts: set[tuple[int, ...]] = set()
+        waves: tuple[list[Request], ...] = ([], [], [])
+        for request in joining:
+            head = request.token_ids[:_HEAD]
+            if request.session in self._row_of:
+                wave = 1
+            else:
+                wave = 0 if head not in heads else 1 if request.token_ids not in prompts else 2
+            heads.add(head)
+            prompts.add(request.token_ids)
+            waves[wave].append(request)
+        return [wave for wave in waves if wave]
+
+    def _place(self, joining: Sequence[Request]) -> list[tuple[int, int]]:
+        """Give requests the rows after the active ones; return the ranges to prefill."""
+        rows = [self._claim(request) for request in joining]
+        self._borrow(rows)
+        rows.sort(key=self._num_new)
         first = self._active
         order = list(range(self._cache.rows))
         for target, row in enumerate(rows, first):
             place = order.index(row, first)
             order[target], order[place] = row, order[target]
         self._permute(order)
+        for request in joining:
+            self._waiting.remove(request)
         self._active += len(rows)
         return self._prefill_ranges(first)
 
@@ -207,6 +236,30 @@ class Decoder:
         if not request.versions or request.versions[-1][1] != self._version:
             request.versions.append((len(request.sampled), self._version))
         return row
+
+    def _borrow(self, rows: Sequence[int]) -> None:
+        """Copy into rows what others have cached of a longer common beginning."""
+        found = [each for each in map(self._lender, rows) if each is not None]
+        if not found:
+            return
+        to, source, common = (list(column) for column in zip(*found, strict=True))
+        # More than is common does no harm: what is not cached is written before it is read.
+        self._cache.move(to=to, source=source, seen=max(common))
+        self._cached[to] = common
+
+    def _lender(self, row: int) -> tuple[int, int, int] | None:
+        """Return the row, another one, and how many tokens cached there are those of this row."""
+        have, most = int(self._cached[row]), int(self._known[row]) - 1
+        others = np.flatnonzero(self._cached[: self._cache.rows] >= have + _WORTH)
+        if most < have + _WORTH or not len(others):
+            return None
+        same = self._tokens[others, :most] == self._tokens[row, :most]
+        common = np.where(same.all(1), most, same.argmin(1))
+        common = np.minimum(common, self._cached[others])
+        best = int(common.argmax())
+        if common[best] < have + _WORTH:
+            return None
+        return row, int(others[best]), int(common[best])
 
     def _idle_row(self) -> int:
         """Return a free row, else that of the session used least recently."""
@@ -278,11 +331,17 @@ class Decoder:
         return int(self._known[row] - self._cached[row])
 
     def _prefill_ranges(self, first: int) -> list[tuple[int, int]]:
-        """Split the active rows from `first` on, which are sorted by what is new in them."""
+        """Split the active rows from `first` on, which are sorted by what is new in them.
+
+        Rows with a single new token need no pass of their own: they are decoded with all others.
+        """
+        while first < self._active and self._num_new(first) == 1:
+            first += 1
         ranges = []
         for row in range(first, self._active):
-            size = (row + 1 - first) * self._num_new(row)
-            if size > _PREFILL_TOKENS or self._num_new(row) > 32 + 2 * self._num_new(first):
+            new = self._num_new(row)
+            is_full = (row + 1 - first) * new > self._room(first, row + 1)
+            if is_full or new > 32 + 2 * self._num_new(first):
                 ranges.append((first, row))
                 first = row
         ranges.append((first, self._active))
@@ -291,8 +350,12 @@ class Decoder:
     def _advance(self, first: int, last: int) -> list[int]:
         """Sample one token of each row in a range; return the rows that are complete."""
         requests = [request for request in self._requests[first:last] if request is not None]
-        logits = self._forward(first, last)
-        tokens, logprobs = self._sample(logits, requests)
+        logits = self._compute(first, last)
+        tokens, logprobs = draw(
+            logits,
+            np.array([request.uniforms[len(request.sampled)] for request in requests]),
+            np.array([request.temperature for request in requests]),
+        )
         known = self._known[first:last]
         self._cached[first:last] = known
         self._tokens[np.arange(first, last), known] = tokens
@@ -308,13 +371,28 @@ class Decoder:
                 finished.append(row)
         return finished
 
-    def _forward(self, first: int, last: int) -> Tensor:
-        """Compute what is not cached of a range of rows; return the last logits, [rows, V].
+    def _room(self, first: int, last: int) -> int:
+        """Return the most padded tokens of one pass over a range of rows."""
+        seen = round_up(int(self._known[first:last].max()))
+        return max(1, min(_PREFILL_TOKENS, _MASK_CELLS // seen))
+
+    def _compute(self, first: int, last: int) -> Tensor:
+        """Compute what is not cached of a range of rows, a long context piece by piece."""
+        piece = max(1, self._room(first, last) // (last - first))
+        known, cached = self._known[first:last], self._cached[first:last]
+        while int((known - cached).max()) > piece:
+            upto = np.minimum(known - 1, cached + piece)
+            self._forward(first, last, upto)
+            cached[:] = upto
+        return self._forward(first, last, known)
+
+    def _forward(self, first: int, last: int, upto: NDArray[np.int64]) -> Tensor:
+        """Compute what is not cached before `upto` [rows]; return the last logits, [rows, V].
 
         Rows end in the same column. One with less to compute than others repeats tokens it has
         cached, which are written where nobody reads.
         """
-        known, cached = self._known[first:last, None], self._cached[first:last, None]
+        known, cached = upto[:, None], self._cached[first:last, None]
         width = int((known - cached).max())
         position = known + np.arange(-width, 0)
         rows = np.arange(first, last)[:, None]
@@ -338,24 +416,3 @@ class Decoder:
             logits_to_keep=1,
         )
         return output.logits[:, -1]  # type: ignore[no-any-return]
-
-    def _sample(
-        self, logits: Tensor, requests: Sequence[Request]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Draw a token of each row by inverting its distribution function."""
-        uniforms = np.array([request.uniforms[len(request.sampled)] for request in requests])
-        temperatures = np.array([request.temperature for request in requests])
-        greedy = temperatures == 0
-        divisor = np.where(greedy, 1.0, temperatures)
-        packed = torch.from_numpy(np.stack([uniforms, divisor])).to(self._device)
-        logits = logits.float() / packed[1, :, None].float()
-        cumulative = logits.double().softmax(-1).cumsum(-1)
-        threshold = packed[0, :, None] * cumulative[:, -1:]
-        tokens = torch.searchsorted(cumulative, threshold, right=True)
-        tokens.clamp_(max=logits.shape[-1] - 1)
-        if greedy.any():
-            best = logits.argmax(-1, keepdim=True)
-            tokens = torch.where(torch.from_numpy(greedy).to(self._device)[:, None], best, tokens)
-        logprobs = logits.log_softmax(-1).gather(-1, tokens)
-        drawn = torch.cat([tokens.double(), logprobs.double()], -1).cpu().numpy()
-        return drawn[:, 0].astype(np.int64), drawn[:, 1]

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from agentgym.engine import Loaded, SamplingConfig
+from agentgym.engines.cache import RowCache
 from agentgym.engines.local import LocalEngine, LocalEngineConfig
 from agentgym.engines.model import ModelConfig, load_model
 from agentgym.errors import EngineError
@@ -405,3 +406,91 @@ async def test_bfloat16_stays_near_a_full_pass(folder: Path) -> None:
     expected = logprobs[np.arange(len(prompt) - 1, len(ids) - 1), list(completion.token_ids)]
     np.testing.assert_allclose(completion.logprobs, expected, atol=0.2)
     await engine.close()
+
+
+@pytest.fixture
+def computed(loaded: Loaded) -> Iterator[list[int]]:
+    """How many tokens each pass of the model has, padding included."""
+    sizes: list[int] = []
+    before = loaded.model.model.register_forward_pre_hook(
+        lambda _, args, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    yield sizes
+    before.remove()
+
+
+async def test_a_prompt_that_many_share_is_computed_once(
+    loaded: Loaded, computed: list[int]
+) -> None:
+    engine = LocalEngineConfig(max_batch=16).build(loaded)
+    head = [20 + i % 50 for i in range(70)]
+    prompts = [head] * 5 + [[*head[:66], 9, 9, 9]] * 4 + [[7, 7]]
+    await engine.pause()
+    asking = [
+        asyncio.ensure_future(engine.generate(each, SAMPLED, seed=seed, session=f"s{seed}"))
+        for seed, each in enumerate(prompts)
+    ]
+    await asyncio.sleep(0.05)
+    await engine.resume()
+    completions = await asyncio.gather(*asking)
+    assert sum(computed) < 70 + 2 + 69 + 12 * len(prompts)  # alone they have 639
+    for seed, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        assert_logprobs_are_those_of_a_full_pass(loaded, prompt, completion)
+        alone = await engine.generate(prompt, SAMPLED, seed=seed)
+        assert alone.token_ids == completion.token_ids
+    await engine.close()
+
+
+async def test_what_another_episode_has_cached_is_used(
+    engine: LocalEngine, loaded: Loaded, computed: list[int]
+) -> None:
+    head = [20 + i % 50 for i in range(60)]
+    first = await engine.generate(head, SAMPLED, seed=0, session="first")
+    computed.clear()
+    ids = [*head, *first.token_ids[:4], 9, 9]
+    second = await engine.generate(ids, SAMPLED, seed=1, session="second")
+    assert computed[0] <= 3
+    assert_logprobs_are_those_of_a_full_pass(loaded, ids, second)
+    await engine.load_weights(None, version=1)
+    computed.clear()
+    assert_logprobs_are_those_of_a_full_pass(
+        loaded, ids, await engine.generate(ids, SAMPLED, seed=1, session="third")
+    )
+    assert computed[0] == len(ids)
+
+
+@pytest.mark.parametrize(("tokens", "cells"), [(16, 2**25), (8192, 16 * 96), (1, 1)])
+async def test_a_long_prompt_is_computed_piece_by_piece(
+    loaded: Loaded,
+    computed: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tokens: int,
+    cells: int,
+) -> None:
+    monkeypatch.setattr("agentgym.engines.decoder._PREFILL_TOKENS", tokens)
+    monkeypatch.setattr("agentgym.engines.decoder._MASK_CELLS", cells)
+    engine = LocalEngineConfig().build(loaded)
+    prompts = [[20 + i * j % 50 for i in range(70)] for j in range(1, 4)] + [[7]]
+    completions = await asyncio.gather(*[engine.generate(p, SAMPLED, seed=3) for p in prompts])
+    await engine.close()
+    assert max(computed) <= max(tokens if tokens < 100 else cells // 80, len(prompts))
+    for prompt, completion in zip(prompts, completions, strict=True):
+        assert_logprobs_are_those_of_a_full_pass(loaded, prompt, completion)
+
+
+async def test_a_pass_that_fails_leaves_nobody_waiting(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngineConfig().build(loaded)
+    monkeypatch.setattr(RowCache, "move", _no_memory)
+    head = [20 + i % 50 for i in range(70)]
+    asking = [engine.generate(head, SAMPLED, seed=seed) for seed in range(4)]
+    found = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 10)
+    assert any(isinstance(each, EngineError) for each in found)
+    monkeypatch.undo()
+    assert len((await engine.generate(head, SAMPLED, seed=0)).token_ids) == 12
+    await engine.close()
+
+
+def _no_memory(*_: object, **__: object) -> None:
+    raise MemoryError("no memory")

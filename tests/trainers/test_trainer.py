@@ -9,6 +9,7 @@ from strategies import make_group, make_step
 from transformers import AutoModelForCausalLM
 
 from agentgym.config.run import RunConfig
+from agentgym.engines.local import LocalEngine
 from agentgym.errors import AgentGymError, ConfigError
 from agentgym.metrics import read_metrics
 from agentgym.rollout.collect import to_groups
@@ -108,6 +109,12 @@ async def test_a_run_leaves_everything_in_its_directory(tmp_path):
     AutoModelForCausalLM.from_pretrained(latest_checkpoint(run.checkpoints_dir))
     ends = [head.group_id.rpartition("-")[0] for head in read_heads(run.root)]
     assert ends.count("train-000000") == ends.count("train-000001") == 12
+
+
+async def test_what_an_engine_counts_is_logged(tmp_path, monkeypatch):
+    monkeypatch.setattr(LocalEngine, "scalars", lambda self: {"retries": 4.0})
+    run = await run_training(tmp_path / "run", make_config(train={"steps": 1}))
+    assert read_metrics(run.metrics_path)[1]["engine/retries"] == 4.0
 
 
 async def test_the_notes_tell_what_a_step_used_and_made_of_it(tmp_path):

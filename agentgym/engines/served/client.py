@@ -80,6 +80,7 @@ class ServedEngine(Engine):
         """Ask for a completion; one that is not of the weights in use now is refused."""
         ids = list(token_ids)
         limit = min(sampling.max_tokens, max(1, self.max_context - len(ids)))
+        stop = [each for each in stop if 0 <= each < self._vocabulary.size]
         asked = Asked(limit, frozenset(stop), self._vocabulary.size, self.version)
         return await self._link.ask(
             "POST",
@@ -90,7 +91,7 @@ class ServedEngine(Engine):
                 "temperature": sampling.temperature,
                 "max_tokens": limit,
                 "seed": seed,
-                "stop": list(stop),
+                "stop": stop,
             },
             session=None if session is None else self._session(session),
         )
@@ -250,7 +251,7 @@ class ServedEngine(Engine):
     async def _switch(
         self, folder: str | None, version: int, *, patience_s: float | None = None
     ) -> None:
-        value = {"folder": folder, "version": version}
+        value = {"folder": folder, "version": version, "id": secrets.token_hex(16)}
         await self._link.ask("POST", "/weights", _nothing, value=value, patience_s=patience_s)
 
     async def _hold(self, path: str) -> None:

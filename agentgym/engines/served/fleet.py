@@ -1,24 +1,28 @@
 """All replicas as one engine: who is asked, which weights are in use, who holds them still."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from agentgym.engines.served.answering import Refused
 from agentgym.engines.served.holds import Holds, Mode
+from agentgym.engines.served.orders import order, with_each
 from agentgym.engines.served.process import ReplicaGone, Reply
 from agentgym.engines.served.service import Limits
 from agentgym.engines.served.sessions import Sessions
-from agentgym.engines.served.supervised import Replica, refusal
+from agentgym.engines.served.supervised import Replica
 from agentgym.engines.served.wire import SESSION, Generate, Weights
 from agentgym.errors import AgentGymError, EngineError
 
 _ATTEMPTS = 3  # to switch, where every replica dies meanwhile
 _TEND_S = 1.0
 _AGAIN_S = 1.0
+_FIRST = Weights(folder=None, version=0, id="")
 _PROBE = Generate(token_ids=[0], temperature=0.0, max_tokens=1, seed=0)
 _PROBE_S = 30.0
+_FAILING_S = 10.0  # of nothing but faults, until an engine is tried
 
 
 class Fleet:
@@ -37,7 +41,7 @@ class Fleet:
         on_change: Callable[["Fleet"], None] = lambda fleet: None,
     ) -> None:
         """`make` returns the replicas, which call what it is given when their state changes."""
-        self.weights = Weights(folder=None, version=0)
+        self.weights = _FIRST
         self.facts: dict[str, Any] = {}
         """What the engines told of themselves; the same in all of them."""
         self.mode = Mode.RUNNING
@@ -90,7 +94,9 @@ class Fleet:
         headers = {} if session is None else {SESSION: session}
         replica.in_flight += 1
         try:
-            return await replica.ask("POST", path, body=body, headers=headers)
+            reply = await replica.ask("POST", path, body=body, headers=headers)
+            replica.note(reply.status)
+            return reply
         except ReplicaGone as error:
             told = f"replica {replica.number} went away: {error}"
             raise Refused(503, told, kind="away", after_s=_AGAIN_S) from error
@@ -103,27 +109,25 @@ class Fleet:
         if number is not None:
             await self._release([(number, session)])
 
-    async def switch(self, target: Weights) -> None:
+    async def switch(self, asked: Weights) -> None:
         """Put weights in use; when this returns every replica holds them.
 
         Raises:
             Refused: they cannot be used, and those before still are; or the engines are asleep.
             EngineError: nobody is left.
         """
-        if target.folder is None:
-            target = target.model_copy(update={"folder": self.weights.folder})
         for _ in range(_ATTEMPTS):
             await self._wait(lambda: bool(self.up), "no replica came up")
             async with self._changing:
                 if self.mode is Mode.ASLEEP:
                     raise Refused(409, "the engines are asleep", kind="caller", hint="wake them")
-                if target == self.weights or await self._switch(target):
+                if asked.id == self.weights.id or await self._switch(asked):
                     break
         else:
-            raise EngineError(f"every replica died {_ATTEMPTS} times while it loaded {target}")
+            raise EngineError(f"every replica died {_ATTEMPTS} times while it loaded weights")
         await self._wait(
             lambda: all(each.state in ("up", "failed") for each in self.replicas),
-            f"not every replica came up with the weights of version {target.version}",
+            f"not every replica came up with the weights of version {asked.version}",
         )
 
     async def hold(self, holder: str, mode: Mode, *, lease_s: float | None) -> None:
@@ -183,7 +187,7 @@ class Fleet:
         assert replica.process is not None
         self.facts = replica.process.facts
         self._sessions.drop(replica.number)
-        held = Weights(folder=None, version=0)
+        held = _FIRST
         while True:
             target = self.weights
             if target != held:
@@ -195,24 +199,25 @@ class Fleet:
                     replica.set_state("up")
                     return
 
-    async def _switch(self, target: Weights) -> bool:
+    async def _switch(self, asked: Weights) -> bool:
         """Try to put weights in use; False if no replica lived to tell.
 
         Raises:
             Refused: they do not fit.
         """
-        ready = await self._each(self.up, self._still)
-        outcomes = await asyncio.gather(*[self._try(each, target) for each in ready])
+        ready = await with_each(self.up, self._still)
+        outcomes = await asyncio.gather(*[self._try(each, asked) for each in ready])
         loaded = [each for each, no in zip(ready, outcomes, strict=True) if no is None]
         refusals = [no for no in outcomes if isinstance(no, EngineError)]
         if loaded:
-            self.weights = target
+            folder = asked.folder or self.weights.folder
+            self.weights = asked.model_copy(update={"folder": folder})
             for each, no in zip(ready, outcomes, strict=True):
                 if no is not None:
                     each.restart(f"it could not load the weights: {no}")
-        await self._each([each for each in (loaded or ready) if each.is_up], self._go_on)
+        await with_each([each for each in (loaded or ready) if each.is_up], self._go_on)
         if not loaded and refusals:
-            await self._each([each for each in ready if each.is_up], self._check_usable)
+            await with_each([each for each in ready if each.is_up], self._check_usable)
             hint = "the weights before are in use"
             raise Refused(400, str(refusals[0]), kind="caller", hint=refusals[0].hint or hint)
         return bool(loaded)
@@ -230,87 +235,60 @@ class Fleet:
 
     async def _load(self, replica: Replica, target: Weights) -> None:
         body = target.model_dump_json().encode()
-        await self._order(replica, "/weights", body)
+        await order(replica, "/weights", body)
 
     async def _still(self, replica: Replica) -> None:
-        await self._order(replica, "/pause")
+        await order(replica, "/pause")
 
     async def _go_on(self, replica: Replica) -> None:
         if self.mode is Mode.RUNNING:
-            await self._order(replica, "/resume")
+            await order(replica, "/resume")
 
     async def _check_usable(self, replica: Replica) -> None:
-        """Replace a replica whose engine does not survive that it was given wrong weights."""
+        """Raise where an engine cannot answer the simplest request."""
         if self.mode is Mode.RUNNING:
             body = _PROBE.model_dump_json().encode()
-            await self._order(replica, "/generate", body, limit_s=_PROBE_S)
+            await order(replica, "/generate", body, limit_s=_PROBE_S)
 
     # Who holds them still
 
     async def _tend(self) -> None:
-        """Let leases run out, and sessions; notice that nobody is left."""
+        """Let leases run out, and sessions; try engines that only fail; notice when all are gone."""
         while True:
             await asyncio.sleep(_TEND_S)
             if all(each.state == "failed" for each in self.replicas):
                 last = self.replicas[-1].why
-                raise EngineError(
-                    f"every replica failed {self._limits.failures} times in a row; the last: {last}"
-                )
+                times = self._limits.failures
+                raise EngineError(f"every replica failed {times} times in a row; the last: {last}")
             if self._holds.mode != self.mode:
                 async with self._changing:
                     await self._obey()
             await self._release(self._sessions.outdated())
+            await with_each(self._failing(), self._check_usable)
+
+    def _failing(self) -> list[Replica]:
+        long_ago = time.monotonic() - _FAILING_S
+        since = [(each, each.failing_since) for each in self.up]
+        return [each for each, began in since if began is not None and began < long_ago]
 
     async def _obey(self) -> None:
         """Turn the engines to what the holds want."""
         wanted, before = self._holds.mode, self.mode
         if wanted is not before:
             self.mode = wanted
-            await self._each(self.up, lambda each: self._turn(each, before, wanted))
+            await with_each(self.up, lambda each: self._turn(each, before, wanted))
 
     async def _turn(self, replica: Replica, before: Mode, wanted: Mode) -> None:
         if before is wanted:
             return
         if wanted is Mode.ASLEEP:
-            await self._order(replica, "/sleep")
+            await order(replica, "/sleep")
             return
         if before is Mode.ASLEEP:
-            await self._order(replica, "/wake")
+            await order(replica, "/wake")
             folder = self.weights.folder or self._model_folder
             await self._load(replica, self.weights.model_copy(update={"folder": folder}))
-        await self._order(replica, "/pause" if wanted is Mode.PAUSED else "/resume")
-
-    # How they are told
-
-    async def _order(
-        self, replica: Replica, path: str, body: bytes = b"", *, limit_s: float | None = None
-    ) -> None:
-        """Tell a replica what to do.
-
-        Raises:
-            EngineError: it answered with an error.
-            ReplicaGone: it did not answer.
-        """
-        limit_s = limit_s or self._limits.load_s
-        reply = await replica.ask("POST", path, body=body, limit_s=limit_s)
-        if error := refusal(reply):
-            raise error
-
-    async def _each(
-        self, replicas: Sequence[Replica], do: Callable[[Replica], Any]
-    ) -> list[Replica]:
-        """Do something with many at once; those with which it went wrong are replaced."""
-
-        async def one(replica: Replica) -> bool:
-            try:
-                await do(replica)
-            except (EngineError, ReplicaGone) as error:
-                replica.restart(str(error))
-                return False
-            return True
-
-        went_well = await asyncio.gather(*[one(each) for each in replicas])
-        return [each for each, well in zip(replicas, went_well, strict=True) if well]
+        await order(replica, "/pause" if wanted is Mode.PAUSED else "/resume")
 
     async def _wait(self, is_so: Callable[[], bool], otherwise: str) -> None:
         """Wait until something is so.

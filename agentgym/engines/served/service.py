@@ -21,7 +21,7 @@ class Limits(BaseModel, extra="forbid", frozen=True):
     hang_s: float = Field(default=300.0, gt=0)
     """In which, of the requests under way, one must come to an end."""
     failures: int = Field(default=4, ge=1)
-    """Starts in a row that may fail before a replica is given up."""
+    """Lives in a row of less than a minute before a replica is given up."""
     queue: int = Field(default=1024, ge=1)
     """Requests under way at once; more are asked to come again."""
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from agentgym.engines.served.process import ReplicaGone, ReplicaProcess, Reply, last_lines
 from agentgym.engines.served.replica import Job
 from agentgym.engines.served.service import Limits
-from agentgym.errors import AgentGymError, ConfigError, EngineError, MissingError
+from agentgym.errors import AgentGymError, ConfigError, MissingError
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,10 @@ class Replica:
         self.restarts = 0
         self.in_flight = 0
         self.process: ReplicaProcess | None = None
+        self.failing_since: float | None = None
+        """When an engine that has answered with nothing but faults since did so first."""
         self._job, self._log, self._environment = job, log, environment
-        self._limits = limits
+        self.limits = limits
         self._on_change = on_change
         self._unwanted = asyncio.Event()
         self._was_up = False
@@ -57,6 +59,13 @@ class Replica:
         if state != self.state:
             self.state = state
             self._on_change()
+
+    def note(self, status: int) -> None:
+        """Take note of what a request was answered with."""
+        if status < 500:
+            self.failing_since = None
+        elif self.failing_since is None:
+            self.failing_since = time.monotonic()
 
     def restart(self, why: str) -> None:
         """Let it be killed and started again; from now on nobody asks it."""
@@ -89,7 +98,7 @@ class Replica:
             ConfigError, MissingError: it never was up, and never will be.
         """
         failures = 0
-        while failures < self._limits.failures:
+        while failures < self.limits.failures:
             began = time.monotonic()
             try:
                 self.why = await self._live(admit)
@@ -99,7 +108,7 @@ class Replica:
                 self.why = str(error)
             failures = 1 if time.monotonic() - began > _STABLE_S else failures + 1
             logger.warning("replica %d: %s", self.number, self.why)
-            if failures < self._limits.failures:
+            if failures < self.limits.failures:
                 self.restarts += 1
                 await asyncio.sleep(min(_MOST_WAIT_S, 0.5 * (2 ** (failures - 1) - 1)))
         self.set_state("failed")
@@ -118,10 +127,11 @@ class Replica:
     async def _live(self, admit: Callable[["Replica"], Awaitable[None]]) -> str:
         """Live one life and return what ended it."""
         self._unwanted.clear()
+        self.failing_since = None
         if self.restarts == 0:
             self.set_state("starting")
         process = await ReplicaProcess.start(
-            self._job, log=self._log, environment=self._environment, limit_s=self._limits.start_s
+            self._job, log=self._log, environment=self._environment, limit_s=self.limits.start_s
         )
         self.process = process
         grace_s = 0.0
@@ -135,8 +145,10 @@ class Replica:
             raise
         finally:
             self.set_state("ending" if grace_s else "restarting")
-            self.process = None
-            await process.stop(grace_s)
+            try:
+                await process.stop(grace_s)
+            finally:
+                self.process = None
 
     async def _watch(self, process: ReplicaProcess) -> str:
         """Return why a process that was up is to be replaced."""
@@ -146,7 +158,7 @@ class Replica:
             while True:
                 await asyncio.wait(
                     {ended, unwanted},
-                    timeout=self._limits.probe_every_s,
+                    timeout=self.limits.probe_every_s,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if unwanted.done():
@@ -163,21 +175,10 @@ class Replica:
     async def _illness(self, process: ReplicaProcess) -> str:
         """Return what is wrong with a process that runs."""
         try:
-            reply = await process.ask("GET", "/status", limit_s=self._limits.probe_s)
+            reply = await process.ask("GET", "/status", limit_s=self.limits.probe_s)
             stalled_s = float(reply.json()["stalled_s"])
         except (ReplicaGone, ValueError, KeyError) as error:
-            return f"it did not tell its state within {self._limits.probe_s:g} s: {error}"
-        if stalled_s > self._limits.hang_s:
+            return f"it did not tell its state within {self.limits.probe_s:g} s: {error}"
+        if stalled_s > self.limits.hang_s:
             return f"it hangs: no request came to an end in {stalled_s:.0f} s"
         return ""
-
-
-def refusal(reply: Reply) -> EngineError | None:
-    """Return the error that a replica answered with, if it did."""
-    if reply.status == 200:
-        return None
-    try:
-        told = reply.json()
-        return EngineError(str(told["error"]), hint=told.get("hint"))
-    except (ValueError, KeyError):
-        return EngineError(f"a replica answered with status {reply.status}")

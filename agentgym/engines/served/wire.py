@@ -4,6 +4,7 @@ Requests are read by the server and answers by the client. Neither trusts the ot
 not fit is refused with a reason.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -55,8 +56,10 @@ class Weights(BaseModel, extra="forbid", frozen=True):
     """The weights that are to be in use."""
 
     folder: str | None
-    """Of safetensors; None: those in use now, or those of the model."""
+    """Of safetensors; None: those in use now."""
     version: int = Field(ge=0, lt=1 << 62)
+    id: str = Field(default_factory=lambda: secrets.token_hex(16), max_length=64)
+    """Of this handing over: one that is asked for again, by the same id, is not done again."""
 
 
 class Hold(BaseModel, extra="forbid", frozen=True):

@@ -1,9 +1,11 @@
 """The settings of an engine as vLLM's own arguments."""
 
+from pathlib import Path
 from typing import Any
 
 from agentgym.engine import Loaded
 from agentgym.engines.vllm.settings import VllmEngineConfig
+from agentgym.engines.vllm.shapes import adapted_modules
 from agentgym.errors import ConfigError
 
 _EXTENSION = "agentgym.engines.vllm.extension.WorkerExtension"
@@ -40,8 +42,16 @@ def engine_arguments(
     else:
         arguments["gpu_memory_utilization"] = config.gpu_memory_utilization
     if config.adapter is not None:
-        arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": config.max_lora_rank}
-    if config.sync in ("ipc", "nccl"):
+        folder = Path(config.adapter).expanduser()
+        arguments |= {
+            "enable_lora": True,
+            "max_loras": 1,
+            "max_lora_rank": config.max_lora_rank,
+            # Without a list the output layer is prepared for an adapter too, and vLLM 0.32 then
+            # dies of requests for the log-probabilities of a prompt.
+            "lora_target_modules": adapted_modules(folder),
+        }
+    if config.sync not in ("auto", "folder"):
         from vllm.config import WeightTransferConfig
 
         arguments["weight_transfer_config"] = WeightTransferConfig(backend=config.sync)

@@ -77,13 +77,14 @@ def to_completion(output: Any, stop: Sequence[int]) -> Completion:
     token_ids = tuple(output.token_ids)
     if output.finish_reason not in ("stop", "length") or not token_ids:
         raise EngineError(f"vLLM ended a completion early: {output.finish_reason!r}")
-    logprobs = tuple(map(float, output.logprobs.logprobs))
+    if output.logprobs is None:
+        raise EngineError("vLLM told no log-probabilities")
     if tuple(output.logprobs.token_ids) != token_ids:
         raise EngineError("vLLM's log-probabilities are not those of the tokens it drew")
-    check_finite(logprobs)
+    check_finite(output.logprobs.logprobs)
     return Completion(
         token_ids=token_ids,
-        logprobs=logprobs,
+        logprobs=tuple(map(float, output.logprobs.logprobs)),
         finish_reason="stop" if token_ids[-1] in stop else "length",
         versions=tuple((span.start, int(span.version)) for span in output.weight_versions),
     )

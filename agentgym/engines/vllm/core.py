@@ -278,10 +278,7 @@ def _quiet_environment(config: VllmEngineConfig, log: Path) -> Any:
     log_config = log.with_suffix(".json")
     log_config.write_text(json.dumps(_logging(log)), "utf-8")
     on_cpu = _is_cpu_build()
-    values = variables(
-        on_cpu=on_cpu, kv_cache_gib=config.kv_cache_gib, log=log, log_config=log_config
-    )
-    return environment(values)
+    return environment(variables(config, on_cpu=on_cpu, log=log, log_config=log_config))
 
 
 def _is_cpu_build() -> bool:

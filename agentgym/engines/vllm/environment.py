@@ -5,8 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from agentgym.engines.vllm.settings import VllmEngineConfig
 
-def variables(*, on_cpu: bool, kv_cache_gib: int, log: Path, log_config: Path) -> dict[str, str]:
+
+def variables(
+    config: VllmEngineConfig, *, on_cpu: bool, log: Path, log_config: Path
+) -> dict[str, str]:
     """Return what there is no argument for."""
     values = {
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with OpenMP threads hangs
@@ -19,10 +23,12 @@ def variables(*, on_cpu: bool, kv_cache_gib: int, log: Path, log_config: Path) -
     }
     if on_cpu:
         values |= {
-            "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
+            "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the machine is not vLLM's alone
             "TORCHDYNAMO_DISABLE": "1",  # the sampler would compile for half a minute
         }
+    if config.sync == "ipc":
+        values["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"  # CUDA handles come pickled, from us
     return values
 
 

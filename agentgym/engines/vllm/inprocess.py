@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from agentgym.engine import Engine, Loaded, SamplingConfig, Weights
+from agentgym.engines.vllm.adapter import AdapterSync
 from agentgym.engines.vllm.completion import (
     NotANumberError,
     check_prompt,
@@ -19,6 +20,7 @@ from agentgym.engines.vllm.completion import (
 from agentgym.engines.vllm.core import Core, CoreDiedError, new_log, remove_log, start_core
 from agentgym.engines.vllm.settings import VllmEngineConfig
 from agentgym.engines.vllm.sync import FolderSync, Sync
+from agentgym.engines.vllm.transfer import TransferSync
 from agentgym.engines.vllm.versions import check_installed
 from agentgym.errors import AgentGymError, ConfigError, EngineError, MissingError
 from agentgym.types import Completion
@@ -60,7 +62,7 @@ class VllmEngine(Engine):
         self._config = config
         self._loaded = loaded
         self._deterministic = deterministic
-        self._sync: Sync = FolderSync(config, loaded)
+        self._sync = _sync(config, loaded)
         self._core: Core | None = None
         self._failure: EngineError | None = EngineError("the engine was not started")
         self._is_started = False
@@ -176,6 +178,10 @@ class VllmEngine(Engine):
             self._spawn(self._watch())
             self._spawn(self._remember(core))
 
+    def scalars(self) -> dict[str, float]:
+        """Return how often vLLM was started again, and what was refused as not a number."""
+        return {"restarts": float(self.restarts), "refused_completions": float(self.num_nan)}
+
     async def close(self) -> None:
         """End vLLM's processes; whoever still waits gets an `EngineError`."""
         self._is_closed = True
@@ -201,7 +207,8 @@ class VllmEngine(Engine):
             raise
         logger.info("vLLM runs as process %d; its log is %s", core.pid, log)
         try:
-            await self._sync.apply(core, self.version, is_fresh=True)
+            await self._sync.apply(core, is_fresh=True)
+            await core.call(core.llm.update_weight_version(str(self.version)))
             if self._is_paused:
                 await core.call(core.llm.pause_generation(mode="keep", clear_cache=False))
         except BaseException:
@@ -316,7 +323,8 @@ class VllmEngine(Engine):
         """Let a core that generates take the weights between two steps."""
         await core.call(core.llm.pause_generation(mode="keep", clear_cache=True))
         try:
-            await self._sync.apply(core, self.version)
+            await self._sync.apply(core)
+            await core.call(core.llm.update_weight_version(str(self.version)))
             if self._config.sleep and not self._awake.is_set():
                 await core.call(core.llm.wake_up(tags=["kv_cache"]))
         except CoreDiedError:
@@ -401,6 +409,14 @@ class VllmEngine(Engine):
             if not task.cancelled():
                 task.exception()  # seen
             raise
+
+
+def _sync(config: VllmEngineConfig, loaded: Loaded) -> Sync:
+    if config.adapter is not None:
+        return AdapterSync(config, loaded)
+    if config.sync not in ("auto", "folder"):
+        return TransferSync(config, loaded)
+    return FolderSync(config, loaded)
 
 
 async def _end(core: Core) -> None:

@@ -9,8 +9,8 @@ from agentgym.engine import Loaded, Weights
 from agentgym.engines.vllm.core import Core, CoreDiedError
 from agentgym.engines.vllm.folder import WeightsFolder
 from agentgym.engines.vllm.settings import VllmEngineConfig
-from agentgym.engines.vllm.shapes import check_fit, read_shapes, without_tied_head
-from agentgym.errors import ConfigError, EngineError
+from agentgym.engines.vllm.shapes import ModelShapes
+from agentgym.errors import EngineError
 
 
 class Sync(ABC):
@@ -21,19 +21,19 @@ class Sync(ABC):
 
     @abstractmethod
     async def prepare(self, source: Weights) -> None:
-        """Check weights and keep them; vLLM notices nothing.
+        """Check weights and keep them; vLLM notices nothing. None: get ready for the first.
 
         Raises:
+            ConfigError: the model itself is unusable.
             EngineError: they do not fit, or cannot be kept.
         """
 
     @abstractmethod
-    async def apply(self, core: Core, version: int, *, is_fresh: bool = False) -> None:
+    async def apply(self, core: Core, *, is_fresh: bool = False) -> None:
         """Let a core whose generation is paused, or has not begun, take what was prepared last.
 
         Args:
             core: what takes it.
-            version: what it is called in completions.
             is_fresh: the core has just read the model's own folder.
 
         Raises:
@@ -55,8 +55,7 @@ class FolderSync(Sync):
         parent = Path(config.weights_dir).expanduser() if config.weights_dir else None
         self._folder = WeightsFolder(parent)
         self._loaded = loaded
-        self._expected: dict[str, tuple[int, ...]] | None = None
-        self._is_tied = False
+        self._shapes = ModelShapes(loaded.folder)
         self._source: Path | None = None
         self._is_lost = False
 
@@ -64,55 +63,32 @@ class FolderSync(Sync):
         """Check names and shapes; write a state dict into the kept folder."""
         await asyncio.to_thread(self._prepare, source)
 
-    async def apply(self, core: Core, version: int, *, is_fresh: bool = False) -> None:
+    async def apply(self, core: Core, *, is_fresh: bool = False) -> None:
         """Let every worker read the folder."""
         if self._is_lost:
             raise EngineError("the weights in use were lost", hint="load weights again")
-        if self._source is not None or not is_fresh:
-            source = self._source or self._loaded.folder
-            await remote(core, "reload_weights", weights_path=str(source))
-            if self._is_tied:
-                await remote(core, "repack_tied_head")
-        await core.call(core.llm.update_weight_version(str(version)))
+        if self._source is None and is_fresh:
+            return
+        await remote(core, "reload_weights", weights_path=str(self._source or self._loaded.folder))
+        if self._shapes.is_tied:
+            await remote(core, "repack_tied_head")
 
     def close(self) -> None:
         """Remove the kept folder."""
         self._folder.close()
 
     def _prepare(self, source: Weights) -> None:
-        self._learn()
+        self._shapes.learn()
         if source is None:
             return
-        given = (
-            read_shapes(source)
-            if isinstance(source, Path)
-            else {name: tuple(tensor.shape) for name, tensor in source.items()}
-        )
-        assert self._expected is not None
-        check_fit(given, self._expected, tied=self._is_tied)
+        self._shapes.check(source)
         if isinstance(source, Path):
             self._source, self._is_lost = source, False
             return
-        weights = {name: source[name] for name in without_tied_head(given, tied=self._is_tied)}
-        self._is_lost = self._source == self._folder.root
-        self._source = self._folder.write(weights, dtype=self._loaded.dtype)
+        # Written in place: until that is done, those before are only in vLLM.
+        self._is_lost = self._source is not None and self._source == self._folder.root
+        self._source = self._folder.write(self._shapes.once(source), dtype=self._loaded.dtype)
         self._is_lost = False
-
-    def _learn(self) -> None:
-        """Remember what the model's own weights are called and how large they are."""
-        if self._expected is not None:
-            return
-        from transformers import AutoConfig
-
-        try:
-            shape = AutoConfig.from_pretrained(self._loaded.folder, local_files_only=True)
-        except Exception as error:  # whatever a broken file makes the library raise
-            raise ConfigError(
-                f"{str(self._loaded.folder / 'config.json')!r} cannot be read: {_first(error)}",
-                hint="it must be that of a causal language model that transformers knows",
-            ) from error
-        self._is_tied = bool(shape.get_text_config().tie_word_embeddings)
-        self._expected = read_shapes(self._loaded.folder)
 
 
 async def remote(core: Core, method: str, **arguments: Any) -> None:
@@ -128,7 +104,3 @@ async def remote(core: Core, method: str, **arguments: Any) -> None:
         raise
     except Exception as error:  # whatever a worker raises comes as text
         raise EngineError(f"vLLM's {method} failed: {error}") from error
-
-
-def _first(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

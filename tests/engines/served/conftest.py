@@ -8,7 +8,6 @@ from served_engine import Serving, serving
 @pytest.fixture(scope="session")
 def server(folder: Path) -> Iterator[Serving]:
     """Two replicas that decode one request at a time; tests that kill one wait until it is back."""
-    with serving(
-        folder, "--deterministic", "limits.probe_s=2", "limits.probe_every_s=0.2", replicas=2
-    ) as found:
+    limits = ("limits.probe_s=2", "limits.probe_every_s=0.2", "limits.failures=20")
+    with serving(folder, "--deterministic", *limits, replicas=2) as found:
         yield found

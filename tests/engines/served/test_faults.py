@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from served_engine import Serving, is_alive, kill, serving, wait_until
+from served_engine import START_S, Serving, is_alive, kill, serving, wait_until
 
 from agentgym.engine import Engine, Loaded, SamplingConfig
 from agentgym.engines.local import LocalEngineConfig
@@ -139,24 +139,89 @@ def test_killing_the_front_leaves_nobody_behind(folder: Path) -> None:
         assert not directory.exists()
 
 
-@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-async def test_ctrl_c_ends_everything_also_under_load(
-    folder: Path, loaded: Loaded, times: int
+async def test_ctrl_c_under_load_ends_everything_and_a_second_one_at_once(
+    folder: Path, loaded: Loaded
 ) -> None:
-    with serving(folder, replicas=1) as server:
+    with serving(folder, "limits.probe_s=60") as server:
         engine = server.engine(loaded, patience_s=0)
         await engine.start()
-        await engine.pause()
+        (pid,) = server.pids()
+        kill(pid, signal.SIGSTOP)  # so that it does not end in good order
         asked = [asyncio.create_task(talk(engine, f"s{n}")) for n in range(8)]
         await asyncio.to_thread(wait_until, lambda: server.status()["in_flight"] == 8)
-        below = psutil.Process(server.process.pid).children(recursive=True)
-        for _ in range(times):
-            server.process.send_signal(signal.SIGINT)
-            await asyncio.sleep(0.2)
-        assert await asyncio.to_thread(server.process.wait, 10) == 130
-        assert not psutil.wait_procs(below, timeout=1)[1]
+        server.process.send_signal(signal.SIGINT)
+        await asyncio.sleep(2)
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(server.process.wait, 2) == 130
+        assert not is_alive(pid)
         failed = await asyncio.gather(*asked, return_exceptions=True)
         assert all("gave no answer in 1 attempt" in str(each) for each in failed)
+        await engine.close()
+
+
+MOODY = """
+import asyncio, os, sys
+from pathlib import Path
+from agentgym.engine import Engine, EngineConfig
+from agentgym.errors import EngineError
+from agentgym.types import Completion
+
+
+class MoodyConfig(EngineConfig):
+    dies: str
+
+    def build(self, loaded, *, deterministic=False):
+        return Moody(Path(self.dies), loaded.max_context)
+
+
+class Moody(Engine):
+    def __init__(self, dies, max_context):
+        self.dies, self.max_context = dies, max_context
+
+    async def start(self):
+        if self.dies.exists():
+            print("out of luck", file=sys.stderr, flush=True)
+            os._exit(9)
+
+    async def generate(self, token_ids, sampling, *, seed, stop=(), session=None):
+        if seed == 13:
+            await asyncio.sleep(3600)
+        return Completion(
+            token_ids=(seed,), logprobs=(-1.0,), finish_reason="length",
+            versions=((0, self.version),),
+        )
+
+    async def load_weights(self, source, *, version):
+        self.version = version
+"""
+
+
+async def test_an_engine_of_a_user_that_hangs_is_replaced_and_one_that_only_dies_is_given_up(
+    folder: Path, loaded: Loaded, tmp_path: Path
+) -> None:
+    (tmp_path / "moody.py").write_text(MOODY)
+    words = [f"engine.name={tmp_path / 'moody.py'}", f"engine.dies={tmp_path / 'dies'}"]
+    limits = ["limits.hang_s=0.5", "limits.probe_every_s=0.1", "limits.failures=3"]
+    one = SamplingConfig(max_tokens=1)
+    with serving(folder, *words, *limits) as server:
+        engine = server.engine(loaded)
+        await engine.start()
+        await engine.load_weights(None, version=3)
+        asked = asyncio.create_task(engine.generate([1], one, seed=13))
+        await asyncio.to_thread(wait_until, lambda: server.status()["restarts"] == 1)
+        asked.cancel()
+        found = await engine.generate([1], one, seed=7)
+        assert (found.token_ids, found.versions) == ((7,), ((0, 3),))
+        assert "it hangs: no request came to an end in " in server.status()["replicas"][0]["why"]
+        (tmp_path / "dies").touch()
+        kill(server.pids()[0])
+        assert await asyncio.to_thread(server.process.wait, START_S) == 1
+        assert server.process.stderr is not None
+        told = server.process.stderr.read().decode()
+        assert "error: every replica failed 3 times in a row" in told
+        assert "the engine ended with code 9; its log:" in told
+        assert "out of luck" in told
         await engine.close()
 
 

@@ -237,6 +237,23 @@ async def test_many_requests_are_in_flight_at_once(loaded: Loaded) -> None:
         await engine.close()
 
 
+async def test_a_server_that_still_starts_is_waited_for(loaded: Loaded) -> None:
+    with EngineServer([GOOD]) as server:
+        server.told = {"state": "starting", "replicas": []}
+        engine = server.engine(loaded, patience_s=5)
+        starting = asyncio.create_task(engine.start())
+        await asyncio.sleep(0.7)
+        assert not starting.done()
+        server.describe(loaded)
+        await starting
+        await engine.close()
+        server.told = {"state": "restarting"}
+        engine = server.engine(loaded, patience_s=0)
+        with pytest.raises(EngineError, match="had no engine that was up within"):
+            await engine.start()
+        await engine.close()
+
+
 async def test_no_server_at_all_is_one_clear_error(loaded: Loaded) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

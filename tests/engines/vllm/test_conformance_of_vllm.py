@@ -1,9 +1,9 @@
 """The engine `vllm`, really running, does what every engine must."""
 
-import pytest
 from engine_conformance import EngineConformance
+from vllm_engines import MARKS
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = MARKS
 
 
 class TestVllm(EngineConformance):

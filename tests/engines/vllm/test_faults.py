@@ -14,17 +14,12 @@ from typing import Any
 import psutil
 import pytest
 from engine_conformance import LONG, SAMPLED, Reference, Subject, altered, make_model, until
-from vllm_engines import CONFIG, loaded
+from vllm_engines import CONFIG, MARKS, loaded
 
 from agentgym.engines.vllm import inprocess
 from agentgym.errors import ConfigError, EngineError
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.asyncio(loop_scope="session"),
-    # vLLM leaves a context of ZeroMQ to the collector where it did not start.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 
 def processes(engine: Any) -> list[psutil.Process]:
