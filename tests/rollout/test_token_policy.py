@@ -132,6 +132,6 @@ async def test_a_person_s_answer_that_cannot_be_appended_is_recalled_in_another_
     segments, completions, rendered = recall(played, 2, Forgetful())
     assert [(each.reason, each.parent) for each in segments] == [("start", None), ("edit", 0)]
     assert rendered == [ask, reply.message, ask, by_hand]
-    assert segments[1].token_ids == Forgetful().prompt(rendered[:3], ()) + [ord("x"), STOP]
+    assert segments[1].token_ids == [*Forgetful().prompt(rendered[:3], ()), ord("x"), STOP]
     assert not any(segments[1].sampled)
     assert completions == [reply.completion, None]
