@@ -155,7 +155,8 @@ class ChatRenderer(Renderer):
         """Read a completion; tokens of control inside it are shown as text."""
         ids = token_ids[:-1] if token_ids and token_ids[-1] in self.stop_token_ids else token_ids
         text = self.decode(ids)
-        if self._thought_begins:
+        thought, end, _ = text.partition("</think>")
+        if end and "<think>" not in thought:  # it was begun in the prompt
             text = self._thought_begins + text
         if self._may_be_empty and (empty := _EMPTY_THOUGHT.match(text)):
             text = text[empty.end() :]

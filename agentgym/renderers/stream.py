@@ -76,12 +76,13 @@ class Stream:
         text = text[len(self._start) :]
         thought, _ = split_thought(self.template.quote_speech(message.content))
         if thought and thought not in text:
-            text = f"<think>\n{thought}\n</think>\n\n{text}"
+            text = f"<think>\n{thought}\n</think>\n\n{text.lstrip()}"
         habits, opening = self.habits, self.habits.opening
         if text.startswith(opening):
             text = text.removeprefix(opening)
         elif habits.begins_thought:
-            text = "\n</think>\n\n" + text
+            has_thought = text.startswith("<think>")
+            text = text.removeprefix("<think>") if has_thought else "\n</think>\n\n" + text
         end = self.end(message)
         return text if end.is_own else text + end.token
 

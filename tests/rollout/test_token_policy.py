@@ -80,3 +80,33 @@ def test_closing_releases_the_session() -> None:
     agent, engine = policy()
     asyncio.run(agent.close())
     assert engine.released == ["s"]
+
+
+class Forgetful(Letters):
+    """Would render what was said in another way once a user speaks."""
+
+    def extend(self, token_ids, messages, tools, *, known):
+        return (
+            None
+            if messages[-1].role == "user"
+            else super().extend(token_ids, messages, tools, known=known)
+        )
+
+
+async def test_what_cannot_be_appended_starts_a_segment_in_which_only_new_answers_are_sampled() -> (
+    None
+):
+    engine = Repeating()
+    agent = TokenPolicy(engine, Forgetful(), SamplingConfig(), session="s")
+    messages = [Message("user", "ab")]
+    for role in ("tool", "user", "tool"):
+        reply = await agent.act(messages, (), seed=0)
+        messages += [reply.message, Message(role, "r")]
+    one, two = agent.segments
+    assert [(each.reason, each.parent) for each in agent.segments] == [("start", None), ("edit", 0)]
+    assert [step for step, _, _ in one.steps] == [0, 1]
+    assert [step for step, _, _ in two.steps] == [2]
+    assert sum(one.sampled) == 3
+    assert sum(two.sampled) == 2
+    assert two.token_ids[: two.steps[0][1]] == Forgetful().prompt(messages[:-2], ())
+    assert agent.drift == 0
