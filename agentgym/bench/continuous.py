@@ -6,7 +6,7 @@ For figures only: it takes no seed for each request, so that an episode cannot b
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from agentgym.engine import Engine, EngineConfig, Loaded, SamplingConfig, Weights
 from agentgym.engines.quiet import quiet
@@ -21,6 +21,7 @@ _WAIT_S = 0.2
 class ContinuousConfig(EngineConfig):
     """`ContinuousBatchingManager` of transformers, with its own settings."""
 
+    needs_module: ClassVar[bool] = True
     name: str = "transformers"
 
     def build(self, loaded: Loaded, *, deterministic: bool = False) -> "ContinuousEngine":

@@ -72,15 +72,11 @@ async def open_engines(
         for name, config in configs.items():
             if name.startswith(SERVED):
                 config = await stack.enter_async_context(_served(config, model))
-            loaded = load_model(model, with_module=_needs_module(config))
+            loaded = load_model(model, with_module=config.needs_module)
             engines[name] = config.build(loaded)
             stack.push_async_callback(engines[name].close)
             await engines[name].start()
         yield engines
-
-
-def _needs_module(config: EngineConfig) -> bool:
-    return config.needs_module or isinstance(config, ContinuousConfig)
 
 
 @asynccontextmanager

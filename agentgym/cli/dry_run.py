@@ -12,7 +12,8 @@ from agentgym.errors import EnvError, boundary
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
-    from agentgym.types import Message
+    from agentgym.renderer import Renderer
+    from agentgym.types import Message, Trajectory
 
 _BYTES_PER_PARAMETER = 16  # float32 weights, gradients and the two moments of AdamW
 
@@ -25,14 +26,16 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
     """
     from agentgym.trainers.plan import doubts
 
-    messages = run_aside(_first_prompt(config))
-    parameters = _parameters(config)
+    episode = run_aside(_first_episode(config))
+    messages, parameters = episode.prompt, _parameters(config)
+    renderer = _renderer(config)
     rollout, train = config.rollout, config.train
     report: dict[str, Any] = {
         "run": str(config.run_dir()),
         "env": config.env.id,
         "prompt": [message.to_openai() for message in messages],
-        "prompt_tokens": _count_tokens(config, messages),
+        "prompt_tokens": renderer and len(renderer.prompt(messages, episode.tools)),
+        "renderer": renderer and renderer.describe(),
         "parameters": parameters,
         "memory_bytes": _memory(config, parameters),
         "steps": train.steps,
@@ -47,7 +50,7 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
         _print(report, messages)
 
 
-async def _first_prompt(config: "RunConfig") -> "Sequence[Message]":
+async def _first_episode(config: "RunConfig") -> "Trajectory":
     from agentgym.cli.scoring import open_sandboxes
     from agentgym.env import first_tasks
     from agentgym.rollout.episode import Job, run_episode
@@ -68,7 +71,7 @@ async def _first_prompt(config: "RunConfig") -> "Sequence[Message]":
         )
     if found.end == "error":
         raise EnvError(found.reason)
-    return found.prompt
+    return found
 
 
 def _parameters(config: "RunConfig") -> int | None:
@@ -107,8 +110,8 @@ def _memory(config: "RunConfig", parameters: int | None) -> int | None:
     return parameters * (_BYTES_PER_PARAMETER + engine + reference)
 
 
-def _count_tokens(config: "RunConfig", messages: "Sequence[Message]") -> int | None:
-    """Count with the tokenizer of a model folder; a tiny model's is made when training begins."""
+def _renderer(config: "RunConfig") -> "Renderer | None":
+    """Make the renderer of a model folder; a tiny model's is made when training begins."""
     if config.model.path == "tiny":
         return None
     try:
@@ -120,7 +123,7 @@ def _count_tokens(config: "RunConfig", messages: "Sequence[Message]") -> int | N
     with boundary(ConfigError, f"the tokenizer in {config.model.path}"):
         folder = Path(config.model.path).expanduser()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return len(config.renderer.build(tokenizer).prompt(messages, ()))
+    return config.renderer.build(tokenizer)
 
 
 def _print(report: dict[str, Any], messages: "Sequence[Message]") -> None:
@@ -131,6 +134,7 @@ def _print(report: dict[str, Any], messages: "Sequence[Message]") -> None:
     echo()
     if tokens is not None:
         echo(f"prompt       {tokens} tokens")
+        echo(f"renderer     {report['renderer']}")
     if parameters is None:
         echo("model        tiny, made when training begins")
     else:

@@ -1,8 +1,8 @@
-"""Names become objects: an id of a table or a plugin, `pkg.mod:attr`, or `path/file.py[:attr]`."""
+"""Names become objects: one of a table or a plugin, `pkg.mod:attr`, or `path/file.py[:attr]`."""
 
-from agentgym.loading.classes import absolute, load_class
+from agentgym.loading.classes import absolute
 from agentgym.loading.envs import configure, installed_envs, load_env
-from agentgym.loading.kinds import ENGINE, RENDERER, Kind
+from agentgym.loading.kinds import ENGINE, RENDERER
 from agentgym.loading.names import did_you_mean
 from agentgym.loading.objects import (
     is_installed,
@@ -17,7 +17,6 @@ from agentgym.loading.unions import OrUserClass
 __all__ = [
     "ENGINE",
     "RENDERER",
-    "Kind",
     "OrUserClass",
     "Plugin",
     "absolute",
@@ -25,7 +24,6 @@ __all__ = [
     "did_you_mean",
     "installed_envs",
     "is_installed",
-    "load_class",
     "load_env",
     "load_file",
     "load_object",

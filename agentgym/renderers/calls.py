@@ -5,10 +5,11 @@ cannot be read keeps its text as the arguments of the call.
 """
 
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from agentgym.types import ToolCall
 
@@ -21,11 +22,16 @@ Written = tuple[str, str]
 MAX_DEPTH = 64  # of nested arguments: more is no call, but a way to exhaust somebody's stack
 
 
-def _refuse(name: str) -> None:
+def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse)
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]*)"')
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -89,7 +89,7 @@ class ChatRenderer(Renderer):
         self.calls = name if calls == "auto" else calls
         """The name of the syntax of calls; None: there is none that is understood."""
         self._syntax = SYNTAXES[self.calls] if self.calls else None
-        plain = plain.altered(form=form, syntax=self._syntax, control=())
+        plain = plain.altered(form=form, syntax=self._syntax)
         habits = find_habits(plain)
         self._template = plain.altered(form=form, syntax=self._syntax, control=control_texts(plain))
         self._stream = Stream(self._template, habits)
@@ -155,7 +155,8 @@ class ChatRenderer(Renderer):
         """Read a completion; tokens of control inside it are shown as text."""
         ids = token_ids[:-1] if token_ids and token_ids[-1] in self.stop_token_ids else token_ids
         text = self.decode(ids)
-        if self._thought_begins:
+        thought, end, _ = text.partition("</think>")
+        if end and "<think>" not in thought:  # it was begun in the prompt
             text = self._thought_begins + text
         if self._may_be_empty and (empty := _EMPTY_THOUGHT.match(text)):
             text = text[empty.end() :]

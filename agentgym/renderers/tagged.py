@@ -96,7 +96,7 @@ def _named(text: str, tags: tuple[str, str, str]) -> Iterator[tuple[int, str, in
     while start >= 0:
         first = start + len(before)
         stop = text.find(behind, first, first + _LONGEST_NAME)
-        name = text[first:stop]
-        if stop >= 0 and "\n" not in name.strip():
-            yield start, name.strip(), stop + len(behind)
+        name = text[first:stop].strip() if stop >= 0 else "\n"
+        if "\n" not in name:
+            yield start, name, stop + len(behind)
         start = text.find(before, first)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from agentgym.engines.served.clients import Clients
 from agentgym.engines.served.settings import ServedEngineConfig
 from agentgym.engines.served.wire import LARGEST_BODY, RESTARTS, SESSION, Malformed
 from agentgym.errors import ConfigError, EngineError
@@ -64,17 +65,21 @@ class Link:
         self._config = config
         self._key = _token(config)
         self._chance = random.Random()  # callers should not wait alike
-        self._http = httpx.AsyncClient(
-            headers=self._key.headers,
-            timeout=httpx.Timeout(None, connect=_CONNECT_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
-            trust_env=False,
-            verify=self.url.startswith("https:"),  # certificates take long to read
+        # Certificates take long to read; once is enough.
+        verify = httpx.create_ssl_context() if self.url.startswith("https:") else False
+        self._clients = Clients(
+            lambda: httpx.AsyncClient(
+                headers=self._key.headers,
+                timeout=httpx.Timeout(None, connect=_CONNECT_S),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+                trust_env=False,
+                verify=verify,
+            )
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._clients.close()
 
     async def ask(
         self,
@@ -144,7 +149,7 @@ class Link:
         try:
             async with (
                 asyncio.timeout(limit_s),  # httpx's own limits begin anew with every byte
-                self._http.stream(
+                self._clients.next().stream(
                     method, f"{self.url}{path}", content=content, headers=headers
                 ) as response,
             ):

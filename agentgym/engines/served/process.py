@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import httpx
 
+from agentgym.engines.served.clients import Clients
 from agentgym.engines.served.replica import Job
 from agentgym.errors import AgentGymError, ConfigError, EngineError, MissingError
 
@@ -48,14 +49,13 @@ class ReplicaProcess:
         self.facts = facts
         """What the engine told of itself."""
         self._process = process
-        self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                uds=socket,
-                verify=False,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            ),
-            base_url="http://replica",
-            timeout=None,
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        self._clients = Clients(
+            lambda: httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=socket, verify=False, limits=limits),
+                base_url="http://replica",
+                timeout=None,
+            )
         )
 
     @classmethod
@@ -101,7 +101,7 @@ class ReplicaProcess:
         """
         try:
             async with asyncio.timeout(limit_s):
-                found = await self._http.request(
+                found = await self._clients.next().request(
                     method, path, content=body, headers=dict(headers or {})
                 )
         except (httpx.HTTPError, TimeoutError, OSError) as error:
@@ -126,7 +126,7 @@ class ReplicaProcess:
     async def kill(self) -> None:
         """Kill it and everything that it started. Idempotent."""
         await _kill(self._process)
-        await self._http.aclose()
+        await self._clients.close()
 
     def kill_now(self) -> None:
         """Send the signal, and wait for nothing."""
