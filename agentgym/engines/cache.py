@@ -7,18 +7,20 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 _STRIDE = 16  # how far the visible columns are rounded up, so that shapes repeat
+_FIRST = 512  # columns to begin with
 
 
 class RowCache(Cache):  # type: ignore[misc]
-    """A fixed block [rows, columns, heads, dim] per layer; a pass sees some rows and columns.
+    """A block [rows, columns, heads, dim] per layer; a pass sees some rows and columns.
 
-    The blocks are made when the first pass shows their shapes, and grow by rows. They always
-    hold numbers, never uninitialised memory: what is masked is still multiplied by 0.
+    The blocks are made when the first pass shows their shapes, and grow by rows and columns as
+    these are needed, so that a long context takes memory where it is used. They always hold numbers, never uninitialised memory: what is masked is still multiplied by 0.
     """
 
     def __init__(self, columns: int) -> None:
         super().__init__(layers=[])
-        self.columns = round_up(columns + 1)
+        self._most = round_up(columns + 1)
+        self.columns = min(self._most, _FIRST)
         self.rows = 0
         self._blocks: dict[tuple[int, int], Tensor] = {}
         self._first = self._last = self._seen = 0
@@ -36,6 +38,19 @@ class RowCache(Cache):  # type: ignore[misc]
             self._blocks[key] = torch.cat(
                 [block, block.new_zeros(rows - len(block), *block.shape[1:])]
             )
+
+    def widen(self, columns: int) -> None:
+        """Make room for rows of so many tokens, keeping what is there."""
+        if columns < self.columns:  # the last one is for scratch
+            return
+        self.columns = min(self._most, max(2 * self.columns, round_up(columns + 1)))
+        for key, block in self._blocks.items():
+            shape = (len(block), self.columns - block.shape[1], *block.shape[2:])
+            self._blocks[key] = torch.cat([block, block.new_zeros(shape)], 1)
+
+    def clear(self) -> None:
+        """Give the memory back, and forget blocks that only began to grow."""
+        self._blocks.clear()
 
     def aim(self, first: int, last: int, *, seen: int, target: Tensor) -> None:
         """Point the next pass at the rows `first` to `last` and the columns before `seen`.

@@ -91,7 +91,7 @@ class Decoder:
         self._max_sessions = max(max_batch, max_sessions)
         self._version = version
         self._cache = RowCache(max_context)
-        self._columns = torch.arange(self._cache.columns, device=self._device)
+        self._columns = torch.arange(round_up(max_context), device=self._device)
         self._waiting: deque[Request] = deque()
         self._active = 0
         self._held = 0
@@ -152,6 +152,7 @@ class Decoder:
         """Fail every request and forget everything cached."""
         requests = [*self._drop(), *self._waiting]
         self._waiting.clear()
+        self._cache.clear()
         for request in requests:
             request.fail(error)
 
@@ -392,6 +393,7 @@ class Decoder:
         Rows end in the same column. One with less to compute than others repeats tokens it has
         cached, which are written where nobody reads.
         """
+        self._cache.widen(int(upto.max()))
         known, cached = upto[:, None], self._cached[first:last, None]
         width = int((known - cached).max())
         position = known + np.arange(-width, 0)

@@ -478,6 +478,26 @@ async def test_a_long_prompt_is_computed_piece_by_piece(
         assert_logprobs_are_those_of_a_full_pass(loaded, prompt, completion)
 
 
+async def test_memory_grows_with_the_contexts_that_are_used(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentgym.engines.cache._FIRST", 16)
+    engine = LocalEngineConfig(max_batch=4).build(loaded)
+    cache = engine._decoder._cache
+    short = await engine.generate([7, 8], SAMPLED, seed=0, session="short")
+    assert cache.columns == 16
+    ids = [7, 8, *short.token_ids, 9, 9]
+    long = [20 + i % 50 for i in range(70)]
+    both = await asyncio.gather(
+        engine.generate(long, SAMPLED, seed=1),
+        engine.generate(ids, SAMPLED, seed=2, session="short"),
+    )
+    assert cache.columns == 96 + 16
+    for prompt, completion in zip((long, ids), both, strict=True):
+        assert_logprobs_are_those_of_a_full_pass(loaded, prompt, completion)
+    await engine.close()
+
+
 async def test_a_pass_that_fails_leaves_nobody_waiting(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
