@@ -1,5 +1,6 @@
 """`agentgym serve`: engines behind HTTP, started and kept alive."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgym.cli.options import Json, Overrides
-from agentgym.cli.output import counted, echo, echo_json, echo_table, note
+from agentgym.cli.output import counted, echo, echo_json, echo_table, note, one_line
 from agentgym.errors import ConfigError, MissingError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def serve(
         listen(host, port) as taken,
         private_directory(weights_bytes=size) as directory,
     ):
-        token, file = find_token(token_file, directory=directory)
+        token, file = find_token(token_file and token_file.absolute(), directory=directory)
         url = f"http://{_named(host)}:{taken.getsockname()[1]}"
         note(f"starting {counted(replicas, 'engine')} {service.engine.name}; Ctrl-C ends it")
         teller = _Teller(url, file, json=json)
@@ -87,7 +88,7 @@ class _Teller:
             pid = f" (pid {each.process.pid})" if each.process else ""
             line = f"replica {each.number} {each.state}{pid}"
             if each.state == "restarting" and each.why:
-                line += f": {each.why.splitlines()[0]}"
+                line += f": {one_line(each.why.splitlines()[0], 200)}"
             if self._told.get(each.number) != line:
                 self._told[each.number] = line
                 note(line)
@@ -175,4 +176,7 @@ def _needs_server() -> Iterator[None]:
 
 
 def _named(host: str) -> str:
+    """Return a host as it stands in a URL; of all addresses of this machine its name."""
+    if host in ("0.0.0.0", "::"):
+        return socket.gethostname()
     return f"[{host}]" if ":" in host else host

@@ -65,15 +65,15 @@ class Link:
         self._config = config
         self._key = _token(config)
         self._chance = random.Random()  # callers should not wait alike
-        # Certificates take long to read; once is enough.
-        verify = httpx.create_ssl_context() if self.url.startswith("https:") else False
+        # Made once: it takes longer than many a request.
+        certificates = httpx.create_ssl_context(verify=self.url.startswith("https:"))
         self._clients = Clients(
             lambda: httpx.AsyncClient(
                 headers=self._key.headers,
                 timeout=httpx.Timeout(None, connect=_CONNECT_S),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
                 trust_env=False,
-                verify=verify,
+                verify=certificates,
             )
         )
 

@@ -50,9 +50,10 @@ class ReplicaProcess:
         """What the engine told of itself."""
         self._process = process
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        unused = httpx.create_ssl_context(verify=False)  # each client would make one
         self._clients = Clients(
             lambda: httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(uds=socket, verify=False, limits=limits),
+                transport=httpx.AsyncHTTPTransport(uds=socket, verify=unused, limits=limits),
                 base_url="http://replica",
                 timeout=None,
             )
