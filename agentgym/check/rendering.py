@@ -11,6 +11,7 @@ from agentgym.check.subject import Subject
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env
 from agentgym.renderer import Renderer
+from agentgym.renderers.chat import ChatRenderer
 from agentgym.rollout.policy import Policy, Reply, TokenPolicy
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.types import Completion, Message, Task, ToolSpec, Trajectory
@@ -37,7 +38,7 @@ async def check_rendering(subject: Subject) -> str:
             hint="avoid names and texts that the template or the parser of tool calls eats",
         )
     for trajectory in played:
-        _check_tokens(trajectory)
+        _check_tokens(trajectory, renderer)
     sampled = sum(each.num_sampled for each in played)
     return f"{sampled} tokens sampled, {subject.template or 'a small template made here'}"
 
@@ -102,28 +103,27 @@ def _said(message: Message) -> tuple[str, list[tuple[str, Any]]]:
     return message.content, calls
 
 
-def _check_tokens(trajectory: Trajectory) -> None:
+def _check_tokens(trajectory: Trajectory, renderer: ChatRenderer) -> None:
     if trajectory.drift:
         raise Failed(f"{trajectory.drift} tokens are not stored as they were sampled")
     for segment in trajectory.segments:
         ranges = {place for _, first, stop in segment.steps for place in range(first, stop)}
         if ranges != {place for place, sampled in enumerate(segment.sampled) if sampled}:
             raise Failed("the mask of the loss does not cover exactly the sampled tokens")
-    if len(trajectory.segments) > 1:
+    if len(trajectory.segments) > 1 and renderer.appends == "always":
         raise Failed(
             "the conversation was rewritten in the middle, so that its tokens start anew",
             hint="only append messages",
         )
 
 
-def _renderer(template: str | None, played: Sequence[Trajectory]) -> Renderer:
+def _renderer(template: str | None, played: Sequence[Trajectory]) -> ChatRenderer:
     try:
         from transformers import AutoTokenizer
 
         from agentgym.engines.quiet import quiet
         from agentgym.engines.settings import TinyConfig
         from agentgym.engines.tiny import make_tiny
-        from agentgym.renderers.chat import ChatRenderer
     except ImportError as error:
         raise NotChecked(
             f"tokens need transformers ({error})", hint="pip install 'agentgym-framework[train]'"

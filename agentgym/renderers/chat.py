@@ -89,7 +89,7 @@ class ChatRenderer(Renderer):
         self.calls = name if calls == "auto" else calls
         """The name of the syntax of calls; None: there is none that is understood."""
         self._syntax = SYNTAXES[self.calls] if self.calls else None
-        plain = plain.altered(form=form, syntax=self._syntax, control=())
+        plain = plain.altered(form=form, syntax=self._syntax)
         habits = find_habits(plain)
         self._template = plain.altered(form=form, syntax=self._syntax, control=control_texts(plain))
         self._stream = Stream(self._template, habits)

@@ -57,7 +57,7 @@ def find_form(template: Template, syntaxes: Mapping[str, Syntax]) -> tuple[Form,
         ConfigError: it renders no conversation at all.
     """
     form = _with_content(template)
-    template = template.altered(form=form, syntax=None, control=())
+    template = template.altered(form=form, syntax=None)
     form = replace(
         form,
         takes_system=_shows(template, [SYSTEM, USER], "Rule"),
@@ -65,7 +65,7 @@ def find_form(template: Template, syntaxes: Mapping[str, Syntax]) -> tuple[Form,
     )
     form = _with_thoughts(template, form)
     for name, tried in product(syntaxes, _forms(form)):
-        asked = template.altered(form=tried, syntax=syntaxes[name], control=())
+        asked = template.altered(form=tried, syntax=syntaxes[name])
         if _reads(asked, CALL) and _shows(asked, [USER, CALL, RESULT], "Result"):
             return _with_calls(asked), name
     return replace(form, takes_calls=False), None
@@ -138,7 +138,7 @@ def _forms(form: Form) -> list[Form]:
 def _with_content(template: Template) -> Form:
     forms = (Form(), Form(content="parts"))
     for form in forms:
-        asked = template.altered(form=form, syntax=None, control=())
+        asked = template.altered(form=form, syntax=None)
         if _shows(asked, [USER, ANSWER], WORD) and _shows(asked, [USER], USER.content):
             return form
     try:
@@ -157,14 +157,14 @@ def _with_thoughts(template: Template, form: Form) -> Form:
     """Give thoughts in a field of their own where they are lost in the content."""
     field = replace(form, thoughts="field")
     for tried in (form, field):
-        asked = template.altered(form=tried, syntax=None, control=())
+        asked = template.altered(form=tried, syntax=None)
         if _shows(asked, [USER, THOUGHT], "Plan"):
             return tried
     return form
 
 
 def _with_calls(template: Template) -> Form:
-    asked = template.altered(form=template.form, syntax=template.syntax, control=())
+    asked = template.altered(form=template.form, syntax=template.syntax)
     return replace(
         template.form,
         takes_several=_reads(asked, SEVERAL),

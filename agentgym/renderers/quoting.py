@@ -66,6 +66,8 @@ class Quoting:
 
 def _normalizer(tokenizer: Any, control: Collection[str]) -> Any:
     """Return what a tokenizer does to text before it looks for tokens of control; None: nothing."""
+    if not control:
+        return None
     added = tokenizer.added_tokens_decoder.values()
     if not any(getattr(token, "normalized", False) and str(token) in control for token in added):
         return None

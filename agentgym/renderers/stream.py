@@ -142,7 +142,12 @@ class Stream:
         """Return a conversation up to the end of its last answer."""
         text = self.template.render(messages, tools=tools)
         end = self.end(messages[-1])
-        return text[: text.rfind(end.token) + len(end.token)] if end.is_own else text
+        if not end.is_own:
+            return text
+        place = text.rfind(end.token)
+        if place < 0:
+            raise PolicyError(f"the chat template did not end an answer by {end.token}")
+        return text[: place + len(end.token)]
 
     def _render_base(self, calls: tuple[ToolCall, ...]) -> tuple[tuple[Message, ...], str]:
         """Return a short conversation and its text up to the end of the answer."""
@@ -205,8 +210,7 @@ def _told(form: Form) -> Iterator[list[Message]]:
     for start in _STARTS:
         turns = [*start, _CALL, RESULT, CALL, RESULT, _CALL, RESULT]
         yield turns
-        if form.takes_several:
-            yield [*turns, SEVERAL, RESULT, SECOND, CALL, RESULT]
+        yield [*turns, SEVERAL, RESULT, SECOND, CALL, RESULT]
 
 
 def _asked(form: Form) -> Iterator[list[Message]]:

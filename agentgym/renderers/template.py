@@ -1,6 +1,7 @@
 """A chat template that is asked in the form that it takes: messages in, text out."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -28,13 +29,24 @@ class Template:
         self.form = form
         self.syntax = syntax
         self._tokenizer = tokenizer
-        self._added = {index: str(token) for index, token in tokenizer.added_tokens_decoder.items()}
-        self._quoting = Quoting(tokenizer, control)
-        self._speech = Quoting(tokenizer, [each for each in control if each not in _THINKING])
+        added = tokenizer.added_tokens_decoder  # made anew each time it is asked for
+        self._added = {index: str(token) for index, token in added.items()}
+        self._special = {index for index, token in added.items() if token.special}
+        self._quote_with(control)
 
-    def altered(self, *, form: Form, syntax: Syntax | None, control: Sequence[str]) -> "Template":
+    def altered(
+        self, *, form: Form, syntax: Syntax | None, control: Sequence[str] = ()
+    ) -> "Template":
         """Return the same template, asked in another form."""
-        return Template(self._tokenizer, form=form, syntax=syntax, control=control)
+        other = copy(self)
+        other.form, other.syntax = form, syntax
+        other._quote_with(control)
+        return other
+
+    def _quote_with(self, control: Sequence[str]) -> None:
+        self._quoting = Quoting(self._tokenizer, control)
+        speech = [token for token in control if token not in _THINKING]
+        self._speech = Quoting(self._tokenizer, speech)
 
     def render(
         self,
@@ -91,9 +103,7 @@ class Template:
         return [
             token
             for index, token in self._added.items()
-            if (index in used or self._tokenizer.added_tokens_decoder[index].special)
-            and len(token) > 1
-            and not token.isspace()
+            if (index in used or index in self._special) and len(token) > 1 and not token.isspace()
         ]
 
     def control_at_start(self, text: str) -> str | None:

@@ -7,7 +7,8 @@ from letters import STOP, Letters
 
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.rollout.policy import ContextFull, TokenPolicy
-from agentgym.types import Completion, Message
+from agentgym.rollout.recall import recall
+from agentgym.types import Completion, Message, Step, Task, Trajectory
 
 
 class Repeating(Engine):
@@ -110,3 +111,27 @@ async def test_what_cannot_be_appended_starts_a_segment_in_which_only_new_answer
     assert sum(two.sampled) == 2
     assert two.token_ids[: two.steps[0][1]] == Forgetful().prompt(messages[:-2], ())
     assert agent.drift == 0
+
+
+async def test_a_person_s_answer_that_cannot_be_appended_is_recalled_in_another_segment() -> None:
+    agent = TokenPolicy(Repeating(), Forgetful(), SamplingConfig(), session="s")
+    ask = Message("user", "ab")
+    reply = await agent.act([ask], (), seed=0)
+    by_hand = Message("assistant", "x")
+    played = Trajectory(
+        id="a",
+        task=Task("ab"),
+        group_id="g",
+        prompt=(ask,),
+        steps=[
+            Step(message=reply.message, completion=reply.completion, replies=(ask,)),
+            Step(message=by_hand, replies=(Message("tool", "r"),)),
+        ],
+        segments=agent.segments,
+    )
+    segments, completions, rendered = recall(played, 2, Forgetful())
+    assert [(each.reason, each.parent) for each in segments] == [("start", None), ("edit", 0)]
+    assert rendered == [ask, reply.message, ask, by_hand]
+    assert segments[1].token_ids == [*Forgetful().prompt(rendered[:3], ()), ord("x"), STOP]
+    assert not any(segments[1].sampled)
+    assert completions == [reply.completion, None]

@@ -69,3 +69,20 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_losses(played, loaded):
     assert runs[0] == runs[1]
     assert sum(runs[0][-5:]) < 0.3 * sum(runs[0][:5])
     assert torch.isfinite(torch.tensor(runs[0])).all()
+
+
+def test_what_cannot_be_appended_is_another_row_and_no_answer_is_imitated_twice(played, loaded):
+    from agentgym.renderers.chat import ChatRenderer
+
+    class Forgetful(ChatRenderer):
+        def extend(self, token_ids, messages, tools, *, known):
+            return None
+
+    renderer = Forgetful(loaded.tokenizer)
+    rows = demonstrations(played, renderer, max_context=512)
+    answers = [(t, n) for t in played for n in range(len(t.steps))]
+    assert len(rows) == len(answers) > len(played)
+    for row, (trajectory, number) in zip(rows, answers, strict=True):
+        answer = renderer.complete(trajectory.steps[number].message)
+        assert row.token_ids[row.loss_mask].tolist() == answer
+        assert row.token_ids[-len(answer) :].tolist() == answer
