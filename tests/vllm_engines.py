@@ -11,8 +11,6 @@ from agentgym.engines.vllm.settings import VllmEngineConfig
 MARKS = [
     pytest.mark.vllm,
     pytest.mark.asyncio(loop_scope="session"),
-    # vLLM leaves contexts of ZeroMQ to the collector where it did not start, or died.
-    pytest.mark.filterwarnings("ignore:Unclosed context:ResourceWarning"),
 ]
 CONFIG = VllmEngineConfig(kv_cache_gib=1, max_batch=64)
 

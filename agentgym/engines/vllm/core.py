@@ -107,7 +107,7 @@ class Core:
         finally:
             kill_group(self._process)
             self._process.join(_CLOSE_S)
-        del llm
+            del llm
         gc.collect()  # it refers to itself, and complains where Python ends before it is found
 
     def _on_death(self) -> None:
@@ -143,6 +143,7 @@ async def start_core(
     """
     starting = _Starting(config, loaded, deterministic=deterministic, log=log)
     task = asyncio.ensure_future(asyncio.to_thread(starting.run))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, if given up
     try:
         async with asyncio.timeout(config.start_timeout_s):
             await asyncio.shield(task)
@@ -154,6 +155,7 @@ async def start_core(
         ) from None
     except asyncio.CancelledError:
         starting.give_up()
+        task.add_done_callback(lambda _: remove_log(log))
         raise
     llm, starting.llm = starting.llm, None
     return Core(llm, starting.process, log)
@@ -193,6 +195,7 @@ class _Starting:
                 self.process = next(iter(set(_cores()) - self._before), None)
             if self._given_up.is_set():
                 self.llm.shutdown(timeout=0)
+                kill_group(self.process)
 
     def give_up(self) -> None:
         """Let the thread end soon; whatever it started is killed."""

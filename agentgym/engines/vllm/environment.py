@@ -38,18 +38,19 @@ LOG = "AGENTGYM_VLLM_LOG"
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables until the block ends.
+    """Set variables until the block ends; then all are as they were.
 
     vLLM reads them in this process too, and its processes inherit them when they are started,
-    so that they cannot be set for those alone.
+    so that they cannot be set for those alone. It also sets some itself, such as LD_PRELOAD,
+    which programs that we start later must not get.
     """
-    before = {name: os.environ.get(name) for name in values}
+    before = dict(os.environ)
     os.environ.update(values)
     try:
         yield
     finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
         for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
+            if os.environ.get(name) != value:
                 os.environ[name] = value

