@@ -65,6 +65,7 @@ def find_form(template: Template, syntaxes: Mapping[str, Syntax]) -> tuple[Form,
     )
     form = _with_thoughts(template, form)
     for name, tried in product(syntaxes, _forms(form)):
+        tried = replace(tried, thoughts=syntaxes[name].thoughts or form.thoughts)
         asked = template.altered(form=tried, syntax=syntaxes[name])
         if _reads(asked, CALL) and _shows(asked, [USER, CALL, RESULT], "Result"):
             return _with_calls(asked), name

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,9 @@ class ServedEngine(Engine):
         if self._handover is not None:
             return
         self._vocabulary = await asyncio.to_thread(vocabulary_of, self._loaded)
-        status = await self._ready()
+        status = await self._status_once(_is_up, "had no engine that was up")
         self._check_model(status)
-        handover = Handover(self._config.weights_dir or str(status["weights_dir"]))
+        handover = Handover(self._config.weights_dir or str(status.get("weights_dir")))
         await self._check_sight(handover)
         await self._put_own_weights(status)
         self._handover = handover
@@ -98,7 +98,7 @@ class ServedEngine(Engine):
 
     async def release(self, session: str) -> None:
         """Let the server forget a session; it does so by itself one day."""
-        with suppress(EngineError):
+        with suppress(EngineError, ConfigError):
             await self._link.ask(
                 "POST", "/release", _nothing, session=self._session(session), patience_s=0
             )
@@ -163,24 +163,26 @@ class ServedEngine(Engine):
 
     # The server
 
-    async def _ready(self) -> dict[str, Any]:
-        """Wait until an engine is up, and return the server's status.
+    async def _status_once(
+        self, is_so: Callable[[Mapping[str, Any]], bool], otherwise: str
+    ) -> dict[str, Any]:
+        """Return the server's status once something is so.
 
         Raises:
-            EngineError: none was, for as long as patience lasts.
+            EngineError: it was not, for as long as patience lasts.
         """
         limit_s = self._config.patience_s
         try:
             async with asyncio.timeout(limit_s + _LOOK_S):
-                while True:
-                    status = await self._link.ask("GET", "/status", _object)
-                    if status.get("state") == "up" or status.get("protocol", PROTOCOL) != PROTOCOL:
-                        return status
+                # The server tells nobody by itself.
+                while not is_so(  # noqa: ASYNC110
+                    status := await self._link.ask("GET", "/status", _object)
+                ):
                     await asyncio.sleep(_LOOK_S)
+                return status
         except TimeoutError:
             raise EngineError(
-                f"{self._link.url} had no engine that was up within "
-                f"engine.patience_s = {limit_s:g}",
+                f"{self._link.url} {otherwise} within engine.patience_s = {limit_s:g}",
                 hint="see what `agentgym serve` printed",
             ) from None
 
@@ -234,7 +236,8 @@ class ServedEngine(Engine):
     async def _write(self, source: Mapping[str, Any]) -> str:
         if self._handover is None:
             raise EngineError("the engine was not started")
-        status = await self._link.ask("GET", "/status", _object)
+        # Of a load that was cancelled or given up here, the server may still read the other folder.
+        status = await self._status_once(_is_settled, "was not done with other weights")
         in_use, dtype = status.get("weights"), status.get("dtype")
         folder = await asyncio.to_thread(
             self._handover.write, source, in_use=in_use, dtype=dtype if dtype in _DTYPES else None
@@ -302,6 +305,15 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _nothing(body: bytes) -> None:
     _object(body)
+
+
+def _is_up(status: Mapping[str, Any]) -> bool:
+    """Whether there is an engine, or nothing that could be waited for."""
+    return status.get("state") == "up" or status.get("protocol", PROTOCOL) != PROTOCOL
+
+
+def _is_settled(status: Mapping[str, Any]) -> bool:
+    return not status.get("is_switching")
 
 
 def _words(vocabulary: Any) -> str:

@@ -49,6 +49,7 @@ class Fleet:
         self._limits = limits
         self._holds = Holds()
         self._sessions = Sessions()
+        self._switching = 0
         self._changing = asyncio.Lock()  # weights or mode, or who is up
         self._news = asyncio.Event()
         self._tell = on_change
@@ -116,6 +117,17 @@ class Fleet:
             Refused: they cannot be used, and those before still are; or the engines are asleep.
             EngineError: nobody is left.
         """
+        self._switching += 1
+        try:
+            await self._put_in_use(asked)
+        finally:
+            self._switching -= 1
+        await self._wait(
+            lambda: all(each.state in ("up", "failed") for each in self.replicas),
+            f"not every replica came up with the weights of version {asked.version}",
+        )
+
+    async def _put_in_use(self, asked: Weights) -> None:
         for _ in range(_ATTEMPTS):
             await self._wait(lambda: bool(self.up), "no replica came up")
             async with self._changing:
@@ -125,10 +137,6 @@ class Fleet:
                     break
         else:
             raise EngineError(f"every replica died {_ATTEMPTS} times while it loaded weights")
-        await self._wait(
-            lambda: all(each.state in ("up", "failed") for each in self.replicas),
-            f"not every replica came up with the weights of version {asked.version}",
-        )
 
     async def hold(self, holder: str, mode: Mode, *, lease_s: float | None) -> None:
         """Begin or renew a hold, or with no lease end it; returns when the engines obey."""
@@ -157,6 +165,7 @@ class Fleet:
             "mode": self.mode.name.lower(),
             "version": self.weights.version,
             "weights": self.weights.folder,
+            "is_switching": self._switching > 0,
             "in_flight": self.in_flight,
             "restarts": self.restarts,
             "replicas": replicas,

@@ -6,6 +6,7 @@ to: new weights go into the other one, and the two change places when the server
 
 import hashlib
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ class Handover:
     def __init__(self, parent: str) -> None:
         self._parent = Path(parent).expanduser().resolve()
         self._folders = [WeightsFolder(self._parent), WeightsFolder(self._parent)]
+        self._writing = threading.Lock()  # who is cancelled goes on writing
 
     def write(self, weights: Mapping[str, Any], *, in_use: str | None, dtype: str | None) -> Path:
         """Write weights into the folder that is not in use, and return it.
@@ -30,8 +32,9 @@ class Handover:
         Raises:
             EngineError: they cannot be written.
         """
-        free = next(each for each in self._folders if str(each.root) != in_use)
-        return free.write(weights, dtype=dtype)
+        with self._writing:
+            free = next(each for each in self._folders if str(each.root) != in_use)
+            return free.write(weights, dtype=dtype)
 
     @contextmanager
     def sight(self) -> Iterator[tuple[str, str]]:
@@ -62,5 +65,6 @@ class Handover:
 
     def close(self) -> None:
         """Remove the folders, which must not be in use."""
-        for each in self._folders:
-            each.close()
+        with self._writing:
+            for each in self._folders:
+                each.close()

@@ -109,11 +109,12 @@ class Link:
             now = time.monotonic()
             first_fault = first_fault or now
             tries += not last.is_of_time
-            wait_s = wait_before(attempt + 1, asked_s=last.after_s, chance=self._chance)
-            if tries >= _TRIES or now - first_fault + wait_s > patience_s:
+            left_s = patience_s - (now - first_fault)
+            if tries >= _TRIES or left_s <= last.after_s:
                 raise self._given_up(path, last, attempt)
             self.retries += 1
-            await asyncio.sleep(wait_s)
+            wait_s = wait_before(attempt + 1, asked_s=last.after_s, chance=self._chance)
+            await asyncio.sleep(min(wait_s, left_s))
 
     async def _attempt(
         self,

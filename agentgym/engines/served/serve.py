@@ -113,6 +113,10 @@ def find_token(path: Path | None, *, directory: Path) -> tuple[str, Path]:
     file = path or directory / "token"
     try:
         token = file.read_text("ascii").strip() if file.exists() else ""
+        if token and file.stat().st_mode & 0o077:
+            raise ConfigError(
+                f"others can read the token file {str(file)!r}", hint=f"chmod 600 {file}"
+            )
         if not token:
             token = secrets.token_urlsafe(32)
             descriptor = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)

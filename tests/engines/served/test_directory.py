@@ -38,11 +38,15 @@ def test_a_token_is_made_once_and_read_again(tmp_path: Path) -> None:
     assert len(token) >= 32
     assert file.stat().st_mode & 0o777 == 0o600
     assert find_token(file, directory=tmp_path) == (token, file)
+    file.chmod(0o640)
+    with pytest.raises(ConfigError, match="others can read"):
+        find_token(file, directory=tmp_path)
 
 
 @pytest.mark.parametrize("text", ["short", "two words are no token", "é" * 40])
 def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "t").write_text(text)
+    (tmp_path / "t").chmod(0o600)
     with pytest.raises(ConfigError, match="token"):
         find_token(tmp_path / "t", directory=tmp_path)
     with pytest.raises(ConfigError, match="cannot be used"):

@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from served_engine import START_S, Serving, is_alive, kill, serving, wait_until
@@ -15,7 +14,6 @@ from served_engine import START_S, Serving, is_alive, kill, serving, wait_until
 from agentgym.engine import Engine, Loaded, SamplingConfig
 from agentgym.engines.local import LocalEngineConfig
 from agentgym.engines.served.client import ServedEngine
-from agentgym.engines.served.directory import private_directory
 from agentgym.types import Completion
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("served")]
@@ -125,18 +123,6 @@ async def test_a_replica_that_hangs_is_replaced(engine: ServedEngine, server: Se
     assert server.status()["restarts"] == before + 1
     assert "did not tell its state within 2 s" in server.status()["replicas"][1]["why"]
     assert not is_alive(victim)
-
-
-def test_killing_the_front_leaves_nobody_behind(folder: Path) -> None:
-    with serving(folder, replicas=1) as server:
-        below = psutil.Process(server.process.pid).children(recursive=True)
-        assert [each.pid for each in below] == server.pids()
-        directory = server.token_file.parent
-        server.process.kill()
-        assert not psutil.wait_procs(below, timeout=5)[1]
-    assert server.token_file.exists()
-    with private_directory(weights_bytes=0):  # the next server clears away what that one left
-        assert not directory.exists()
 
 
 async def test_ctrl_c_under_load_ends_everything_and_a_second_one_at_once(

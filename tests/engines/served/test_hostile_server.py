@@ -6,9 +6,11 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from chat_server import Answer, is_json
 from engine_server import TOKEN, EngineServer, completes, goes_away, refuses
 
@@ -211,6 +213,28 @@ async def test_a_completion_may_be_of_the_version_that_was_in_use_when_it_was_as
         assert engine.version == 1
 
 
+async def test_weights_are_not_written_while_the_server_may_still_read_those_before(
+    started: Started, loaded: Loaded
+) -> None:
+    async with started(is_json({})) as (server, engine):
+        server.told["is_switching"] = True
+        loading = asyncio.create_task(engine.load_weights({"x": torch.zeros(2)}, version=1))
+        await asyncio.sleep(0.7)
+        assert not server.asked
+        server.told["is_switching"] = False
+        await loading
+        first = server.asked[0].body["folder"]
+        server.told["weights"] = first
+        await engine.load_weights({"x": torch.ones(2)}, version=2)
+        assert server.asked[1].body["folder"] != first
+        assert holds_weights(first)
+    assert not holds_weights(first)
+
+
+def holds_weights(folder: str) -> bool:
+    return (Path(folder) / "model.safetensors").is_file()
+
+
 async def test_scores_of_another_number_are_refused(started: Started) -> None:
     bad, good = is_json({"logprobs": [-1.0]}), is_json({"logprobs": [-1.0, -2.0]})
     async with started(bad, good) as (_, engine):
@@ -275,6 +299,7 @@ async def test_no_server_at_all_is_one_clear_error(loaded: Loaded) -> None:
         ({"max_context": 5}, "takes 5 tokens of context"),
         ({"max_context": None}, "takes None tokens of context"),
         ({"weights_dir": "/nowhere/at/all"}, "cannot be handed over"),
+        ({"weights_dir": None}, "cannot be handed over"),
     ],
     ids=lambda value: str(value)[:20] if isinstance(value, dict) else "",
 )
