@@ -9,7 +9,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from agentgym.types import ToolCall
 
@@ -49,9 +49,15 @@ class Found(NamedTuple):
 class Syntax(ABC):
     """One way to write tool calls as text."""
 
+    thoughts: Literal["content", "field"] | None = None
+    """Where a template that writes so takes thoughts; None: it is asked."""
+
     @abstractmethod
     def read(self, text: str, schemas: Schemas) -> Found:
-        """Split what a model wrote. Never raises; without a call the content is the text."""
+        """Split what a model wrote. Never raises; without a call the content is the text.
+
+        Marks of channels are left out where a syntax has them, and thoughts stand in tags.
+        """
 
     @abstractmethod
     def write(self, call: ToolCall) -> str:

@@ -76,6 +76,8 @@ def _plain(message: Message, form: Form, syntax: Syntax | None) -> dict[str, Any
     plain = {"role": "assistant", "content": content}
     if form.thoughts == "field":
         thought, content = split_thought(content)
+        if native and thought and content:  # which such templates take for one and the same
+            thought, content = "", f"{thought}{_BETWEEN}{content}"
         plain |= {"content": content}
         if thought:
             plain |= dict.fromkeys(_THOUGHT_FIELDS, thought)

@@ -31,15 +31,16 @@ class Llama(Syntax):
         while start := _START.search(text, place):
             outside.append(text[place : start.start()])
             try:
-                call, place_behind = DECODER.raw_decode(text, start.start())
+                call, stop = DECODER.raw_decode(text, start.start())
             except (ValueError, RecursionError):
-                call, place_behind = None, len(text)
-            raw = text[start.start() : place_behind]
+                call, stop = None, len(text)
+            raw = text[start.start() : stop]
             calls.append(written(call if is_shallow(call) else None, raw, arguments="parameters"))
-            place = place_behind
-        outside.append(text[place:])
-        content = "".join(each for each in outside if each.strip() != ";")
-        return found(content.replace(_TAG, "") if calls else content, calls)
+            place = stop
+        if not calls:
+            return Found(text, ())
+        content = "".join(each for each in [*outside, text[place:]] if each.strip() != ";")
+        return found(content.replace(_TAG, ""), calls)
 
     def write(self, call: ToolCall) -> str:
         """Write an object."""

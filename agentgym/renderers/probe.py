@@ -36,8 +36,6 @@ RESULT = Message("tool", "Result", tool_call_id="call_0")
 SECOND = Message("tool", "Other", tool_call_id="call_1")
 _OPENING = re.compile(r"<think>\s*(</think>\s*)?\Z")
 SYSTEM = Message("system", "Rule")
-_HARD = json.dumps({"x": " 'a' \"b\" \\n\n{]} é ", "n": -3}, ensure_ascii=False)
-HARD = Message("assistant", "", (ToolCall(_SPEC.name, _HARD, "call_0"),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +63,7 @@ def find_form(template: Template, syntaxes: Mapping[str, Syntax]) -> tuple[Form,
     )
     form = _with_thoughts(template, form)
     for name, tried in product(syntaxes, _forms(form)):
+        tried = replace(tried, thoughts=syntaxes[name].thoughts or form.thoughts)
         asked = template.altered(form=tried, syntax=syntaxes[name])
         if _reads(asked, CALL) and _shows(asked, [USER, CALL, RESULT], "Result"):
             return _with_calls(asked), name
@@ -84,7 +83,7 @@ def divide_start(template: Template, tools: Sequence[Any] = ()) -> tuple[str, st
 
 
 def turn(template: Template, message: Message) -> Turn | None:
-    """Return how an answer is written; None: it is not refused, but cannot be found.
+    """Return how an answer is written; None: it is refused, or cannot be found.
 
     A call is found where a syntax reads it exactly, an answer where its last word ends.
     """

@@ -4,6 +4,7 @@ from agentgym.renderers.calls import Syntax
 from agentgym.renderers.deepseek import DeepSeek
 from agentgym.renderers.gemma import Gemma
 from agentgym.renderers.glm import GLM
+from agentgym.renderers.harmony import Harmony
 from agentgym.renderers.hermes import Hermes
 from agentgym.renderers.llama import Llama
 from agentgym.renderers.mistral import Mistral
@@ -20,5 +21,6 @@ SYNTAXES: dict[str, Syntax] = {
     "deepseek": DeepSeek(),
     "pythonic": Pythonic(),
     "gemma": Gemma(),
+    "harmony": Harmony(),
 }
 """Every syntax by its name in `renderer.calls`."""

@@ -126,15 +126,3 @@ async def test_a_server_that_does_not_start_is_an_error(model: ModelConfig, tmp_
     with pytest.raises(EngineError, match="agentgym serve ended with"):
         async with open_engines({"served:local": LocalEngineConfig()}, gone):
             pass
-
-
-# vLLM leaves a context of ZeroMQ to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.vllm
-@pytest.mark.slow
-async def test_vllm_plays_the_same_cases(tmp_path: Path) -> None:
-    model = tiny_model(tmp_path / "model", max_context=64)
-    configs = {text: parse_engine(text) for text in ("local", "vllm,kv_cache_gib=1")}
-    async with open_engines(configs, model) as engines:
-        rows = [r async for r in bench_engines(engines, SMALL, rounds=1, vocabulary=50)]
-    assert [row.engine for row in rows] == [*configs, *configs]

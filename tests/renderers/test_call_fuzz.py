@@ -25,6 +25,7 @@ PIECES = [
     *"[](){}<>\"'\\,:=|/ \n\t0-e.",
     *("<tool_call>", "</tool_call>", "<function=", "</function>", "<parameter=", "</parameter>"),
     *("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "[TOOL_CALLS]", "[ARGS]", "[f("),
+    *("<|message|>", "<|channel|>analysis", "<|start|>assistant", "to=functions.", "<|end|>"),
     *("<|tool_call>", "<tool_call|>", '<|"|>', "call:", "<|tool_call_start|>", "<|python_tag|>"),
     *('{"name": ', '"parameters"', "null", "None", "1e999", "NaN", "\\ud800", "\ud800", "\0", "é"),
     *("<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "```json\n", "```"),  # noqa: RUF001
@@ -65,11 +66,12 @@ def mutated(chance: random.Random, text: str) -> str:
 
 def fuzz(number: int, seed: int) -> None:
     for syntax, text in drawn(random.Random(seed), number):
-        check(syntax.read(text, SCHEMAS), text)
+        check(syntax, text)
 
 
-def check(found: Found, text: str) -> None:
-    if not found.calls:
+def check(syntax: Syntax, text: str) -> None:
+    found = syntax.read(text, SCHEMAS)
+    if not found.calls and "<|message|>" not in text:
         assert found.content == text
     for place, call in enumerate(found.calls):
         assert call.id == f"call_{place}"
@@ -138,6 +140,8 @@ TRAPS = {
     "Mistral's names": "[TOOL_CALLS]a[ARGS]{",
     "DeepSeek": "<｜tool▁call▁begin｜>a<｜tool▁sep｜>```",  # noqa: RUF001
     "keys of GLM": "<tool_call>f<arg_key>",
+    "messages": "<|start|>assistant to=",
+    "empty messages": "<|start|>assistant to=a<|message|>",
     "almost names": '{ "name" ',
     "words": "a",
 }
@@ -158,6 +162,6 @@ def test_a_million_characters_are_read_in_time(trap: str) -> None:
     for opening in OPENINGS:
         for syntax in SYNTAXES.values():
             started = time.perf_counter()
-            check(syntax.read(opening + body, SCHEMAS), opening + body)
+            check(syntax, opening + body)
             # Linear time takes a fraction of a second, quadratic time hours.
             assert time.perf_counter() - started < 20

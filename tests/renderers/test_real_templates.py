@@ -82,6 +82,7 @@ FAMILIES = {
     "glm4moe": "glm",
     "gemma4_v5": "gemma",
     "lfm2_v2": "pythonic",
+    "gptoss": "harmony",
 }
 
 
@@ -177,6 +178,25 @@ def test_thoughts_that_are_left_out_at_once_are_not_appended_to(
     ids = renderer.prompt([USER], ()) + renderer.complete(thought)
     assert renderer.parse(renderer.complete(thought)) == thought
     assert renderer.extend(ids, [USER, thought, USER], (), known=2) is None
+
+
+def test_the_channels_of_gpt_oss_are_thoughts_words_and_calls(found: dict[str, Found]) -> None:
+    renderer, tokenizer = found["gptoss"]
+    thought = Message("assistant", THOUGHT + "It works.")
+    assert renderer.parse(renderer.complete(thought)) == thought
+    assert renderer.parse(renderer.complete(DONE)) == DONE
+    assert [renderer.decode([s]) for s in renderer.stop_token_ids[:2]] == ["<|return|>", "<|call|>"]
+    ids = tokenizer.encode(
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>"
+        "I call it.<|end|><|start|>assistant to=functions.run<|channel|>commentary json<|message|>"
+        '{"times": 2}<|call|>'
+    )
+    said = renderer.parse(ids)
+    assert said.content == "<think>\nHm.\n</think>\n\nI call it."
+    assert said.tool_calls == (ToolCall("run", '{"times": 2}', "call_0"),)
+    assert "Hm.\n\nI call it." in renderer.decode(renderer.prompt([USER, said, TOLD], TOOLS))
+    turns = [(THINKING, [TOLD]), (CALL, [TOLD]), (thought, [USER])]
+    assert grown(renderer, turns) == [True, True, False]
 
 
 def test_glm_ends_an_answer_by_the_token_of_whoever_is_next(found: dict[str, Found]) -> None:

@@ -23,7 +23,7 @@ from agentgym.engines.vllm.completion import REQUEST_ARGUMENTS
 from agentgym.engines.vllm.environment import environment, variables
 from agentgym.engines.vllm.settings import VllmEngineConfig
 from agentgym.engines.vllm.versions import check_arguments, check_interface
-from agentgym.errors import AgentGymError, ConfigError, EngineError
+from agentgym.errors import AgentGymError, ConfigError, EngineError, MissingError
 
 T = TypeVar("T")
 
@@ -65,6 +65,7 @@ class Core:
 
         Raises:
             CoreDiedError: they died first.
+            EngineError: it failed, and they live.
         """
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -77,6 +78,10 @@ class Core:
         except EngineDeadError:  # a worker died, and the core is about to end
             self._on_death()
             self.kill()
+        except AgentGymError:
+            raise
+        except Exception as error:  # whatever vLLM raises
+            raise EngineError(f"vLLM failed: {error.__cause__ or error!r}") from error
         finally:
             if not task.done():
                 task.cancel()
@@ -158,6 +163,11 @@ async def start_core(
         task.add_done_callback(lambda _: remove_log(log))
         raise
     llm, starting.llm = starting.llm, None
+    if starting.process is None:
+        await asyncio.to_thread(llm.shutdown)
+        raise MissingError(
+            f"vLLM started no process {_PROCESS}", hint="use a version that was tried"
+        )
     return Core(llm, starting.process, log)
 
 

@@ -8,12 +8,15 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from vllm.v1.executor import Executor
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from agentgym.engines.vllm.environment import LOG
+
+_SHARED = "/dev/shm/psm_"  # as Python names shared memory
 
 
 def guard() -> None:
@@ -35,7 +38,21 @@ def _follow(parent: int) -> None:
     """Kill the whole group once the parent is gone, however it ended."""
     while os.getppid() == parent:
         time.sleep(0.2)
+    for path in shared_memory():
+        with suppress(OSError):
+            os.unlink(path)
     os.killpg(0, signal.SIGKILL)
+
+
+def shared_memory() -> set[str]:
+    """Return the files in memory through which this engine core talks to its workers.
+
+    Nobody else would remove them.
+    """
+    with open("/proc/self/maps") as maps:
+        fields = [line.split(maxsplit=5) for line in maps]
+    paths = {each[5].strip() for each in fields if len(each) > 5}
+    return {path for path in paths if path.startswith(_SHARED) and not path.endswith("(deleted)")}
 
 
 class GuardedUniProcExecutor(UniProcExecutor):  # type: ignore[misc]

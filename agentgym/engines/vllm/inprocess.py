@@ -147,13 +147,7 @@ class VllmEngine(Engine):
             request_id=str(next(self._ids)),
             lora_request=self._sync.adapter,
         )
-        try:
-            return await core.call(_last(answers))
-        except EngineError:
-            raise
-        except Exception as error:  # whatever vLLM raises of one request
-            cause = error.__cause__ or error
-            raise EngineError(f"vLLM refused a request: {cause!r}") from error
+        return await core.call(_last(answers))
 
     async def _ready(self) -> Core:
         """Return the living core, once it has the right weights."""
@@ -206,7 +200,7 @@ class VllmEngine(Engine):
             self._sync.close()
 
     async def _new_core(self) -> Core:
-        """Start vLLM and give it the weights in use and their version."""
+        """Start vLLM, give it the weights in use and their version, and see that it has them."""
         log = new_log()
         self._starting = asyncio.create_task(
             start_core(self._config, self._loaded, deterministic=self._deterministic, log=log)
@@ -229,6 +223,7 @@ class VllmEngine(Engine):
             await core.call(core.llm.update_weight_version(str(self.version)))
             if self._is_paused:
                 await core.call(core.llm.pause_generation(mode="keep", clear_cache=False))
+            await self._recognise(core)
         except BaseException:
             await self._finish(_end(core))
             raise
@@ -245,21 +240,17 @@ class VllmEngine(Engine):
         cause = dead.cause()
         self._core = None
         await _end(dead)
-        if self._is_closed:
-            return
-        if self._in_a_row == self._config.max_restarts:
-            self._fail(f"vLLM died {self._in_a_row + 1} times in a row, at last because {cause}")
-            return
-        self._in_a_row += 1
-        self.restarts += 1
-        logger.warning("vLLM died: %s; restart %d in a row", cause, self._in_a_row)
-        try:
-            core = await self._new_core()
-            await self._recognise(core)
-        except AgentGymError as error:
-            self._fail(f"vLLM died ({cause}) and could not be restarted: {error}")
-        else:
-            self._core = core
+        while not self._is_closed and self._in_a_row < self._config.max_restarts:
+            self._in_a_row += 1
+            self.restarts += 1
+            logger.warning("vLLM died: %s; restart %d in a row", cause, self._in_a_row)
+            try:
+                self._core = await self._new_core()
+            except AgentGymError as error:
+                cause = str(error)
+            else:
+                return
+        self._fail(f"vLLM died {self._in_a_row + 1} times in a row, at last because {cause}")
 
     async def _recognise(self, core: Core) -> None:
         """Raise EngineError unless the core computes what the last one did with these weights."""
@@ -268,7 +259,6 @@ class VllmEngine(Engine):
         found = await self._score_probe(core)
         gap = max(abs(a - b) for a, b in zip(found, self._probe, strict=True))
         if not gap <= _PROBE_GAP[self._loaded.dtype]:
-            await _end(core)
             raise EngineError(f"its log-probabilities differ by {gap:.3g} nats from those before")
 
     async def _remember(self, core: Core) -> None:
@@ -303,8 +293,8 @@ class VllmEngine(Engine):
             except TimeoutError:
                 logger.warning("vLLM did not answer for %g s and is killed", _HUNG_S)
                 core.kill()
-            except Exception as error:  # noqa: BLE001  it did answer, and callers are told themselves
-                logger.debug("vLLM answered with %r", error)
+            except EngineError as error:  # callers are told themselves
+                logger.debug("%s", error)
 
     # Weights
 
@@ -342,21 +332,20 @@ class VllmEngine(Engine):
 
     async def _hand_over(self, core: Core) -> None:
         """Let a core that generates take the weights between two steps."""
-        await core.call(core.llm.pause_generation(mode="keep", clear_cache=True))
         try:
+            await core.call(core.llm.pause_generation(mode="keep", clear_cache=True))
             await self._sync.apply(core)
             await core.call(core.llm.update_weight_version(str(self.version)))
             if self._config.sleep and not self._awake.is_set():
                 await core.call(core.llm.wake_up(tags=["kv_cache"]))
+            if not self._is_paused:
+                await core.call(core.llm.resume_generation())
         except CoreDiedError:
             raise
         except EngineError as error:  # its model is in pieces
             self._core = None
             self._fail(f"vLLM could not take the weights: {error}")
             await _end(core)
-            return
-        if not self._is_paused:
-            await core.call(core.llm.resume_generation())
 
     async def _begin_again(self) -> None:
         """Start a core with the weights that just came, after all restarts failed."""

@@ -87,7 +87,7 @@ def check_arguments(function: Any, names: Iterable[str]) -> None:
     if unknown := sorted(set(names) - set(known)):
         raise MissingError(
             f"{function.__name__} of vLLM {check_installed()} takes no {', no '.join(unknown)}; "
-            f"the versions that were tried are {', '.join(SUPPORTED)}",
+            f"the versions that were tried are {_TRIED}",
             hint=_HINT,
         )
 

@@ -226,9 +226,13 @@ async def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
         core = psutil.Process(pid)
         family = [core, *core.children(recursive=True)]
         assert os.getpgid(pid) == pid
+        mapped = [each.path for each in core.memory_maps()]
+        shared = [path for path in mapped if path.startswith("/dev/shm/psm_")]
+        assert shared
         owner.kill()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
+    assert not any(map(os.path.exists, shared))
     from agentgym.engines.vllm.folder import sweep
 
     assert list((tmp_path / "kept").iterdir())
