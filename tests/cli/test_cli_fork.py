@@ -82,12 +82,12 @@ def training_goes_on(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, *, time
     """Let a newer checkpoint take the place of the newest one just before that is read."""
     load, left = model.load_model, [None] * times
 
-    def load_late(config: Any) -> Any:
+    def load_late(config: Any, **how: Any) -> Any:
         if left:
             left.pop()
             last = sorted(checkpoints.glob("0*"))[-1]
             last.rename(checkpoints / f"{int(last.name) + 1:06d}")
-        return load(config)
+        return load(config, **how)
 
     monkeypatch.setattr(model, "load_model", load_late)
 
