@@ -62,7 +62,7 @@ test: check $(VLLM_STAMP)
 	@sh .ci/engine
 	@sh .ci/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak and not gpu and not vllm"
-	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m "vllm and not soak and not gpu" tests/engines/vllm
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "vllm and not soak and not gpu" tests/engines/vllm
 
 viewer:
 	@sh .ci/browser

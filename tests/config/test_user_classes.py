@@ -59,7 +59,10 @@ def section(request: pytest.FixtureRequest) -> Section:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, from which modules are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    # Other tests have files of this name, whose folders stay on the path once they were loaded.
+    monkeypatch.setattr(
+        sys, "path", [each for each in sys.path if not Path(each, "mine.py").exists()]
+    )
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:

@@ -19,7 +19,7 @@ from vllm_engines import CONFIG, MARKS, loaded
 from agentgym.engines.vllm import inprocess
 from agentgym.errors import ConfigError, EngineError
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.xdist_group("one vLLM")]
 
 
 def processes(engine: Any) -> list[psutil.Process]:

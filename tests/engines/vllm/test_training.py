@@ -101,7 +101,15 @@ def assert_trained(root: Path) -> None:
     assert versions == {("000000", 0), ("000001", 1), ("000002", 2)}
 
 
-def test_keydoor_is_trained_interrupted_and_resumed(tmp_path: Path) -> None:
+def test_keydoor_is_trained(tmp_path: Path) -> None:
+    file, root = tmp_path / "keydoor.toml", tmp_path / "run"
+    file.write_text(COMMON.format(context=256) + KEYDOOR)
+    finish(agentgym("train", file, f"out={root}"))
+    assert_trained(root)
+
+
+@pytest.mark.soak
+def test_keydoor_is_interrupted_and_resumed(tmp_path: Path) -> None:
     file, root = tmp_path / "keydoor.toml", tmp_path / "run"
     file.write_text(COMMON.format(context=256) + KEYDOOR)
     training = agentgym("train", file, f"out={root}", start_new_session=True)

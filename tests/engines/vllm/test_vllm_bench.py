@@ -7,7 +7,7 @@ import pytest
 from agentgym.bench.engine import Case, bench_engines
 from agentgym.bench.engine_sides import open_engines, parse_engine, tiny_model, vocabulary_of
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.soak]
 
 
 # vLLM leaves a context of ZeroMQ to the garbage collector.
