@@ -1,5 +1,6 @@
 """`agentgym serve`: engines behind HTTP, started and kept alive."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,6 +147,11 @@ def _show_status(url: str, token_file: Path | None, *, json: bool) -> None:
 
     file = str(token_file) if token_file else None
     config = ServedEngineConfig(url=url, token_file=file, timeout_s=30, patience_s=0)
+    if file is None and not os.environ.get(config.token_env):
+        raise ConfigError(
+            f"{url} answers only those who have its token",
+            hint=f"give --token-file, which `agentgym serve` printed, or set {config.token_env}",
+        )
     found = asyncio.run(ask_status(config))
     if json:
         echo_json(found)

@@ -78,6 +78,10 @@ def test_the_status_of_no_server_is_one_error(agentgym, tmp_path: Path, monkeypa
     assert done.code == 1
     assert f"{url}/status gave no answer in 1 attempt" in done.err
     assert agentgym("serve", "--status", "nonsense").code == 2
+    monkeypatch.delenv("AGENTGYM_SERVE_TOKEN")
+    done = agentgym("serve", "--status", url)
+    assert done.code == 2
+    assert "hint: give --token-file" in done.err
 
 
 @pytest.mark.slow
