@@ -76,18 +76,17 @@ def _packages(names: tuple[str, ...], *, needed: bool) -> Iterator[Finding]:
 
 def _vllm() -> Finding:
     """Examine the version only; importing vLLM takes many seconds."""
-    from agentgym.engines.vllm.versions import SUPPORTED, check_installed
+    from agentgym.engines.vllm.versions import SUPPORTED, TRIED, check_installed
 
     try:
         version = check_installed()
     except MissingError as error:
         detail = 'not installed; needed for engine.name = "vllm"'
         return Finding("vllm", "warning", detail, error.hint)
-    if any(version.startswith(f"{known}.") for known in SUPPORTED):
+    if version.startswith(SUPPORTED):
         return Finding("vllm", "ok", version)
     mend = "agentgym run ENV -m MODEL engine.name=vllm checks its interface as it starts"
-    tried = ", ".join(f"{known}.*" for known in SUPPORTED)
-    return Finding("vllm", "warning", f"{version}; tried were {tried}", mend)
+    return Finding("vllm", "warning", f"{version}; tried were {TRIED}", mend)
 
 
 def _bubblewrap() -> Finding:

@@ -47,7 +47,7 @@ def serve(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Serve a model to `engine.name=served`, with any engine, until Ctrl-C.
+    """Serve a model to engine.name=served until Ctrl-C.
 
     Keys are those of the sections engine, model and limits: engine.max_batch=64 model.dtype=bfloat16.
     Who asks needs the token. JSON, once it is ready: {url, token_file, replicas: [{pid, ...}], ...}

@@ -292,7 +292,7 @@ def install(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_what_an_installed_package_offers_has_a_name_of_its_own(
     here: Path, section: Section, install: Callable[..., None]
 ) -> None:
-    install("plug_deep", section, section.source(), deep="plug_deep:MineConfig")
+    install("part_deep", section, section.source(), deep="part_deep:MineConfig")
     found, config = resolved(section, "deep", f"{section.name}.depth=2")
     assert (config.name, config.depth) == ("deep", 2)
     (here / "config.toml").write_text(render_toml(found))
@@ -310,23 +310,23 @@ def test_packages_that_offer_what_cannot_be_are_told(
     here: Path, section: Section, other: Section, install: Callable[..., None]
 ) -> None:
     source = other.source()
-    for package in ("plug_one", "plug_two"):
+    for package in ("part_one", "part_two"):
         install(package, section, source, twice=f"{package}:MineConfig")
-    install("plug_ours", section, source, **{section.ours: "plug_ours:MineConfig"})
-    install("plug_gone", section, source, gone="plug_gone:Absent")
-    install("plug_odd", section, source, odd="plug_odd")
-    install("plug_raises", section, "1 / 0\n", raises="plug_raises:MineConfig")
+    install("part_ours", section, source, **{section.ours: "part_ours:MineConfig"})
+    install("part_gone", section, source, gone="part_gone:Absent")
+    install("part_odd", section, source, odd="part_odd")
+    install("part_raises", section, "1 / 0\n", raises="part_raises:MineConfig")
     for name, told in {
         "twice": "another package offers the same name; remove one of them",
-        "gone": "'plug_gone:Absent': there is no 'Absent'",
+        "gone": "'part_gone:Absent': there is no 'Absent'",
         "odd": "should be written pkg.mod:attr",
     }.items():
         assert told in refused(f"{section.name}.name={name}")
     raised = refused(f"{section.name}.name=raises", kind=section.error)
-    assert "plug_raises.py:1: importing raised ZeroDivisionError" in raised
+    assert "part_raises.py:1: importing raised ZeroDivisionError" in raised
     config = resolve_words([ENV, f"{section.name}.name={section.ours}"]).config
     assert type(getattr(config, section.name)).__module__.startswith("agentgym.")
-    install("plug_other", section, source, wrong="plug_other:MineConfig")
+    install("part_other", section, source, wrong="part_other:MineConfig")
     if other is section:
         assert resolved(section, "wrong")[1].name == "wrong"
     else:

