@@ -1,6 +1,5 @@
 """`agentgym bench sync`: seconds until engines have a trainer's weights."""
 
-import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +38,8 @@ def sync(
 
     JSON: [{engine, first_s, seconds, low_s, high_s, gap}]
     """
+    import asyncio
+
     from agentgym.bench.engine_sides import TRANSFORMERS, defaults, parse_engine
     from agentgym.bench.sync import half_billion
     from agentgym.engines.settings import ModelConfig
