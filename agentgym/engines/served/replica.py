@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO
 
-from pydantic import BaseModel, SerializeAsAny, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from agentgym.engine import Engine, EngineConfig, Loaded
 from agentgym.engines.settings import ModelConfig
@@ -30,7 +30,7 @@ class Job(BaseModel, extra="forbid", frozen=True):
     """What a replica is to do."""
 
     model: ModelConfig
-    engine: dict[str, Any] | SerializeAsAny[EngineConfig]
+    engine: dict[str, Any]
     """The keys of an engine; which class has them `AnyEngine` knows."""
     socket: str
     """Where it listens: a path in a folder of its owner only."""
@@ -44,8 +44,6 @@ class Job(BaseModel, extra="forbid", frozen=True):
         """
         from agentgym.engines import AnyEngine
 
-        if isinstance(self.engine, EngineConfig):
-            return self.engine
         found: EngineConfig = TypeAdapter(AnyEngine).validate_python(self.engine)
         return found
 

@@ -91,7 +91,7 @@ def _replicas(service: Service, directory: Path, on_change: Callable[[], None]) 
             number,
             Job(
                 model=service.model,
-                engine=service.engine,
+                engine=service.engine.model_dump(),
                 socket=str(directory / f"{number}.sock"),
                 deterministic=service.deterministic,
             ),
