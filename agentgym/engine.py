@@ -1,5 +1,6 @@
 """The contract of an inference engine: token ids in, sampled token ids out."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,16 @@ class Engine(ABC):
 
     async def close(self) -> None:
         """Free everything. Idempotent."""
+
+
+def largest_gap(found: Sequence[float], expected: Sequence[float]) -> float:
+    """Return the largest difference of log-probabilities, in nats; NaN where one of them is NaN.
+
+    >>> largest_gap((-1.0, -2.0), (-1.5, -2.0)), largest_gap((0.0, math.nan), (9.0, 0.0))
+    (0.5, nan)
+    """
+    gaps = [abs(a - b) for a, b in zip(found, expected, strict=True)]
+    return math.nan if any(map(math.isnan, gaps)) else max(gaps)
 
 
 class EngineConfig(BaseModel, ABC, extra="forbid", frozen=True):

@@ -1,10 +1,8 @@
 """Weights on their way to the engine, and the proof that they arrived."""
 
-import math
-
 import numpy as np
 
-from agentgym.engine import Engine
+from agentgym.engine import Engine, largest_gap
 from agentgym.errors import AgentGymError
 from agentgym.trainers.policy import TrainerPolicy
 
@@ -54,10 +52,10 @@ class Sync:
             return
         await self._engine.load_weights(self._policy.model.state_dict(), version=version)
         found = await self._engine.logprobs(self._probe)
-        gap = _distance(found, self._policy.logprobs(self._probe))
+        gap = largest_gap(found, self._policy.logprobs(self._probe))
         self._scalars = {"sync/gap": gap}
         if self._known:
-            self._scalars["sync/moved"] = _distance(found, self._known)
+            self._scalars["sync/moved"] = largest_gap(found, self._known)
         self._known = found
         if not gap <= self._limit:
             raise AgentGymError(
@@ -70,10 +68,3 @@ class Sync:
     def scalars(self) -> dict[str, float]:
         """Return the largest differences of log-probabilities, in nats, of the last sync."""
         return dict(self._scalars)
-
-
-def _distance(found: tuple[float, ...], expected: tuple[float, ...]) -> float:
-    """Return the largest difference; NaN where one of them is."""
-    pairs = zip(found, expected, strict=True)
-    distances = [abs(a - b) for a, b in pairs]
-    return math.nan if any(map(math.isnan, distances)) else max(distances)

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from agentgym.engine import Engine
+from agentgym.engine import Engine, largest_gap
 from agentgym.engines.quiet import quiet
 from agentgym.engines.settings import ModelConfig, TinyConfig
 from agentgym.engines.tiny import make_tiny
@@ -48,7 +49,7 @@ async def bench_syncs(
         EngineError: an engine did not take them.
     """
     seconds: dict[str, list[float]] = {name: [] for name in engines}
-    gaps = dict.fromkeys(engines, 0.0)
+    gaps: dict[str, list[float]] = {name: [] for name in engines}
     for version in range(1, rounds + 2):
         _change(policy, seed=version)
         expected = policy.logprobs(_PROBE)
@@ -57,10 +58,11 @@ async def bench_syncs(
             await engine.load_weights(policy.model.state_dict(), version=version)
             seconds[name].append(time.perf_counter() - began)
             found = await engine.logprobs(_PROBE)
-            differences = [abs(a - b) for a, b in zip(found, expected, strict=True)]
-            gaps[name] = max(gaps[name], *differences)
+            gaps[name].append(largest_gap(found, expected))
     return [
-        Row(name, first, statistics.median(later), min(later), max(later), gaps[name])
+        Row(
+            name, first, statistics.median(later), min(later), max(later), float(np.max(gaps[name]))
+        )
         for name, (first, *later) in seconds.items()
     ]
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from agentgym.cli.outfile import check_output, output_file
 from agentgym.cli.output import counted, note
-from agentgym.cli.view import needs_viewer
+from agentgym.cli.web import needs_web
 from agentgym.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def export_html(
     check_output(out, force=force)
     from agentgym.store.run import Run
 
-    with needs_viewer(), TemporaryDirectory(prefix="agentgym-") as cache:
+    with needs_web("the viewer", extra="view"), TemporaryDirectory(prefix="agentgym-") as cache:
         from agentgym.viewer.app import make_sharing
         from agentgym.viewer.runs import OpenRuns
 

@@ -2,8 +2,6 @@
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +9,8 @@ import typer
 
 from agentgym.cli.options import Json, Overrides
 from agentgym.cli.output import counted, echo, echo_json, echo_table, note, one_line
-from agentgym.errors import ConfigError, MissingError
+from agentgym.cli.web import needs_web
+from agentgym.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentgym.engines.served.fleet import Fleet
@@ -57,7 +56,7 @@ def serve(
         return
     if model is None:
         raise ConfigError("no model is named", hint="agentgym serve MODEL, a folder")
-    with _needs_server():
+    with needs_web("serving", extra="serve"):
         from agentgym.engines.served.directory import private_directory
         from agentgym.engines.served.identity import weight_files
         from agentgym.engines.served.serve import find_token, run
@@ -161,24 +160,6 @@ def _show_status(url: str, token_file: Path | None, *, json: bool) -> None:
     columns = ("number", "pid", "state", "in_flight", "sessions", "restarts")
     rows = [[each.get(name) for name in columns] for each in found.get("replicas", [])]
     echo_table(columns, rows)
-
-
-@contextmanager
-def _needs_server() -> Iterator[None]:
-    """Say what to install where the packages of the server are missing.
-
-    Raises:
-        MissingError: one of them is.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
-            raise
-        raise MissingError(
-            f"serving needs the package {error.name}",
-            hint="pip install 'agentgym-framework[serve]'",
-        ) from error
 
 
 def _named(host: str) -> str:

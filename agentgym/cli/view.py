@@ -1,8 +1,7 @@
 """`agentgym view`: runs in a browser."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,8 @@ import typer
 
 from agentgym.cli.opened import as_run
 from agentgym.cli.output import counted, echo, note
-from agentgym.errors import ConfigError, MissingError, without_warnings
+from agentgym.cli.web import needs_web
+from agentgym.errors import ConfigError, without_warnings
 
 if TYPE_CHECKING:
     from agentgym.store.address import Address
@@ -47,7 +47,7 @@ def view(
     Of files that `agentgym import` reads, runs are made for the time being. An address,
     RUN#EPISODE/TURN/TOKEN as logs and errors print it, leads to that very place.
     """
-    with needs_viewer():
+    with needs_web("the viewer", extra="view"):
         from agentgym.viewer.guard import Door
         from agentgym.viewer.roots import find_runs
         from agentgym.viewer.runs import OpenRuns
@@ -67,24 +67,6 @@ def view(
         found, why = OpenRuns(roots, temporary=temporary), _why_no_fork(fork, door)
         on_start = partial(_tell, door.at(page), door.way_to(page) if open_it else None)
         serve(found, taken, door, on_start=on_start, why_no_fork=why)
-
-
-@contextmanager
-def needs_viewer() -> Iterator[None]:
-    """Say what to install where the packages of the viewer are missing.
-
-    Raises:
-        MissingError: one of them is.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
-            raise
-        raise MissingError(
-            f"the viewer needs the package {error.name}",
-            hint="pip install 'agentgym-framework[view]'",
-        ) from error
 
 
 def _place(word: str) -> "Address":

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from agentgym.engine import Engine, EngineConfig, Loaded, SamplingConfig, Weights
+from agentgym.engines.prompt import check_prompt
 from agentgym.errors import AgentGymError, EngineError
 from agentgym.types import Completion
 
@@ -139,13 +140,7 @@ class LocalEngine(Engine):
         await asyncio.to_thread(self._thread.join)
 
     def _check(self, token_ids: Sequence[int]) -> None:
-        if not 0 < len(token_ids) < self.max_context:
-            raise EngineError(
-                f"a prompt of {len(token_ids)} tokens: it must have 1 to {self.max_context - 1}, "
-                f"so that there is room for an answer in a context of {self.max_context}"
-            )
-        if not 0 <= min(token_ids) <= max(token_ids) < self._vocabulary:
-            raise EngineError(f"token ids must be from 0 to {self._vocabulary - 1}")
+        check_prompt(token_ids, max_context=self.max_context, vocabulary=self._vocabulary)
 
     def _post(self, job: Callable[[], None]) -> None:
         with self._wake:

@@ -25,6 +25,7 @@ from agentgym.engines.served.wire import (
     LARGEST_BODY,
     RESTARTS,
     SESSION,
+    SIGHT,
     Hold,
     Sight,
     Weights,
@@ -33,7 +34,6 @@ from agentgym.engines.served.wire import (
 
 T = TypeVar("T")
 
-_SIGHT = "agentgym-sight-"  # what a file is called that clients may ask about
 _SIGHT_BYTES = 256
 _FORWARDED = ("content-type", "retry-after")
 
@@ -96,8 +96,8 @@ class _Desk:
         """Tell whether a file that a client wrote can be read here."""
         asked = read_body(Sight, await read_bounded(request))
         file = Path(asked.file)
-        if not file.name.startswith(_SIGHT):
-            raise Refused(400, f"the file must be called {_SIGHT}...", kind="caller")
+        if not file.name.startswith(SIGHT):
+            raise Refused(400, f"the file must be called {SIGHT}...", kind="caller")
         try:
             found = await asyncio.to_thread(_digest, file)
         except (OSError, ValueError):

@@ -12,10 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from agentgym.engines.served.wire import SIGHT
 from agentgym.engines.vllm.folder import WeightsFolder
 from agentgym.errors import ConfigError
-
-_SIGHT = "agentgym-sight-"
 
 
 class Handover:
@@ -44,7 +43,7 @@ class Handover:
             ConfigError: nothing can be written there.
         """
         text = secrets.token_hex(32)
-        file = self._parent / f"{_SIGHT}{secrets.token_hex(8)}"
+        file = self._parent / f"{SIGHT}{secrets.token_hex(8)}"
         try:
             file.write_text(text)
         except OSError as error:

@@ -22,6 +22,9 @@ SESSION = "agentgym-session"
 RESTARTS = "agentgym-restarts"
 """The header in which the front tells how often it has restarted replicas."""
 
+SIGHT = "agentgym-sight-"
+"""How the name of a file begins that clients may ask about: whether the server sees it."""
+
 LONGEST_SESSION = 256
 """Characters of a session's name."""
 

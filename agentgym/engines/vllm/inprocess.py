@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
-from agentgym.engine import Engine, Loaded, SamplingConfig, Weights
+from agentgym.engine import Engine, Loaded, SamplingConfig, Weights, largest_gap
+from agentgym.engines.prompt import check_prompt
 from agentgym.engines.vllm.adapter import AdapterSync
 from agentgym.engines.vllm.completion import (
     NotANumberError,
-    check_prompt,
     sampling_arguments,
     scoring_arguments,
     to_completion,
@@ -257,7 +257,7 @@ class VllmEngine(Engine):
         if self._probe is None or self._is_paused:
             return
         found = await self._score_probe(core)
-        gap = max(abs(a - b) for a, b in zip(found, self._probe, strict=True))
+        gap = largest_gap(found, self._probe)
         if not gap <= _PROBE_GAP[self._loaded.dtype]:
             raise EngineError(f"its log-probabilities differ by {gap:.3g} nats from those before")
 
