@@ -1,6 +1,5 @@
 """The private folder of a running server: its sockets, its token, its logs, and weights in transit."""
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -8,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agentgym.engines.locked import new_locked, sweep
+
 _PREFIX = "agentgym-serve-"
-_LOCK = "lock"
 _MEMORY = Path("/dev/shm")
 _SHARE = 2.5  # of the model's size: two sets of weights are kept, and something beside them
 
@@ -22,11 +22,9 @@ def private_directory(*, weights_bytes: int) -> Iterator[Path]:
     """
     base = _base(weights_bytes)
     for left in (_MEMORY, Path(tempfile.gettempdir())):
-        _reap(left)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        sweep(left, _PREFIX)
+    folder, lock = new_locked(base, _PREFIX)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         (folder / "weights").mkdir(mode=0o700)
         yield folder
     finally:
@@ -40,17 +38,3 @@ def _base(weights_bytes: int) -> Path:
         if os.access(_MEMORY, os.W_OK) and room.f_bavail * room.f_frsize > _SHARE * weights_bytes:
             return _MEMORY
     return Path(tempfile.gettempdir())
-
-
-def _reap(base: Path) -> None:
-    """Remove folders of ours whose owner is gone, which its lock tells."""
-    for folder in base.glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-                continue
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)

@@ -1,6 +1,5 @@
 """Weights on their way to another process: a file of safetensors that is written over and over."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -9,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentgym.engines import locked
 from agentgym.errors import EngineError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FILE = "model.safetensors"
 _PARTIAL = "model.partial"
-_LOCK = "lock"
 _PREFIX = "agentgym-weights-"
 _ALIGN = 64  # bytes of the header are a multiple of it, so that the numbers are aligned
 _NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -81,7 +80,7 @@ class WeightsFolder:
             parent = self._parent or _roomy(sum(_bytes(each, dtype) for each in weights.values()))
             parent.mkdir(parents=True, exist_ok=True)
             sweep(parent)
-            self._root, self._lock = _new_folder(parent)
+            self._root, self._lock = locked.new_locked(parent, _PREFIX)
         return self._root
 
     def _lay_out(
@@ -116,29 +115,7 @@ class WeightsFolder:
 
 def sweep(parent: Path) -> None:
     """Remove the folders of writers that are gone."""
-    for root in parent.glob(f"{_PREFIX}*"):
-        try:
-            lock = os.open(root / _LOCK, os.O_RDWR)
-        except OSError:  # somebody else's, or just removed
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue
-        else:
-            shutil.rmtree(root, ignore_errors=True)
-        finally:
-            os.close(lock)
-
-
-def _new_folder(parent: Path) -> tuple[Path, int]:
-    """Make a folder that is locked before it has the name that `sweep` looks for."""
-    hidden = Path(tempfile.mkdtemp(prefix=".agentgym-", dir=parent))
-    lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    root = parent / f"{_PREFIX}{os.getpid()}-{hidden.name.rpartition('-')[2]}"
-    hidden.rename(root)
-    return root, lock
+    locked.sweep(parent, _PREFIX)
 
 
 def _roomy(size: int) -> Path:
