@@ -117,7 +117,8 @@ def test_an_estimator_that_cannot_be_asked_is_told(page):
 
 def test_tokens_that_their_text_would_not_give_are_marked(page, address):
     name = "train-000004-005.5.0"  # a page that spells a token of the template in letters
-    page.goto(f"/run/demo/episode/{name}?turn=0&view=tokens")
+    with page.expect_response("**/lens?*"):  # the last to come: nothing else draws tokens anew
+        page.goto(f"/run/demo/episode/{name}?turn=0&view=tokens")
     page.locator(".t").first.wait_for()
     assert page.locator(".t.drift").count() == 0
     page.get_by_role("button", name="truth").click()

@@ -59,6 +59,7 @@ export function Row(props: Props): JSX.Element {
 
 /** An element for each token, which is dear: they are made when the texts are there. */
 function spans({ row, found, values, scale, texts, truths, chosen }: Props): JSX.Element[] {
+  void truths?.came.value; // the same object when more of it came: nothing else would draw a row again
   const tokens: JSX.Element[] = [];
   for (let place = row.first; place < row.stop; place++) {
     const swap = row.step?.versions.some(
