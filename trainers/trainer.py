@@ -13,7 +13,7 @@ import torch
 
 from agentgym.engines.quiet import quiet
 from agentgym.env import EnvConfig
-from agentgym.errors import StoreError
+from agentgym.errors import BudgetError, StoreError
 from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink
 from agentgym.rollout.collect import to_groups, token_policies
 from agentgym.sandbox import Sandboxes
@@ -65,6 +65,7 @@ async def train(
 
     Raises:
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
+        BudgetError: no more may be spent; everything up to here is saved.
         AgentGymError: it cannot start or go on.
     """
     check_settings(settings)
@@ -82,6 +83,10 @@ async def train(
             status = "interrupted"
             await trainer.save()
             raise KeyboardInterrupt from None
+        except BudgetError:
+            status = "interrupted"
+            await trainer.save()
+            raise
         except (KeyboardInterrupt, asyncio.CancelledError):
             status = "interrupted"
             raise
@@ -147,6 +152,9 @@ class Trainer:
         if folder is None:
             await self._begin()
         await self._watch.run("engine", 1, self.parts.engine.start())
+        self._episodes.scheduler = self.settings.rollout.scheduler(
+            slots=self.parts.engine.slots, sandboxes=self._sandboxes
+        )
         self._watch.advance()
         await self.sync()
         self._is_ready = True
@@ -281,9 +289,9 @@ class Trainer:
             **self._lookout.sound(self.step, table, shaped),
             **self.parts.sync.scalars(),
             **{f"engine/{name}": each for name, each in self.parts.engine.scalars().items()},
+            **self._episodes.scalars(),
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
-            "faults": float(self._episodes.faults),
         }
         self._metrics.log(self.step, scalars)
         self.run.update(step=self.step)
