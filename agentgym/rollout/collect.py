@@ -166,7 +166,7 @@ async def collect(
                 on_episode(cut_off.trajectory)
 
     group_id: str | None = None
-    async with _first_failure(), asyncio.TaskGroup() as tasks:
+    async with _together(scheduler) as tasks:
         for place, job in enumerate(jobs):
             seat = await scheduler.seat(order=order, opens_group=job.group_id != group_id)
             if cut:
@@ -181,10 +181,12 @@ async def collect(
 
 
 @asynccontextmanager
-async def _first_failure() -> AsyncIterator[None]:
-    """Raise the first failure of a group of tasks as itself."""
+async def _together(scheduler: Scheduler) -> AsyncIterator[asyncio.TaskGroup]:
+    """Hold tasks of which the first failure stops the others, and is raised as itself."""
     try:
-        yield
+        with scheduler.standstill:
+            async with asyncio.TaskGroup() as tasks:
+                yield tasks
     except* AgentGymError as failures:
         raise failures.exceptions[0] from None
 
