@@ -15,8 +15,9 @@ from agentgym.store.episodes import read_episodes, read_heads
 from agentgym.store.notes import read_notes
 from agentgym.store.run import Run
 from agentgym.trainers.plan import check_settings, doubts
+from agentgym.trainers.player import Player
 from agentgym.trainers.staleness import describe_staleness, staleness
-from agentgym.trainers.trainer import Trainer, train
+from agentgym.trainers.trainer import train
 from agentgym.trainers.update import Updater
 from agentgym.types import Completion, Message, Step, Task, Trajectory
 
@@ -131,7 +132,7 @@ async def test_no_token_is_older_than_allowed_and_all_is_recorded(tmp_path, max_
 async def test_the_next_episodes_are_played_while_the_weights_are_updated(tmp_path, monkeypatch):
     """Those of step 1 begin when the first update did, which ends when they are there."""
     updating, played = asyncio.Event(), threading.Event()
-    loop, update, whole = asyncio.get_running_loop(), Updater.update, Trainer.play
+    loop, update, whole = asyncio.get_running_loop(), Updater.update, Player.play
 
     def slow(self, rows, **kwargs):
         loop.call_soon_threadsafe(updating.set)
@@ -147,7 +148,7 @@ async def test_the_next_episodes_are_played_while_the_weights_are_updated(tmp_pa
         return collected
 
     monkeypatch.setattr(Updater, "update", slow)
-    monkeypatch.setattr(Trainer, "play", play)
+    monkeypatch.setattr(Player, "play", play)
     run = await run_training(tmp_path / "run", "train.max_staleness=1", "train.steps=2")
     assert read_metrics(run.metrics_path)[1]["overlap"] > 0
 
@@ -168,8 +169,8 @@ async def test_a_later_step_that_fails_stops_the_run(tmp_path, monkeypatch):
             raise EngineError("gone")
         return await whole(self, step)
 
-    whole = Trainer.play
-    monkeypatch.setattr(Trainer, "play", play)
+    whole = Player.play
+    monkeypatch.setattr(Player, "play", play)
     with pytest.raises(EngineError, match="gone"):
         await run_training(tmp_path / "run", "train.max_staleness=2", "train.steps=5")
     assert Run.open(tmp_path / "run").step == 0
