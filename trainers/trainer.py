@@ -284,7 +284,8 @@ class Trainer:
         config = self.settings.eval
         for mode, drawing in ways_to_draw(config, self.settings.rollout.sampling).items():
             prefix = f"eval-{mode}-{self.step:06d}"
-            scoring = evaluate(
+            scoring = partial(
+                evaluate,
                 self._episodes,
                 env=self.env,
                 config=config,
