@@ -144,7 +144,7 @@ class Segment:
     reason: Literal["start", "edit", "branch"] = "start"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Timings:
     """Wall seconds of one step."""
 
@@ -252,9 +252,15 @@ class Group:
     """[G]"""
 
 
+canonical_json = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":")
+).encode
+"""Write JSON values as the one text that all equal values have."""
+
+
 def digest(*parts: Any) -> str:
     """Return 16 hexadecimal digits that identify JSON values."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = canonical_json(parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

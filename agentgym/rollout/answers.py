@@ -48,12 +48,13 @@ def checked_terms(given: Any, what: str) -> dict[str, float]:
             f"{what} gave the reward {given!r:.80}, expected a dict of terms",
             hint='write {"outcome": 1.0}',
         )
-    for name, value in given.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
+    terms = dict(given)
+    for name, value in terms.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise EnvError(
                 f"{what} gave the reward term {name!r} = {value!r:.80}, expected a finite number"
             )
-    return dict(given)
+    return terms
 
 
 def state_key_of(env: Env, observation: Sequence[Message]) -> str:

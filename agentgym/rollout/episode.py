@@ -17,12 +17,11 @@ from agentgym.errors import (
     AgentGymError,
     BudgetError,
     ConfigError,
-    DeadlineError,
     EnvError,
     MissingError,
     PolicyError,
+    attributed,
     boundary,
-    place_of,
 )
 from agentgym.rollout.answers import (
     checked_reset,
@@ -31,6 +30,7 @@ from agentgym.rollout.answers import (
     panels_of,
     state_key_of,
 )
+from agentgym.rollout.deadline import within
 from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
 from agentgym.tools import on_thread
 from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
@@ -211,25 +211,23 @@ async def _play(
 
 async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:
     what = f"reset of {trajectory.task.env or type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
+    work = call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
+    with boundary(EnvError, what):
+        given = await within(deadlines.step_s, what, work)
     return checked_reset(given, what)
 
 
 async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvStep:
     what = f"step of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.step, message)
+    with boundary(EnvError, what):
+        given = await within(deadlines.step_s, what, call_env(env, env.step, message))
     return checked_step(given, what)
 
 
 async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
     what = f"truncate of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.truncate)
+    with boundary(EnvError, what):
+        given = await within(deadlines.step_s, what, call_env(env, env.truncate))
     return checked_terms(given, what)
 
 
@@ -240,35 +238,16 @@ async def _act(
     deadlines: DeadlineConfig,
     clock: asyncio.Timeout,
 ) -> Any:
-    own = policy.keeps_time
-    async with _stopped(clock) if own else _deadline(deadlines.generation_s, "the policy"):
-        try:
-            return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
-        except (AgentGymError, ContextFull):
-            raise
-        except (Exception, SystemExit) as error:
-            place = place_of(error)
-            where = f" ({place})" if place else ""
-            raise PolicyError(
-                f"the policy raised {type(error).__name__}: {error}{where}"
-            ) from error
-
-
-class _deadline:  # noqa: N801  reads as a statement
-    """`asyncio.timeout` whose expiry is a `DeadlineError` that says what took too long."""
-
-    def __init__(self, seconds: float, what: str) -> None:
-        self._scope = asyncio.timeout(seconds)
-        self._seconds, self._what = seconds, what
-
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
-
-    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError as expired:
-            raise DeadlineError(f"{self._what} took longer than {self._seconds:g} s") from expired
+    try:
+        work = policy.act(messages, trajectory.tools, seed=trajectory.seed)
+        if not policy.keeps_time:
+            return await within(deadlines.generation_s, "the policy", work)
+        async with _stopped(clock):
+            return await work
+    except (AgentGymError, ContextFull):
+        raise
+    except (Exception, SystemExit) as error:
+        raise attributed(error, PolicyError, "the policy") from error
 
 
 @asynccontextmanager
