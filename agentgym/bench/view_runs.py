@@ -18,9 +18,9 @@ from agentgym.config.run import RunConfig, resolve_words
 from agentgym.rollout.collect import to_groups
 from agentgym.store.episodes import FOLDER, SCHEMA, EpisodeWriter
 from agentgym.store.files import user_cache
+from agentgym.store.jsonline import to_json
 from agentgym.store.run import Run
 from agentgym.store.trajectory import to_head
-from agentgym.store.jsonline import to_json
 from agentgym.store.writer import ShardWriter
 from agentgym.table import build_table
 from agentgym.trainers.causes import Cause

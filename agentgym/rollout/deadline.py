@@ -4,7 +4,6 @@ A timer costs more than a step of a small environment, so one is set only for wo
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Coroutine, Generator
 from types import CoroutineType, coroutine
 from typing import Any, TypeVar
@@ -22,13 +21,13 @@ async def within(seconds: float, what: str, work: Awaitable[T]) -> T:
     Raises:
         DeadlineError: `what` took longer; `work` was cancelled and has ended.
     """
-    began = time.monotonic()
+    ends = asyncio.get_running_loop().time() + seconds
     begun = work if isinstance(work, CoroutineType) else _awaited(work)
     try:
         waits_for = begun.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-    limit = asyncio.timeout(seconds - (time.monotonic() - began))
+    limit = asyncio.timeout_at(ends)
     try:
         async with limit:
             return await _rest(begun, waits_for)
@@ -51,7 +50,7 @@ def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T
         except GeneratorExit:
             work.close()
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  it is for the work to see
             try:
                 waits_for = work.throw(error)
             except StopIteration as end:

@@ -220,6 +220,7 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
             "generate_s": step.timings.generate_s,
             "env_s": step.timings.env_s,
             "started_s": step.timings.started_s,
+            "wait_s": step.timings.wait_s,
         },
         "completion": completion
         and {
