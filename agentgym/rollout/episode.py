@@ -36,6 +36,7 @@ from agentgym.tools import on_thread
 from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
 
 if TYPE_CHECKING:
+    from agentgym.rollout.scheduler import Seat
     from agentgym.sandbox import Sandboxes
 
 logger = logging.getLogger(__name__)
@@ -93,8 +94,12 @@ async def run_episode(
     policy_name: str = "",
     deadlines: DeadlineConfig | None = None,
     sandboxes: "Sandboxes | None" = None,
+    seat: "Seat | None" = None,
 ) -> Trajectory:
     """Play one episode to its end.
+
+    Where others share the engine, `seat` says when it is this episode's turn; what it waits for
+    that is no time of the episode.
 
     A fault of environment, engine or sandbox is not raised: the trajectory says `end="error"`
     and why. Environment and policy are always closed, also when the caller is cancelled.
@@ -119,7 +124,9 @@ async def run_episode(
     try:
         async with asyncio.timeout(deadlines.episode_s) as clock:
             with boundary(EnvError, f"an episode of {config.id}"):
-                await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes, clock)
+                await _open_and_play(
+                    trajectory, config, make_policy, deadlines, sandboxes, clock, seat
+                )
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
     except (ConfigError, MissingError):
@@ -140,6 +147,7 @@ async def _open_and_play(
     deadlines: DeadlineConfig,
     sandboxes: "Sandboxes | None",
     clock: asyncio.Timeout,
+    seat: "Seat | None",
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
         env = config.build(sandboxes)
@@ -149,7 +157,7 @@ async def _open_and_play(
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
         trajectory.panels = panels_of(env, config.id)
-        await _play(env, policy, trajectory, deadlines, clock, max_turns=config.max_turns)
+        await _play(env, policy, trajectory, deadlines, clock, seat, max_turns=config.max_turns)
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
@@ -162,6 +170,7 @@ async def _play(
     trajectory: Trajectory,
     deadlines: DeadlineConfig,
     clock: asyncio.Timeout,
+    seat: "Seat | None",
     *,
     max_turns: int,
 ) -> None:
@@ -172,11 +181,17 @@ async def _play(
     for _ in range(max_turns):
         began = time.perf_counter()
         try:
+            waited = await _turn(seat, clock) if seat else 0.0
             reply = await _act(policy, messages, trajectory, deadlines, clock)
         except ContextFull as full:
             trajectory.end, trajectory.reason = "truncated", full.reason
             break
+        finally:
+            if seat:
+                seat.leave()
         generated = time.perf_counter()
+        if seat:
+            seat.count(reply)
         step = Step(
             message=reply.message,
             completion=reply.completion,
@@ -192,9 +207,10 @@ async def _play(
         state_key = state_key_of(env, answer.messages) if answer.messages else None
         step.next_state_key = state_key
         step.timings = Timings(
-            generate_s=generated - began,
+            generate_s=generated - began - waited,
             env_s=time.perf_counter() - generated,
             started_s=began - started,
+            wait_s=waited,
         )
         step.panels = panels_of(env, trajectory.task.env or type(env).__name__)
         messages += [reply.message, *answer.messages]
@@ -231,6 +247,16 @@ async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
         with boundary(EnvError, what):
             given = await call_env(env, env.truncate)
     return checked_terms(given, what)
+
+
+async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
+    """Wait for the engine; return the seconds, which are no time of the episode."""
+    waiting = seat.enter()
+    if waiting is None:
+        return 0.0
+    async with _stopped(clock):
+        await waiting
+    return seat.entered()
 
 
 async def _act(
