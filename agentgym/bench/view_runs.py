@@ -25,6 +25,7 @@ from agentgym.table import build_table
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.rows import make_rows
+from agentgym.trainers.staleness import staleness
 from agentgym.trainers.updated import Updated
 from agentgym.types import OUTCOME, Completion, Message, Segment, Step, Task, Trajectory
 
@@ -146,6 +147,7 @@ class _Written:
             shaped=shaped,
             advantages=advantages,
             updated=self._updated(make_rows(made, table, advantages).cause),
+            staleness=staleness(made, version=self._done),
         )
         self._done += 1
 
