@@ -2,12 +2,12 @@
 
 import asyncio
 import functools
-import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
@@ -17,12 +17,11 @@ from agentgym.errors import (
     AgentGymError,
     BudgetError,
     ConfigError,
-    DeadlineError,
     EnvError,
     MissingError,
     PolicyError,
+    attributed,
     boundary,
-    place_of,
 )
 from agentgym.rollout.answers import (
     checked_reset,
@@ -31,9 +30,10 @@ from agentgym.rollout.answers import (
     panels_of,
     state_key_of,
 )
-from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
+from agentgym.rollout.deadline import within
+from agentgym.rollout.policy import ContextFull, MakePolicy, Policy, Reply
 from agentgym.tools import on_thread
-from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
+from agentgym.types import Step, Task, Timings, Trajectory, derive_seed
 
 if TYPE_CHECKING:
     from agentgym.rollout.scheduler import Seat
@@ -157,96 +157,127 @@ async def _open_and_play(
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
         trajectory.panels = panels_of(env, config.id)
-        await _play(env, policy, trajectory, deadlines, clock, seat, max_turns=config.max_turns)
+        play = _Play(env, policy, trajectory, deadlines, clock, seat)
+        await play.alternate(max_turns=config.max_turns)
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
         await _close(env, policy)
 
 
-async def _play(
-    env: Env,
-    policy: Policy,
-    trajectory: Trajectory,
-    deadlines: DeadlineConfig,
-    clock: asyncio.Timeout,
-    seat: "Seat | None",
-    *,
-    max_turns: int,
-) -> None:
-    """Alternate until the environment ends, a limit does, or the context is full."""
-    started = time.perf_counter()
-    messages = list(trajectory.prompt)
-    state_key: str | None = state_key_of(env, messages)
-    for _ in range(max_turns):
+class _Play:
+    """An environment that was reset and a policy, who take turns."""
+
+    def __init__(
+        self,
+        env: Env,
+        policy: Policy,
+        trajectory: Trajectory,
+        deadlines: DeadlineConfig,
+        clock: asyncio.Timeout,
+        seat: "Seat | None",
+    ) -> None:
+        self._env, self._policy, self._trajectory = env, policy, trajectory
+        self._deadlines, self._clock, self._seat = deadlines, clock, seat
+        self._name = trajectory.task.env or type(env).__name__
+        self._step_name = f"step of {type(env).__name__}"
+        self._messages = list(trajectory.prompt)
+        self._state_key: str | None = state_key_of(env, self._messages)
+        self._started = time.perf_counter()
+
+    async def alternate(self, *, max_turns: int) -> None:
+        """Go on until the environment ends, a limit does, or the context is full."""
+        trajectory = self._trajectory
+        for _ in range(max_turns):
+            await asyncio.sleep(0)  # others must go on where nothing ever waits
+            try:
+                step = await self._decision()
+            except ContextFull as full:
+                trajectory.end, trajectory.reason = "truncated", full.reason
+                break
+            trajectory.steps.append(step)
+            answer = await self._answer(step)
+            if answer.terminated or answer.truncated:
+                trajectory.end = "terminated" if answer.terminated else "truncated"
+                trajectory.reason = "env"
+                return
+        else:
+            trajectory.end, trajectory.reason = "truncated", "max_turns"
+        if trajectory.steps:
+            last = trajectory.steps[-1]
+            last.reward_terms = add_terms(last.reward_terms, await self._last_terms())
+
+    async def _decision(self) -> Step:
+        """Return the next step; the environment has yet to answer it."""
+        seat = self._seat
         began = time.perf_counter()
         try:
-            waited = await _turn(seat, clock) if seat else 0.0
-            reply = await _act(policy, messages, trajectory, deadlines, clock)
-        except ContextFull as full:
-            trajectory.end, trajectory.reason = "truncated", full.reason
-            break
+            waited = await _turn(seat, self._clock) if seat else 0.0
+            reply = await self._act()
         finally:
             if seat:
                 seat.leave()
-        generated = time.perf_counter()
         if seat:
             seat.count(reply)
-        step = Step(
+        return Step(
             message=reply.message,
             completion=reply.completion,
-            state_key=state_key,
-            action_key=env.action_key(reply.message),
+            state_key=self._state_key,
+            action_key=self._env.action_key(reply.message),
             usage=dict(reply.usage),
             timed_out=True,  # until the environment has answered
+            timings=Timings(
+                generate_s=time.perf_counter() - began - waited,
+                started_s=began - self._started,
+                wait_s=waited,
+            ),
         )
-        trajectory.steps.append(step)
-        answer = await _step(env, reply.message, deadlines)
+
+    async def _act(self) -> Reply:
+        policy, trajectory = self._policy, self._trajectory
+        try:
+            work = policy.act(self._messages, trajectory.tools, seed=trajectory.seed)
+            if not policy.keeps_time:
+                return await within(self._deadlines.generation_s, "the policy", work)
+            async with _stopped(self._clock):
+                return await work
+        except (AgentGymError, ContextFull):
+            raise
+        except (Exception, SystemExit) as error:
+            raise attributed(error, PolicyError, "the policy") from error
+
+    async def _answer(self, step: Step) -> EnvStep:
+        """Ask the environment, and write its answer to the step."""
+        env, what = self._env, self._step_name
+        began = time.perf_counter()
+        call = functools.partial(env.step, step.message)
+        answer = checked_step(await _asked(env, call, what, self._deadlines), what)
         step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
         step.timed_out = bool(answer.info.get("timed_out", False))
-        state_key = state_key_of(env, answer.messages) if answer.messages else None
-        step.next_state_key = state_key
-        step.timings = Timings(
-            generate_s=generated - began - waited,
-            env_s=time.perf_counter() - generated,
-            started_s=began - started,
-            wait_s=waited,
-        )
-        step.panels = panels_of(env, trajectory.task.env or type(env).__name__)
-        messages += [reply.message, *answer.messages]
-        if answer.terminated or answer.truncated:
-            trajectory.end = "terminated" if answer.terminated else "truncated"
-            trajectory.reason = "env"
-            return
-    else:
-        trajectory.end, trajectory.reason = "truncated", "max_turns"
-    if trajectory.steps:
-        last = trajectory.steps[-1]
-        last.reward_terms = add_terms(last.reward_terms, await _truncate(env, deadlines))
+        self._state_key = state_key_of(env, answer.messages) if answer.messages else None
+        step.next_state_key = self._state_key
+        step.timings.env_s = time.perf_counter() - began
+        step.panels = panels_of(env, self._name)
+        self._messages += (step.message, *step.replies)
+        return answer
+
+    async def _last_terms(self) -> dict[str, float]:
+        what = f"truncate of {type(self._env).__name__}"
+        given = await _asked(self._env, self._env.truncate, what, self._deadlines)
+        return checked_terms(given, what)
 
 
 async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:
     what = f"reset of {trajectory.task.env or type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
-    return checked_reset(given, what)
+    call = functools.partial(env.reset, trajectory.task, seed=trajectory.seed)
+    return checked_reset(await _asked(env, call, what, deadlines), what)
 
 
-async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvStep:
-    what = f"step of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.step, message)
-    return checked_step(given, what)
-
-
-async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
-    what = f"truncate of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.truncate)
-    return checked_terms(given, what)
+async def _asked(env: Env, call: Callable[[], Any], what: str, deadlines: DeadlineConfig) -> Any:
+    """Call a method of an environment, within its limit of time."""
+    with boundary(EnvError, what):
+        given = call() if env.inline else call_env(env, call)
+        return await within(deadlines.step_s, what, given) if isawaitable(given) else given
 
 
 async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
@@ -257,44 +288,6 @@ async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
     async with _stopped(clock):
         await waiting
     return seat.entered()
-
-
-async def _act(
-    policy: Policy,
-    messages: Sequence[Message],
-    trajectory: Trajectory,
-    deadlines: DeadlineConfig,
-    clock: asyncio.Timeout,
-) -> Any:
-    own = policy.keeps_time
-    async with _stopped(clock) if own else _deadline(deadlines.generation_s, "the policy"):
-        try:
-            return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
-        except (AgentGymError, ContextFull):
-            raise
-        except (Exception, SystemExit) as error:
-            place = place_of(error)
-            where = f" ({place})" if place else ""
-            raise PolicyError(
-                f"the policy raised {type(error).__name__}: {error}{where}"
-            ) from error
-
-
-class _deadline:  # noqa: N801  reads as a statement
-    """`asyncio.timeout` whose expiry is a `DeadlineError` that says what took too long."""
-
-    def __init__(self, seconds: float, what: str) -> None:
-        self._scope = asyncio.timeout(seconds)
-        self._seconds, self._what = seconds, what
-
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
-
-    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError as expired:
-            raise DeadlineError(f"{self._what} took longer than {self._seconds:g} s") from expired
 
 
 @asynccontextmanager
@@ -314,11 +307,11 @@ async def _stopped(clock: asyncio.Timeout) -> AsyncIterator[None]:
 
 async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a method that may be async, cheap, or blocking."""
-    if env.inline or inspect.iscoroutinefunction(method):
+    if env.inline or iscoroutinefunction(method):
         result = method(*args, **kwargs)
     else:
         result = await on_thread(functools.partial(method, *args, **kwargs))
-    return await result if inspect.isawaitable(result) else result
+    return await result if isawaitable(result) else result
 
 
 async def _close(env: Env, policy: Policy | None) -> None:
@@ -331,7 +324,7 @@ async def _close(env: Env, policy: Policy | None) -> None:
         finally:
             with boundary(EnvError, "close"):
                 result = env.close()
-                if inspect.isawaitable(result):
+                if isawaitable(result):
                     await result
 
     closing = asyncio.ensure_future(close())
