@@ -21,7 +21,7 @@ from agentgym.store.run import Run
 
 CONFIG = "examples/keydoor.toml"
 ROOT = Path("runs/staleness")
-WORDS = ("loss.correction.name=tis", "train.steps=60", "eval.every=60")
+WORDS = ("loss.correction.name=tis", "rollout.groups=8", "train.steps=60", "eval.every=60")
 
 
 def main() -> None:
