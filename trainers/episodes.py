@@ -9,7 +9,7 @@ from pathlib import Path
 from agentgym.env import EnvConfig, tasks_of
 from agentgym.errors import ConfigError, StoreError
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
-from agentgym.rollout.episode import Job
+from agentgym.rollout.episode import Job, Play
 from agentgym.rollout.policy import MakePolicy
 from agentgym.sandbox import Sandboxes
 from agentgym.store.address import address_of
@@ -71,6 +71,7 @@ class Episodes:
         rollout: RolloutConfig,
         sandboxes: Sandboxes | None = None,
         on_episode: Callable[[Trajectory], None] | None = None,
+        player: Play | None = None,
     ) -> None:
         self._recorded = Recorded(read_heads(run_dir))
         self._writer = EpisodeWriter(run_dir)
@@ -78,6 +79,7 @@ class Episodes:
         self._rollout = rollout
         self._sandboxes = sandboxes
         self._on_episode = on_episode
+        self._player = player
         self._faults = FaultLimit(rollout.max_fault_rate, run=run_dir)
 
     @property
@@ -105,6 +107,7 @@ class Episodes:
             sandboxes=self._sandboxes,
             on_episode=self._record,
             faults=self._faults,
+            player=self._player,
         )
         known |= dict(zip(missing, fresh, strict=True))
         return [known[place] for place in range(len(jobs))]

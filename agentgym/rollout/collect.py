@@ -12,7 +12,7 @@ from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env, EnvConfig
 from agentgym.errors import AgentGymError, BudgetError
 from agentgym.renderer import Renderer
-from agentgym.rollout.episode import CutOff, DeadlineConfig, Job, run_episode
+from agentgym.rollout.episode import CutOff, DeadlineConfig, Job, Play, run_episode
 from agentgym.rollout.policy import MakePolicy, Policy, TokenPolicy
 from agentgym.store.address import address_of
 from agentgym.types import Group, Task, Trajectory, with_env
@@ -93,6 +93,7 @@ async def collect(
     sandboxes: "Sandboxes | None" = None,
     on_episode: Callable[[Trajectory], None] | None = None,
     faults: FaultLimit | None = None,
+    player: Play | None = None,
 ) -> list[Trajectory]:
     """Run every job and return the trajectories in the order of the jobs.
 
@@ -121,6 +122,7 @@ async def collect(
             policy_name=policy_name,
             deadlines=rollout.deadlines,
             sandboxes=sandboxes,
+            player=player,
         )
         if on_episode is not None:
             on_episode(trajectory)

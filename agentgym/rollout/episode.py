@@ -5,7 +5,7 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,9 @@ from agentgym.rollout.answers import (
     panels_of,
     state_key_of,
 )
-from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
+from agentgym.rollout.policy import ContextFull, MakePolicy, Policy, Reply
 from agentgym.tools import on_thread
-from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
+from agentgym.types import Message, Step, Task, Timings, ToolSpec, Trajectory, derive_seed
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -77,6 +77,25 @@ class Job:
         return replace(self, attempt=self.attempt + 1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """An episode that has begun: what `Play` brings to its end."""
+
+    env: Env
+    policy: Policy
+    trajectory: Trajectory
+    """With the prompt and the tools of reset; the steps and the end are to be written."""
+    deadlines: DeadlineConfig
+    clock: asyncio.Timeout
+    """Ends the episode when its time is up."""
+    max_turns: int
+
+
+Play = Callable[[Scene], Awaitable[None]]
+"""How an episode is played: `take_turns`, or by a program from outside. What it raises ends the
+episode as `run_episode` says; environment and policy are closed behind it."""
+
+
 class CutOff(BudgetError):  # noqa: N818
     """Raised where the budget was spent during an episode; the trajectory keeps what was paid for."""
 
@@ -93,8 +112,9 @@ async def run_episode(
     policy_name: str = "",
     deadlines: DeadlineConfig | None = None,
     sandboxes: "Sandboxes | None" = None,
+    player: Play | None = None,
 ) -> Trajectory:
-    """Play one episode to its end.
+    """Play one episode to its end; `player` is by turns, where nothing else is said.
 
     A fault of environment, engine or sandbox is not raised: the trajectory says `end="error"`
     and why. Environment and policy are always closed, also when the caller is cancelled.
@@ -119,7 +139,9 @@ async def run_episode(
     try:
         async with asyncio.timeout(deadlines.episode_s) as clock:
             with boundary(EnvError, f"an episode of {config.id}"):
-                await _open_and_play(trajectory, config, make_policy, deadlines, sandboxes, clock)
+                await _open_and_play(
+                    trajectory, config, make_policy, deadlines, sandboxes, clock, player or take_turns
+                )
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
     except (ConfigError, MissingError):
@@ -140,6 +162,7 @@ async def _open_and_play(
     deadlines: DeadlineConfig,
     sandboxes: "Sandboxes | None",
     clock: asyncio.Timeout,
+    player: Play,
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
         env = config.build(sandboxes)
@@ -149,30 +172,31 @@ async def _open_and_play(
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
         trajectory.panels = panels_of(env, config.id)
-        await _play(env, policy, trajectory, deadlines, clock, max_turns=config.max_turns)
+        scene = Scene(
+            env=env,
+            policy=policy,
+            trajectory=trajectory,
+            deadlines=deadlines,
+            clock=clock,
+            max_turns=config.max_turns,
+        )
+        await player(scene)
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
         await _close(env, policy)
 
 
-async def _play(
-    env: Env,
-    policy: Policy,
-    trajectory: Trajectory,
-    deadlines: DeadlineConfig,
-    clock: asyncio.Timeout,
-    *,
-    max_turns: int,
-) -> None:
-    """Alternate until the environment ends, a limit does, or the context is full."""
+async def take_turns(scene: Scene) -> None:
+    """Let policy and environment alternate until one ends it, a limit does, or the context is full."""
+    env, trajectory = scene.env, scene.trajectory
     started = time.perf_counter()
     messages = list(trajectory.prompt)
     state_key: str | None = state_key_of(env, messages)
-    for _ in range(max_turns):
+    for _ in range(scene.max_turns):
         began = time.perf_counter()
         try:
-            reply = await _act(policy, messages, trajectory, deadlines, clock)
+            reply = await act(scene, messages, trajectory.tools)
         except ContextFull as full:
             trajectory.end, trajectory.reason = "truncated", full.reason
             break
@@ -186,7 +210,7 @@ async def _play(
             timed_out=True,  # until the environment has answered
         )
         trajectory.steps.append(step)
-        answer = await _step(env, reply.message, deadlines)
+        answer = await step_env(scene, reply.message)
         step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
         step.timed_out = bool(answer.info.get("timed_out", False))
         state_key = state_key_of(env, answer.messages) if answer.messages else None
@@ -206,7 +230,7 @@ async def _play(
         trajectory.end, trajectory.reason = "truncated", "max_turns"
     if trajectory.steps:
         last = trajectory.steps[-1]
-        last.reward_terms = add_terms(last.reward_terms, await _truncate(env, deadlines))
+        last.reward_terms = add_terms(last.reward_terms, await truncate_env(scene))
 
 
 async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:
@@ -217,33 +241,45 @@ async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) ->
     return checked_reset(given, what)
 
 
-async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvStep:
-    what = f"step of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
+async def step_env(scene: Scene, message: Message) -> EnvStep:
+    """Hand a message to the environment, within the time that it has.
+
+    Raises:
+        EnvError, DeadlineError: it raised, gave what is no answer, or took too long.
+    """
+    env, what = scene.env, f"step of {type(scene.env).__name__}"
+    async with _deadline(scene.deadlines.step_s, what):
         with boundary(EnvError, what):
             given = await call_env(env, env.step, message)
     return checked_step(given, what)
 
 
-async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
-    what = f"truncate of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
+async def truncate_env(scene: Scene) -> dict[str, float]:
+    """Return the last reward terms of an episode that the environment did not end.
+
+    Raises:
+        EnvError, DeadlineError: as `step_env`.
+    """
+    env, what = scene.env, f"truncate of {type(scene.env).__name__}"
+    async with _deadline(scene.deadlines.step_s, what):
         with boundary(EnvError, what):
             given = await call_env(env, env.truncate)
     return checked_terms(given, what)
 
 
-async def _act(
-    policy: Policy,
-    messages: Sequence[Message],
-    trajectory: Trajectory,
-    deadlines: DeadlineConfig,
-    clock: asyncio.Timeout,
-) -> Any:
+async def act(scene: Scene, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+    """Ask the policy, within the time that it has.
+
+    Raises:
+        ContextFull: there is no room left to answer.
+        DeadlineError: it took too long.
+        AgentGymError: the machinery failed.
+    """
+    policy, limit_s = scene.policy, scene.deadlines.generation_s
     own = policy.keeps_time
-    async with _stopped(clock) if own else _deadline(deadlines.generation_s, "the policy"):
+    async with _stopped(scene.clock) if own else _deadline(limit_s, "the policy"):
         try:
-            return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
+            return await policy.act(messages, tools, seed=scene.trajectory.seed)
         except (AgentGymError, ContextFull):
             raise
         except (Exception, SystemExit) as error:
