@@ -140,7 +140,13 @@ async def run_episode(
         async with asyncio.timeout(deadlines.episode_s) as clock:
             with boundary(EnvError, f"an episode of {config.id}"):
                 await _open_and_play(
-                    trajectory, config, make_policy, deadlines, sandboxes, clock, player or take_turns
+                    trajectory,
+                    config,
+                    make_policy,
+                    deadlines,
+                    sandboxes,
+                    clock,
+                    player or take_turns,
                 )
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
