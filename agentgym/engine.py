@@ -52,6 +52,8 @@ class Engine(ABC):
     """The policy version of the weights in use."""
     max_context: int
     """Most tokens of prompt and completion together."""
+    slots: int | None = None
+    """Requests that are decoded at once, known after `start`; more of them wait. None: any number."""
 
     async def start(self) -> None:
         """Get ready to generate, which may take minutes. Idempotent.

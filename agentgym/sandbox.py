@@ -281,6 +281,10 @@ class Sandboxes(Protocol):
         """
         ...
 
+    def room(self) -> int:
+        """Return how many more could be leased now; below 0: how many wait for one."""
+        ...
+
     def scalars(self) -> dict[str, float]:
         """Return what was counted so far, by names that begin with `sandbox/`."""
         ...

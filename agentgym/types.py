@@ -149,11 +149,13 @@ class Timings:
     """Wall seconds of one step."""
 
     generate_s: float = 0.0
-    """Inside the policy, queueing included."""
+    """Inside the policy, the queue of its engine included."""
     env_s: float = 0.0
     """Inside the environment, tools included."""
     started_s: float = 0.0
     """Seconds since the episode began when this step began."""
+    wait_s: float = 0.0
+    """Before that, until it was this episode's turn at the engine."""
 
 
 @dataclass(slots=True, kw_only=True)

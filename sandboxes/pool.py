@@ -46,6 +46,7 @@ class Pool:
         self._waiting = Waiting()
         self._tasks: set[asyncio.Task[None]] = set()
         self._num_starting = 0
+        self._num_asked = 0  # leases, and those who wait for one
         self._closed = False
         self._end_once = Once(self._end)
 
@@ -57,6 +58,19 @@ class Pool:
     @contextlib.asynccontextmanager
     async def lease(self, *, fresh: bool = False) -> AsyncIterator[Sandbox]:
         """Hold a clean sandbox; it is reset, or destroyed, in the background afterwards."""
+        self._num_asked += 1
+        try:
+            sandbox = await self._taken_in_time(fresh=fresh)
+            sandbox.num_leases += 1
+            try:
+                yield LeasedSandbox(sandbox)
+            finally:
+                sandbox.holder = None
+                self._give_back(sandbox, reuse=not fresh)
+        finally:
+            self._num_asked -= 1
+
+    async def _taken_in_time(self, *, fresh: bool) -> WorkerSandbox:
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.wait_s):
@@ -69,12 +83,11 @@ class Pool:
                 hint="raise sandbox.max_size, or run fewer episodes at once",
             ) from error
         self.metrics.wait.add(time.monotonic() - began)
-        sandbox.num_leases += 1
-        try:
-            yield LeasedSandbox(sandbox)
-        finally:
-            sandbox.holder = None
-            self._give_back(sandbox, reuse=not fresh)
+        return sandbox
+
+    def room(self) -> int:
+        """Return how many more may be leased at once."""
+        return self._settings.max_size - self._num_asked
 
     async def probe(self) -> SandboxInfo:
         """Run a program in a fresh sandbox and say what protects it.

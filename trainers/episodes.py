@@ -11,6 +11,7 @@ from agentgym.errors import ConfigError, StoreError
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
 from agentgym.rollout.episode import Job, Play
 from agentgym.rollout.policy import MakePolicy
+from agentgym.rollout.scheduler import Scheduler
 from agentgym.sandbox import Sandboxes
 from agentgym.store.address import address_of
 from agentgym.store.episodes import EpisodeHead, EpisodeWriter, read_episode, read_heads
@@ -72,7 +73,10 @@ class Episodes:
         sandboxes: Sandboxes | None = None,
         on_episode: Callable[[Trajectory], None] | None = None,
         player: Play | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
+        """`scheduler`: see `agentgym.rollout.collect`; it is set once the engine is known."""
+        self.scheduler = scheduler
         self._recorded = Recorded(read_heads(run_dir))
         self._writer = EpisodeWriter(run_dir)
         self._env = env
@@ -82,15 +86,20 @@ class Episodes:
         self._player = player
         self._faults = FaultLimit(rollout.max_fault_rate, run=run_dir)
 
-    @property
-    def faults(self) -> int:
-        """Episodes of this process that ended by a fault."""
-        return self._faults.faults
+    def scalars(self) -> dict[str, float]:
+        """Return the faults of this process, and how the engine was used since the last call."""
+        used = self.scheduler.scalars() if self.scheduler else {}
+        return {"faults": float(self._faults.faults), **used}
 
     async def collect(
-        self, jobs: Iterable[Job], *, make_policy: MakePolicy, policy_name: str
+        self,
+        jobs: Iterable[Job],
+        *,
+        make_policy: MakePolicy,
+        policy_name: str,
+        order: int = 0,
     ) -> list[Trajectory]:
-        """Return the trajectory of each job, in the order of the jobs.
+        """Return the trajectory of each job, in the order of the jobs; a lower `order` goes first.
 
         Raises:
             AgentGymError: too many faults, or the record cannot be written.
@@ -108,6 +117,8 @@ class Episodes:
             on_episode=self._record,
             faults=self._faults,
             player=self._player,
+            scheduler=self.scheduler,
+            order=order,
         )
         known |= dict(zip(missing, fresh, strict=True))
         return [known[place] for place in range(len(jobs))]

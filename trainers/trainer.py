@@ -13,7 +13,7 @@ from agentgym.engine import Loaded
 from agentgym.engines.model import load_model
 from agentgym.engines.quiet import quiet
 from agentgym.env import EnvConfig
-from agentgym.errors import AgentGymError, StoreError
+from agentgym.errors import AgentGymError, BudgetError, StoreError
 from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink
 from agentgym.rollout.collect import to_groups, token_policies
 from agentgym.rollout.episode import Play
@@ -78,6 +78,7 @@ async def train(
 
     Raises:
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
+        BudgetError: no more may be spent; everything up to here is saved.
         AgentGymError: it cannot start or go on.
     """
     check_settings(settings)
@@ -95,6 +96,10 @@ async def train(
             status = "interrupted"
             trainer.save()
             raise KeyboardInterrupt from None
+        except BudgetError:
+            status = "interrupted"
+            trainer.save()
+            raise
         except KeyboardInterrupt:
             status = "interrupted"
             raise
@@ -161,6 +166,9 @@ class Trainer:
             await self._begin()
         self._cursor = self._tasks.position
         await self._watch.run("engine", 1, self.parts.engine.start())
+        self._episodes.scheduler = self.settings.rollout.scheduler(
+            slots=self.parts.engine.slots, sandboxes=self._sandboxes
+        )
         self._watch.advance()
         await self.sync()
         self._is_ready = True
@@ -288,9 +296,9 @@ class Trainer:
             **self._lookout.sound(self.step, table, shaped),
             **self.parts.sync.scalars(),
             **{f"engine/{name}": each for name, each in self.parts.engine.scalars().items()},
+            **self._episodes.scalars(),
             **self._watch.clock.scalars(num_tokens=int(table.token_start[-1])),
             **(self._sandboxes.scalars() if self._sandboxes else {}),
-            "faults": float(self._episodes.faults),
         }
         self._metrics.log(self.step, scalars)
         self.run.update(step=self.step)

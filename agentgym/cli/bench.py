@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentgym.cli import bench_credit, bench_engine, bench_sandbox, bench_sync, bench_view
+from agentgym.cli import (
+    bench_credit,
+    bench_engine,
+    bench_rollout,
+    bench_sandbox,
+    bench_sync,
+    bench_view,
+)
 from agentgym.cli.options import Json
 from agentgym.cli.output import echo_json, echo_table, note, one_line
 
@@ -20,6 +27,7 @@ app.command("credit")(bench_credit.credit)
 app.command("view")(bench_view.view)
 app.command("engine")(bench_engine.engine)
 app.command("sync")(bench_sync.sync)
+app.command("rollout")(bench_rollout.rollout)
 
 
 @app.callback()

@@ -192,6 +192,9 @@ class _NoSandboxes:
 
         raise SandboxUnavailable("no sandbox is started to look at an environment")
 
+    def room(self) -> int:
+        return 0
+
     def scalars(self) -> dict[str, float]:
         return {}
 

@@ -159,7 +159,7 @@ async def _play(
     from agentgym.rollout.forks import take_fork
 
     env, rollout = chosen.config.env.config, chosen.config.rollout
-    slots = asyncio.Semaphore(1 if rollout.deterministic else rollout.concurrency)
+    slots = asyncio.Semaphore(rollout.most)
     async with (
         open_sandboxes(chosen.config) as sandboxes,
         _open_policy(chosen, place.turn, children.lines) as make_policy,

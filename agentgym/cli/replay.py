@@ -83,7 +83,7 @@ async def _replay_all(
                     counter.advance()
 
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(config.rollout.concurrency):
+                for _ in range(config.rollout.most):
                     tasks.create_task(work())
     return {head.id: results[head.id] for head in heads}
 

@@ -180,6 +180,7 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
                 rollout=config.rollout,
                 sandboxes=sandboxes,
                 on_episode=counter.advance,
+                scheduler=config.rollout.scheduler(slots=policies.slots, sandboxes=sandboxes),
             )
             try:
                 found = await episodes.collect(jobs, make_policy=policies.make, policy_name=model)
@@ -219,6 +220,8 @@ class _Policies(NamedTuple):
     make: "MakePolicy"
     spending: "Spending | None" = None
     """What a model behind a URL took."""
+    slots: int | None = None
+    """Of the engine, where it is one of ours."""
 
 
 @asynccontextmanager
@@ -238,12 +241,12 @@ async def open_policies(
             async with Client(config.openai) as client:
                 yield _Policies(openai_policies(client), client.spending)
         case "local":
-            async with _local_policies(config, version) as make:
-                yield _Policies(make)
+            async with _local_policies(config, version) as policies:
+                yield policies
 
 
 @asynccontextmanager
-async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["MakePolicy"]:
+async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator[_Policies]:
     from agentgym.engines.model import load_model
     from agentgym.errors import EngineError, PolicyError, boundary
     from agentgym.rollout.collect import token_policies
@@ -259,7 +262,8 @@ async def _local_policies(config: "RunConfig", version: int) -> AsyncIterator["M
             await engine.load_weights(None, version=version)
         with boundary(PolicyError, f"the renderer {config.renderer.name}"):
             renderer = config.renderer.build(loaded.tokenizer)
-        yield token_policies(engine, renderer, config.rollout.sampling)
+        make = token_policies(engine, renderer, config.rollout.sampling)
+        yield _Policies(make, slots=engine.slots)
     finally:
         await engine.close()
 

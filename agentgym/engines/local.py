@@ -65,12 +65,13 @@ class LocalEngine(Engine):
 
         self.version = 0
         self.max_context = max_context
+        self.slots = 1 if deterministic else max_batch
         self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self._deterministic = deterministic
         self._decoder = Decoder(
             model,
             max_context=max_context,
-            max_batch=1 if deterministic else max_batch,
+            max_batch=self.slots,
             max_sessions=1 if deterministic else max_sessions,
         )
         self._jobs: deque[Callable[[], None]] = deque()

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
@@ -12,8 +13,10 @@ from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env, EnvConfig
 from agentgym.errors import AgentGymError, BudgetError
 from agentgym.renderer import Renderer
+from agentgym.rollout.budget import Budget, BudgetConfig
 from agentgym.rollout.episode import CutOff, DeadlineConfig, Job, Play, run_episode
 from agentgym.rollout.policy import MakePolicy, Policy, TokenPolicy
+from agentgym.rollout.scheduler import MOST, Scheduler, Seat
 from agentgym.store.address import address_of
 from agentgym.types import Group, Task, Trajectory, with_env
 
@@ -35,8 +38,11 @@ class RolloutConfig(BaseModel, extra="forbid", frozen=True):
     """Episodes per task (G)."""
     sampling: SamplingConfig = SamplingConfig()
     deadlines: DeadlineConfig = DeadlineConfig()
-    concurrency: int = Field(default=128, ge=1)
-    """Episodes under way at once."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Most episodes under way at once. null: as many as keep the engine busy, and 128 where no
+    engine says how many these are."""
+    budget: BudgetConfig = BudgetConfig()
+    """What may be spent."""
     max_fault_rate: float = Field(default=0.1, ge=0, le=1)
     """The run stops when more of its episodes than this ended by a fault."""
     refill_equal_groups: bool = False
@@ -45,6 +51,20 @@ class RolloutConfig(BaseModel, extra="forbid", frozen=True):
     """Rounds of refilling per optimiser step; after the last one equal groups are kept."""
     deterministic: bool = False
     """One decode stream and a fixed training order: the same seed gives the same weights, bit for bit."""
+
+    @property
+    def most(self) -> int:
+        """Most episodes at once, where there is no engine of ours."""
+        return 1 if self.deterministic else self.concurrency or MOST
+
+    def scheduler(
+        self, *, slots: int | None = None, sandboxes: "Sandboxes | None" = None
+    ) -> Scheduler:
+        """Return a new scheduler for an engine with so many slots; None: of something else."""
+        # One decode stream serves one episode at a time: others would wait for it in vain.
+        most = 1 if self.deterministic else self.concurrency
+        budget = Budget(self.budget)
+        return Scheduler(slots=slots, most=most, sandboxes=sandboxes, budget=budget)
 
 
 class FaultLimit:
@@ -94,8 +114,13 @@ async def collect(
     on_episode: Callable[[Trajectory], None] | None = None,
     faults: FaultLimit | None = None,
     player: Play | None = None,
+    scheduler: Scheduler | None = None,
+    order: int = 0,
 ) -> list[Trajectory]:
     """Run every job and return the trajectories in the order of the jobs.
+
+    `scheduler` says when each begins, together with all others who share it; among these a lower
+    `order` goes first. The jobs of a group stand one after another.
 
     A job that ended by a fault is retried once under another attempt number; if that fails too,
     its last trajectory, with `end="error"`, is returned. `on_episode` sees every finished
@@ -110,11 +135,11 @@ async def collect(
     """
     rollout = rollout or RolloutConfig()
     faults = faults or FaultLimit(rollout.max_fault_rate)
-    waiting: Iterator[tuple[int, Job]] = iter(enumerate(jobs))
+    scheduler = scheduler or rollout.scheduler(sandboxes=sandboxes)
     done: dict[int, Trajectory] = {}
     cut: list[CutOff] = []
 
-    async def attempt(job: Job) -> Trajectory:
+    async def attempt(job: Job, seat: Seat) -> Trajectory:
         trajectory = await run_episode(
             job,
             config=config,
@@ -123,42 +148,44 @@ async def collect(
             deadlines=rollout.deadlines,
             sandboxes=sandboxes,
             player=player,
+            seat=seat,
         )
         if on_episode is not None:
             on_episode(trajectory)
         faults.count(trajectory)
         return trajectory
 
-    async def play(job: Job) -> Trajectory:
-        trajectory = await attempt(job)
-        again = trajectory.end == "error" and not cut
-        return await attempt(job.again()) if again else trajectory
+    async def play(place: int, job: Job, seat: Seat) -> None:
+        try:
+            trajectory = await attempt(job, seat)
+            if trajectory.end == "error" and not cut:
+                trajectory = await attempt(job.again(), seat)
+            done[place] = trajectory
+        except CutOff as cut_off:
+            cut.append(cut_off)
+            if on_episode is not None and cut_off.trajectory.steps:
+                on_episode(cut_off.trajectory)
 
-    async def work() -> None:
-        for place, job in waiting:
+    group_id: str | None = None
+    async with _first_failure(), asyncio.TaskGroup() as tasks:
+        for place, job in enumerate(jobs):
+            seat = await scheduler.seat(order=order, opens_group=job.group_id != group_id)
             if cut:
-                return
-            try:
-                done[place] = await play(job)
-            except CutOff as cut_off:
-                cut.append(cut_off)
-                if on_episode is not None and cut_off.trajectory.steps:
-                    on_episode(cut_off.trajectory)
-
-    # One decode stream serves one episode at a time: others would wait against their deadlines.
-    workers = 1 if rollout.deterministic else rollout.concurrency
-    await _all(work() for _ in range(workers))
+                seat.close()
+                break
+            group_id = job.group_id
+            task = tasks.create_task(play(place, job, seat))
+            task.add_done_callback(seat.close_after)  # it may be cancelled before it begins
     if cut:
         raise _spent(cut)
     return [done[place] for place in sorted(done)]
 
 
-async def _all(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run the workers; the first failure stops the others and is raised as itself."""
+@asynccontextmanager
+async def _first_failure() -> AsyncIterator[None]:
+    """Raise the first failure of a group of tasks as itself."""
     try:
-        async with asyncio.TaskGroup() as tasks:
-            for worker in workers:
-                tasks.create_task(worker)
+        yield
     except* AgentGymError as failures:
         raise failures.exceptions[0] from None
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
@@ -36,6 +36,7 @@ from agentgym.tools import on_thread
 from agentgym.types import Message, Step, Task, Timings, ToolSpec, Trajectory, derive_seed
 
 if TYPE_CHECKING:
+    from agentgym.rollout.scheduler import Seat
     from agentgym.sandbox import Sandboxes
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,18 @@ class Scene:
     deadlines: DeadlineConfig
     clock: asyncio.Timeout
     """Ends the episode when its time is up."""
+    seat: "Seat | None"
+    """Says when it is this episode's turn at the engine, where others share that."""
     max_turns: int
+
+
+class Acted(NamedTuple):
+    """What the policy answered, and how long that took."""
+
+    reply: Reply
+    generate_s: float
+    wait_s: float
+    """Until it was this episode's turn, before."""
 
 
 Play = Callable[[Scene], Awaitable[None]]
@@ -113,8 +125,12 @@ async def run_episode(
     deadlines: DeadlineConfig | None = None,
     sandboxes: "Sandboxes | None" = None,
     player: Play | None = None,
+    seat: "Seat | None" = None,
 ) -> Trajectory:
     """Play one episode to its end; `player` is by turns, where nothing else is said.
+
+    Where others share the engine, `seat` says when it is this episode's turn; what it waits for
+    that is no time of the episode.
 
     A fault of environment, engine or sandbox is not raised: the trajectory says `end="error"`
     and why. Environment and policy are always closed, also when the caller is cancelled.
@@ -146,6 +162,7 @@ async def run_episode(
                     deadlines,
                     sandboxes,
                     clock,
+                    seat,
                     player or take_turns,
                 )
     except TimeoutError:
@@ -168,6 +185,7 @@ async def _open_and_play(
     deadlines: DeadlineConfig,
     sandboxes: "Sandboxes | None",
     clock: asyncio.Timeout,
+    seat: "Seat | None",
     player: Play,
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
@@ -184,6 +202,7 @@ async def _open_and_play(
             trajectory=trajectory,
             deadlines=deadlines,
             clock=clock,
+            seat=seat,
             max_turns=config.max_turns,
         )
         await player(scene)
@@ -202,11 +221,11 @@ async def take_turns(scene: Scene) -> None:
     for _ in range(scene.max_turns):
         began = time.perf_counter()
         try:
-            reply = await act(scene, messages, trajectory.tools)
+            acted = await act(scene, messages, trajectory.tools)
         except ContextFull as full:
             trajectory.end, trajectory.reason = "truncated", full.reason
             break
-        generated = time.perf_counter()
+        reply, generated = acted.reply, time.perf_counter()
         step = Step(
             message=reply.message,
             completion=reply.completion,
@@ -222,9 +241,10 @@ async def take_turns(scene: Scene) -> None:
         state_key = state_key_of(env, answer.messages) if answer.messages else None
         step.next_state_key = state_key
         step.timings = Timings(
-            generate_s=generated - began,
+            generate_s=acted.generate_s,
             env_s=time.perf_counter() - generated,
             started_s=began - started,
+            wait_s=acted.wait_s,
         )
         step.panels = panels_of(env, trajectory.task.env or type(env).__name__)
         messages += [reply.message, *answer.messages]
@@ -273,14 +293,37 @@ async def truncate_env(scene: Scene) -> dict[str, float]:
     return checked_terms(given, what)
 
 
-async def act(scene: Scene, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-    """Ask the policy, within the time that it has.
+async def act(scene: Scene, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Acted:
+    """Ask the policy when it is this episode's turn, within the time that it has.
 
     Raises:
         ContextFull: there is no room left to answer.
         DeadlineError: it took too long.
         AgentGymError: the machinery failed.
     """
+    seat, began = scene.seat, time.perf_counter()
+    try:
+        waited = await _turn(seat, scene.clock) if seat else 0.0
+        reply = await _ask(scene, messages, tools)
+    finally:
+        if seat:
+            seat.leave()
+    if seat:
+        seat.count(reply)
+    return Acted(reply, time.perf_counter() - began - waited, waited)
+
+
+async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
+    """Wait for the engine; return the seconds, which are no time of the episode."""
+    waiting = seat.enter()
+    if waiting is None:
+        return 0.0
+    async with _stopped(clock):
+        await waiting
+    return seat.entered()
+
+
+async def _ask(scene: Scene, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
     policy, limit_s = scene.policy, scene.deadlines.generation_s
     own = policy.keeps_time
     async with _stopped(scene.clock) if own else _deadline(limit_s, "the policy"):

@@ -77,7 +77,9 @@ async def played(
         )
 
 
-async def by_program(tmp_path: Path, body: str, engine: Engine | None = None, **more: Any) -> Trajectory:
+async def by_program(
+    tmp_path: Path, body: str, engine: Engine | None = None, **more: Any
+) -> Trajectory:
     command = write_program(tmp_path, body)
     found = await played(lambda gateway, scene: gateway.play(scene, command), engine, **more)
     check_exact([found])

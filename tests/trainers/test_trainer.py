@@ -62,6 +62,9 @@ async def test_a_run_leaves_everything_in_its_directory(tmp_path):
         def scalars(self):
             return {"sandbox/waits": 3}
 
+        def room(self):
+            return 100
+
     steps, phases = [], []
     config = make_config(eval={"every": 2, "episodes": 5, "greedy": True})
     run = await run_training(

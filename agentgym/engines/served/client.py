@@ -63,6 +63,7 @@ class ServedEngine(Engine):
         self._vocabulary = await asyncio.to_thread(vocabulary_of, self._loaded)
         status = await self._status_once(_is_up, "had no engine that was up")
         self._check_model(status)
+        self.slots = _slots_of(status)
         handover = Handover(self._config.weights_dir or str(status.get("weights_dir")))
         await self._check_sight(handover)
         await self._put_own_weights(status)
@@ -305,6 +306,12 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _nothing(body: bytes) -> None:
     _object(body)
+
+
+def _slots_of(status: Mapping[str, Any]) -> int | None:
+    """Return how many requests all replicas decode at once."""
+    slots = status.get("slots")
+    return slots * len(status.get("replicas", ())) if isinstance(slots, int) else None
 
 
 def _is_up(status: Mapping[str, Any]) -> bool:

@@ -101,6 +101,7 @@ def facts_of(
         "fingerprint": fingerprint(loaded.folder),
         "dtype": loaded.dtype,
         "max_context": engine.max_context,
+        "slots": engine.slots,
         "vocabulary": vocabulary_of(loaded)._asdict(),
         "deterministic": deterministic,
     }

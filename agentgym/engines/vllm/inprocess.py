@@ -55,6 +55,7 @@ class VllmEngine(Engine):
     ) -> None:
         self.version = 0
         self.max_context = loaded.max_context
+        self.slots = 1 if deterministic else config.max_batch
         self.restarts = 0
         """Times that vLLM was started again."""
         self.num_nan = 0

@@ -12,7 +12,7 @@ from agentgym.env import EnvStep, action_key, add_terms
 from agentgym.errors import AgentGymError, PolicyError
 from agentgym.panels import MOST_PANELS, Panel, Terminal
 from agentgym.rollout.answers import panels_of, state_key_of
-from agentgym.rollout.episode import Scene, act, step_env, truncate_env
+from agentgym.rollout.episode import Acted, Scene, act, step_env, truncate_env
 from agentgym.rollout.outside.echoes import Echoes
 from agentgym.rollout.outside.refused import Refused, is_over
 from agentgym.rollout.outside.reply import Answer
@@ -162,12 +162,12 @@ class Session:
                 self._finish("truncated", "max_turns")
                 self._refuse_if_over()
             began = time.perf_counter()
-            reply = await self._ask(messages, request.tools)
-            return self._record(reply, messages, request.tools, key=key, began=began)
+            acted = await self._ask(messages, request.tools)
+            return self._record(acted, messages, request.tools, key=key, began=began)
 
-    async def _ask(self, messages: list[Message], tools: Sequence[ToolSpec]) -> Reply:
+    async def _ask(self, messages: list[Message], tools: Sequence[ToolSpec]) -> Acted:
         try:
-            reply = await act(self._scene, messages, tools)
+            acted = await act(self._scene, messages, tools)
         except ContextFull as full:
             self._full = full.reason
             raise Refused(
@@ -180,11 +180,11 @@ class Session:
         except AgentGymError as error:
             raise self._fail(error) from error
         self._full = None
-        return reply
+        return acted
 
     def _record(
         self,
-        reply: Reply,
+        acted: Acted,
         messages: list[Message],
         tools: tuple[ToolSpec, ...],
         *,
@@ -197,8 +197,8 @@ class Session:
         trajectory = self._scene.trajectory
         if not self._steps:
             trajectory.prompt, trajectory.tools = tuple(messages), tools
-        timings = Timings(generate_s=time.perf_counter() - began, started_s=began - self._started)
         self._log = []
+        reply = acted.reply
         step = Step(
             message=reply.message,
             completion=reply.completion,
@@ -207,7 +207,11 @@ class Session:
             reward_terms=self._early,
             agent=OUTSIDE,
             usage=dict(reply.usage),
-            timings=timings,
+            timings=Timings(
+                generate_s=acted.generate_s,
+                started_s=began - self._started,
+                wait_s=acted.wait_s,
+            ),
         )
         self._early = {}
         self._steps.append(step)
