@@ -1,23 +1,19 @@
 """Episodes that programs from outside play, with a policy whose tokens are letters."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import httpx
-import pytest
 from letters import STOP, Letters
 from outside_programs import write_program
 
 from agentgym.engine import Engine, SamplingConfig
-from agentgym.env import EnvConfig, EnvStep
-from agentgym.envs.calculator import Calculator, CalculatorConfig
+from agentgym.env import EnvConfig
+from agentgym.envs.calculator import CalculatorConfig
 from agentgym.rollout.collect import token_policies
 from agentgym.rollout.episode import DeadlineConfig, Job, Scene, run_episode
 from agentgym.rollout.outside.gateway import Gateway, open_gateway
-from agentgym.rollout.outside.session import Session
 from agentgym.rollout.policy import MakePolicy
 from agentgym.trainers.exact import check_exact
 from agentgym.types import Completion, Message, Task, Trajectory

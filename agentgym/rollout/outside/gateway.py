@@ -5,8 +5,9 @@ import contextlib
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from agentgym.errors import MissingError
 from agentgym.panels import Terminal
@@ -77,27 +78,55 @@ class Gateway:
                     session.show(Terminal(text=program.output, title="written by the program"))
         await session.settle(failed=None if code is None else program.ended_with(code))
 
+    async def wait(
+        self,
+        scene: Scene,
+        *,
+        leaving: asyncio.Event,
+        announce: Callable[[Session, Scene], None],
+    ) -> None:
+        """Let programs that others start play an episode, until it has ended or they leave.
+
+        Raises:
+            PolicyError: nobody asked the model.
+            AgentGymError: the machinery failed.
+        """
+        async with self.session(scene) as session:
+            if not leaving.is_set():
+                announce(session, scene)
+            await _first(session.over.wait(), leaving.wait())
+        await session.settle()
+
 
 async def _ended(program: Program, session: Session) -> int | None:
     """Return the exit code of a program; None: it went on although its episode had ended."""
-    exit_, over = asyncio.ensure_future(program.wait()), asyncio.ensure_future(session.over.wait())
+    exit_ = asyncio.ensure_future(program.wait())
     try:
-        await asyncio.wait({exit_, over}, return_when=asyncio.FIRST_COMPLETED)
+        await _first(asyncio.shield(exit_), session.over.wait())
         await asyncio.wait({exit_}, timeout=_GRACE_S)
         return exit_.result() if exit_.done() else None
     finally:
         exit_.cancel()
-        over.cancel()
-        await asyncio.gather(exit_, over, return_exceptions=True)
+        await asyncio.gather(exit_, return_exceptions=True)
+
+
+async def _first(*works: Awaitable[Any]) -> None:
+    """Wait for the first of some, and give the others up."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
-async def open_gateway(*, port: int = 0) -> AsyncIterator[Gateway]:
-    """Hold a gateway on a port of this machine that only this machine reaches; 0: any free one.
+async def open_gateway(taken: socket.socket | None = None) -> AsyncIterator[Gateway]:
+    """Hold a gateway on a free port that only this machine reaches, or where a socket listens.
 
     Raises:
         MissingError: the packages of a server are not installed.
-        OSError: the port is taken.
     """
     try:
         import uvicorn
@@ -116,7 +145,7 @@ async def open_gateway(*, port: int = 0) -> AsyncIterator[Gateway]:
         def capture_signals(self) -> Iterator[None]:
             yield  # signals are for the process, which has more to end
 
-    with socket.create_server(("127.0.0.1", port), backlog=1024) as taken:
+    with taken or socket.create_server(("127.0.0.1", 0), backlog=1024) as taken:
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait 40 ms
         gateway = Gateway(f"http://127.0.0.1:{taken.getsockname()[1]}")
         server = Server(
