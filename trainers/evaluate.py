@@ -17,6 +17,7 @@ from agentgym.trainers.episodes import Episodes
 from agentgym.trainers.settings import EvalConfig
 from agentgym.types import Trajectory
 
+_FIRST = -1  # training plays in the order of its steps, from 0
 _Z95 = 1.959963984540054
 
 
@@ -77,12 +78,17 @@ async def evaluate(
     prefix: str,
     seed: int,
 ) -> Score:
-    """Play the first tasks of a split and score them; group ids begin with `prefix`."""
+    """Play the first tasks of a split, before all that is played ahead, and score them.
+
+    Group ids begin with `prefix`.
+    """
     tasks = first_tasks(env, config.split or env.held_out_split, number=config.episodes)
     jobs = make_jobs(
         tasks, group_size=config.samples, run_seed=seed, prefix=prefix, env=type(env).id
     )
-    trajectories = await episodes.collect(jobs, make_policy=make_policy, policy_name=policy_name)
+    trajectories = await episodes.collect(
+        jobs, make_policy=make_policy, policy_name=policy_name, order=_FIRST
+    )
     return score(trajectories, success=type(env).success)
 
 

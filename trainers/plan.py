@@ -21,13 +21,20 @@ def check_settings(settings: "Settings") -> None:
     """Refuse what cannot be trained.
 
     Raises:
-        ConfigError: the estimator needs a column that nothing fills in, or nothing is sampled.
+        ConfigError: the estimator needs a column that nothing fills in, nothing is sampled, or
+            what is played ahead shall come out the same every time.
     """
     check_columns(settings.credit)
     if settings.rollout.sampling.temperature == 0:
         raise ConfigError(
             "rollout.sampling.temperature is 0: a policy that never varies learns nothing",
             hint="set it to 1",
+        )
+    if settings.rollout.deterministic and settings.train.max_staleness:
+        raise ConfigError(
+            f"rollout.deterministic cannot be had with train.max_staleness = "
+            f"{settings.train.max_staleness}: when new weights arrive depends on the clock",
+            hint="set train.max_staleness to 0, or leave rollout.deterministic out",
         )
 
 
@@ -51,7 +58,18 @@ def doubts(settings: "Settings") -> list[str]:
         *_lost_guarantees(settings.shaping, settings.credit),
         *_idle_settings(settings.credit),
         *settings.loss.doubts(),
+        *_uncorrected(settings),
     ]
+
+
+def _uncorrected(settings: "Settings") -> Iterator[str]:
+    """Tell of stale tokens that nothing weighs."""
+    ahead = settings.train.max_staleness
+    if ahead and settings.loss.correction.name == "none":
+        yield (
+            f"train.max_staleness is {ahead} and loss.correction.name is none: tokens of older "
+            "policies count like those of the present one; set it to tis or icepop"
+        )
 
 
 def _idle_settings(credit: CreditConfig) -> Iterator[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentgym.store.notes import NoteWriter
-from agentgym.table import Floats, StepTable
+from agentgym.table import Floats, Ints, StepTable
 from agentgym.trainers.recompute import SCHEMA, TRAINER, UPDATE, annotations
 from agentgym.trainers.shaping.base import Shaped
 from agentgym.trainers.updated import Updated
@@ -33,6 +33,7 @@ class Recorder:
         shaped: Shaped,
         advantages: Floats,
         updated: Updated,
+        staleness: Ints,
     ) -> None:
         """Record which trajectories a step used, in order, and what became of their tokens.
 
@@ -40,7 +41,8 @@ class Recorder:
         are; `rewards` [S] and `advantages` ([S] or [N]) are float64; `raw/TERM` [S], every term
         of the environment, and `shaped/TERM` [S], what the shaper made of it, which add up to the
         rewards; `gate/TERM` [M], the share of the term that counted; `logprobs`, `weights`, `cause`
-        [N] are as in `Updated`; each annotation of the table stands under its own name. With the
+        [N] are as in `Updated`; `staleness` [N] is by how many versions older the policy was that
+        sampled a token; each annotation of the table stands under its own name. With the
         trajectories this is all that `recompute.py` needs.
         """
         payload: dict[str, Any] = {
@@ -64,6 +66,7 @@ class Recorder:
             "logprobs": updated.logprobs,
             "weights": updated.weights,
             "cause": updated.cause,
+            "staleness": staleness.astype(np.int32),
         }
         self._notes.append(UPDATE, payload, columns | annotations(table))
 

@@ -66,6 +66,10 @@ class TrainConfig(BaseModel, extra="forbid", frozen=True):
     """Rounds of collect and update."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Stop after the step in which this runs out, counted from the start of the process."""
+    max_staleness: int = Field(default=0, ge=0)
+    """Most steps by which the policy that sampled a token may be older than the one that is trained
+    on it. 0: the engine waits while the weights are updated; more: it plays the episodes of so many
+    steps to come meanwhile, and takes new weights in the middle of them (docs/rollouts.md)."""
     minibatches: int = Field(default=1, ge=1)
     """Updates per round; each sees its share of the rows."""
     epochs: int = Field(default=1, ge=1)

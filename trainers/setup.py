@@ -1,11 +1,12 @@
 """What a training run is made of: the policy in the trainer, the engine that samples from it."""
 
+import copy
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,12 +109,18 @@ class Parts:
 def build_parts(settings: Settings, loaded: Loaded) -> Parts:
     """Put a loaded model to work: float32 weights in the trainer, the model's dtype in the engine.
 
+    An engine that decodes with the module shares the trainer's, where both are float32 and it
+    does not go on while the weights are updated.
+
     Raises:
         ConfigError: the model cannot be trained here.
     """
-    is_shared = settings.engine.needs_module and loaded.dtype == "float32"
+    needs_module, is_float32 = settings.engine.needs_module, loaded.dtype == "float32"
+    is_shared = needs_module and is_float32 and not settings.train.max_staleness
     config = settings.model.model_copy(update={"path": str(loaded.folder), "dtype": "float32"})
-    policy = build_policy(settings, loaded if loaded.dtype == "float32" else load_model(config))
+    policy = build_policy(settings, loaded if is_float32 else load_model(config))
+    if needs_module and is_float32 and not is_shared:
+        loaded = replace(loaded, model=copy.deepcopy(loaded.model))
     with boundary(PolicyError, f"the renderer {settings.renderer.name}"):
         renderer = settings.renderer.build(loaded.tokenizer)
     with boundary(EngineError, f"the engine {settings.engine.name}"):

@@ -1,58 +1,49 @@
 """The training loop: collect, annotate, shape, credit, batch, update, sync, record, save."""
 
+import asyncio
 import copy
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from agentgym.engine import Loaded
-from agentgym.engines.model import load_model
 from agentgym.engines.quiet import quiet
 from agentgym.env import EnvConfig
-from agentgym.errors import AgentGymError, BudgetError, StoreError
+from agentgym.errors import BudgetError, StoreError
 from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink
 from agentgym.rollout.collect import to_groups, token_policies
 from agentgym.rollout.episode import Play
 from agentgym.sandbox import Sandboxes
 from agentgym.store.run import Run, Status
 from agentgym.table import Bools, StepTable, build_table
-from agentgym.trainers.annotate import annotate
+from agentgym.trainers.ahead import Ahead
+from agentgym.trainers.aside import aside
 from agentgym.trainers.begin import begin
-from agentgym.trainers.checkpoint import (
-    REFERENCE,
-    clean,
-    latest_checkpoint,
-    load_state,
-    save_checkpoint,
-)
+from agentgym.trainers.checkpoint import clean, latest_checkpoint, save_checkpoint
 from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.diagnostics import diagnose
-from agentgym.trainers.episodes import Episodes, TaskStream, usable
+from agentgym.trainers.episodes import Episodes, TaskStream
 from agentgym.trainers.evaluate import evaluate, ways_to_draw
-from agentgym.trainers.exact import check_exact
 from agentgym.trainers.interrupt import Interrupt, Interrupted
+from agentgym.trainers.learn import Learnt, learn
 from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.plan import check_settings, doubts
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.refill import Collected, refill
-from agentgym.trainers.rows import make_rows
 from agentgym.trainers.scalars import describe
-from agentgym.trainers.setup import (
-    Parts,
-    Settings,
-    build_parts,
-    build_policy,
-    seeded,
-)
+from agentgym.trainers.setup import Parts, Settings, seeded
 from agentgym.trainers.shaping.base import Shaped, shape
+from agentgym.trainers.staleness import describe_staleness, staleness
+from agentgym.trainers.state import make_updater, restore
 from agentgym.trainers.update import Updater
-from agentgym.trainers.updated import Updated
 from agentgym.trainers.watch import OnPhase, Watch
 from agentgym.types import Group, Trajectory, derive_seed
+
+T = TypeVar("T")
 
 OnStep = Callable[[int, int, Mapping[str, float]], None]
 """(steps done, steps of the run, scalars of the last one)."""
@@ -94,13 +85,13 @@ async def train(
             status = "finished"
         except Interrupted:
             status = "interrupted"
-            trainer.save()
+            await trainer.save()
             raise KeyboardInterrupt from None
         except BudgetError:
             status = "interrupted"
-            trainer.save()
+            await trainer.save()
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             status = "interrupted"
             raise
         finally:
@@ -135,9 +126,11 @@ class Trainer:
         self._watch = watch
         self._started = time.perf_counter()
         self._tasks = TaskStream(env, seed=settings.seed)
-        self._cursor = 0  # tasks taken when the last step was done
         self._is_ready = False
         self._saved: int | None = None
+        self._ahead = Ahead(
+            self.play, max_staleness=settings.train.max_staleness, steps=settings.train.steps
+        )
         self._lookout = Lookout(run, shaping=settings.shaping, success=type(env).success)
         self._recorder = Recorder(run.root)
         self._episodes = Episodes(
@@ -164,7 +157,6 @@ class Trainer:
             self._lookout.warn(self.step, words)
         if folder is None:
             await self._begin()
-        self._cursor = self._tasks.position
         await self._watch.run("engine", 1, self.parts.engine.start())
         self._episodes.scheduler = self.settings.rollout.scheduler(
             slots=self.parts.engine.slots, sandboxes=self._sandboxes
@@ -172,54 +164,38 @@ class Trainer:
         self._watch.advance()
         await self.sync()
         self._is_ready = True
-        self.save()
+        await self.save()
 
     async def loop(self) -> None:
         """Take the steps that are left, after an evaluation that was interrupted before."""
-        is_over = self._is_over()
-        await self._evaluate_if_due(is_over=is_over)
-        while not is_over:
-            await self.take_step()
+        try:
             is_over = self._is_over()
             await self._evaluate_if_due(is_over=is_over)
-            if is_over or self.step % self.settings.checkpoint.every == 0:
-                self.save()
+            while not is_over:
+                await self.take_step()
+                is_over = self._is_over()
+                if is_over:
+                    await self._ahead.close()
+                await self._evaluate_if_due(is_over=is_over)
+                if is_over or self.step % self.settings.checkpoint.every == 0:
+                    await self.save()
+        finally:
+            await self._ahead.close()
 
     async def take_step(self) -> None:
         """Go once along the line, from tasks to weights."""
         self._watch.restart()
         groups, played = await self.collect()
-        trajectories = [each for group in groups for each in group.trajectories if usable(each)]
-        check_exact(trajectories)
-        table = self.annotate(build_table(groups), trajectories)
-        shaped = self.shape(table)
-        credit = self.settings.credit
-        advantages = credit(table, shaped.rewards)
-        rows = make_rows(trajectories, table, advantages)
-        schedules = {
-            "progress": self.progress,
-            "competence": self._lookout.competence,
-            "lr": self.lr,
-        }
-        with self._watch.phase("update"):
-            seed = derive_seed(self.settings.seed, "shuffle", self.step)
-            updated = self.updater.update(rows, lr=self.lr, seed=seed)
-        self._recorder.update(
-            step=self.step,
-            version=self.step,
-            schedules=schedules,
-            table=table,
-            shaped=shaped,
-            advantages=advantages,
-            updated=updated,
-        )
-        diagnosis = diagnose(credit, table, shaped.rewards, advantages, updated.cause)
-        everything = table if played is groups else build_table(played)
+        began = time.perf_counter()
+        learnt = await self._aside(partial(self.learn, groups))
+        overlap = self._ahead.overlap(began)
+        others = self.record(learnt)
+        everything = learnt.table if played is groups else build_table(played)
         self._lookout.add(self.step + 1, everything, self.shape(everything))
+        self._tasks.done(_group_ids(self.step))
         self.step += 1
-        self._cursor = self._tasks.position
         await self.sync()
-        self.log(trajectories, table, shaped, updated, {**diagnosis, **schedules})
+        self.log(learnt, {**others, "overlap": overlap})
 
     async def close(self) -> None:
         """Free everything."""
@@ -233,37 +209,43 @@ class Trainer:
 
     # The verbs
 
-    async def collect(self) -> Collected:
-        """Roll the groups of this step out, replace those that teach nothing, where asked for."""
+    async def play(self, step: int) -> Collected:
+        """Roll the groups of a step out, replace those that teach nothing, where asked for."""
         rollout = self.settings.rollout
-        if rollout.refill_equal_groups:
-            collected = await refill(
-                self._roll_out,
-                self._are_equal,
-                groups=rollout.groups,
-                max_refills=rollout.max_refills,
-            )
-        else:
-            groups = await self._roll_out(0, rollout.groups)
-            collected = Collected(groups, groups)
-        await self.parts.engine.sleep()  # its memory is the update's until the next sync
+        if not rollout.refill_equal_groups:
+            groups = await self._roll_out(step, 0, rollout.groups)
+            return Collected(groups, groups)
+        return await refill(
+            partial(self._roll_out, step),
+            self._are_equal,
+            groups=rollout.groups,
+            max_refills=rollout.max_refills,
+        )
+
+    async def collect(self) -> Collected:
+        """Wait for the groups of this step, while those of the steps ahead are played too."""
+        rollout = self.settings.rollout
+        collected = await self._watch.run(
+            "collect",
+            rollout.groups * rollout.group_size,
+            self._ahead.take(self.step),
+            of=_group_ids(self.step),
+        )
+        if not self._is_ahead:
+            await self.parts.engine.sleep()  # its memory is the update's until the next sync
         return collected
 
-    def annotate(self, table: StepTable, trajectories: list[Trajectory]) -> StepTable:
-        """Fill in the columns that the estimator asks for."""
-        if not table.num_steps:
-            raise AgentGymError(
-                f"no episode of step {self.step} came to an end without a fault",
-                hint="the reasons are in the run directory: agentgym show RUN",
-            )
-        with self._watch.phase("annotate"):
-            return annotate(
-                table,
-                trajectories,
-                columns=self.settings.credit.columns,
-                policy=self.parts.policy,
-                max_tokens=self.settings.train.max_tokens_per_micro_batch,
-            )
+    def learn(self, groups: list[Group]) -> Learnt:
+        """Move the weights by what the groups of this step teach."""
+        return learn(
+            groups,
+            settings=self.settings,
+            updater=self.updater,
+            shape=self.shape,
+            step=self.step,
+            lr=self.lr,
+            watch=self._watch,
+        )
 
     def shape(self, table: StepTable) -> Shaped:
         """Return the rewards that count at this point of the training."""
@@ -275,23 +257,40 @@ class Trainer:
             competence=self._lookout.competence,
         )
 
+    def record(self, learnt: Learnt) -> dict[str, float]:
+        """Write down what the update of this step did; return what it tells beside its metrics."""
+        schedules = {
+            "progress": self.progress,
+            "competence": self._lookout.competence,
+            "lr": self.lr,
+        }
+        table, shaped, advantages = learnt.table, learnt.shaped, learnt.advantages
+        stale = staleness(learnt.trajectories, version=self.step)
+        self._recorder.update(
+            step=self.step,
+            version=self.step,
+            schedules=schedules,
+            table=table,
+            shaped=shaped,
+            advantages=advantages,
+            updated=learnt.updated,
+            staleness=stale,
+        )
+        cause = learnt.updated.cause
+        diagnosis = diagnose(self.settings.credit, table, shaped.rewards, advantages, cause)
+        return {**diagnosis, **schedules, **describe_staleness(stale)}
+
     async def sync(self) -> None:
         """Hand the weights to the engine, under the number of steps they took."""
         with self._watch.phase("sync"):
             await self.parts.sync(self.step)
 
-    def log(
-        self,
-        trajectories: list[Trajectory],
-        table: StepTable,
-        shaped: Shaped,
-        updated: Updated,
-        others: Mapping[str, float],
-    ) -> None:
+    def log(self, learnt: Learnt, others: Mapping[str, float]) -> None:
         """Write the scalars of the step that was just done; `others` are known already."""
+        table, shaped = learnt.table, learnt.shaped
         scalars = {
-            **describe(trajectories, table, shaped, success=type(self.env).success),
-            **updated.metrics,
+            **describe(learnt.trajectories, table, shaped, success=type(self.env).success),
+            **learnt.updated.metrics,
             **others,
             **self._lookout.sound(self.step, table, shaped),
             **self.parts.sync.scalars(),
@@ -309,38 +308,29 @@ class Trainer:
         """Score the policy on held-out tasks."""
         config = self.settings.eval
         for mode, drawing in ways_to_draw(config, self.settings.rollout.sampling).items():
-            found = await self._watch.run(
-                "eval",
-                config.episodes * config.samples,
-                evaluate(
-                    self._episodes,
-                    env=self.env,
-                    config=config,
-                    make_policy=token_policies(self.parts.engine, self.parts.renderer, drawing),
-                    policy_name=self._policy_name,
-                    prefix=f"eval-{mode}-{self.step:06d}",
-                    seed=self.settings.seed,
-                ),
+            prefix = f"eval-{mode}-{self.step:06d}"
+            scoring = evaluate(
+                self._episodes,
+                env=self.env,
+                config=config,
+                make_policy=token_policies(self.parts.engine, self.parts.renderer, drawing),
+                policy_name=self._policy_name,
+                prefix=prefix,
+                seed=self.settings.seed,
             )
+            total = config.episodes * config.samples
+            found = await self._watch.run("eval", total, self._ahead.beside(scoring), of=prefix)
             self.run.event("eval", step=self.step, mode=mode, **found.to_json())
             self._metrics.log(self.step, found.scalars(f"eval/{mode}"))
 
-    def save(self) -> None:
+    async def save(self) -> None:
         """Save the state after the last whole step, unless that is done or there is none yet."""
         if not self._is_ready or self._saved == self.step:
             return
-        reference = self.updater.reference
-        with self._watch.phase("checkpoint"), quiet():
+        with self._watch.phase("checkpoint"):
             self._episodes.sync()  # a checkpoint must not outlive what led to it
             self._recorder.sync()
-            folder = save_checkpoint(
-                self.run.checkpoints_dir,
-                self.step,
-                parts=(self.parts.policy.model, self.parts.tokenizer),
-                reference=(reference.model, self.parts.tokenizer) if reference else (),
-                state=self._state(),
-                keep=self.settings.checkpoint.keep,
-            )
+            folder = await self._aside(partial(self._save, self._state()))
         self._saved = self.step
         self.run.event("checkpoint", step=self.step, folder=folder.name)
 
@@ -355,6 +345,11 @@ class Trainer:
     def lr(self) -> float:
         """The learning rate of the step to come."""
         return self.settings.optim.rate(self.step, self.settings.train.steps)
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether episodes are played while the weights are updated."""
+        return self.settings.train.max_staleness > 0
 
     @property
     def _policy_name(self) -> str:
@@ -372,19 +367,26 @@ class Trainer:
         if every and (is_over or self.step % every == 0):
             await self.evaluate()
 
-    async def _roll_out(self, first: int, count: int) -> list[Group]:
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Do what blocks: on a thread where episodes are played meanwhile."""
+        return await aside(work, stop=self.updater.stop) if self._is_ahead else work()
+
+    async def _roll_out(self, step: int, first: int, count: int) -> list[Group]:
         """Play `count` groups of fresh tasks; their ids name the step and count from `first`."""
         rollout = self.settings.rollout
         jobs = [
             job
             for index in range(first, first + count)
             for job in self._tasks.jobs(
-                f"train-{self.step:06d}-{index:03d}", group_size=rollout.group_size
+                f"{_group_ids(step)}-{index:03d}", group_size=rollout.group_size
             )
         ]
+        if first:
+            self._watch.expect(len(jobs), of=_group_ids(step))
         policies = token_policies(self.parts.engine, self.parts.renderer, rollout.sampling)
-        work = self._episodes.collect(jobs, make_policy=policies, policy_name=self._policy_name)
-        return to_groups(await self._watch.run("collect", len(jobs), work))
+        return to_groups(
+            await self._episodes.collect(jobs, make_policy=policies, policy_name=self._policy_name)
+        )
 
     def _are_equal(self, table: StepTable) -> Bools:
         return equal_groups(table, self.shape(table).rewards)
@@ -392,12 +394,12 @@ class Trainer:
     def _on_episode(self, trajectory: Trajectory) -> None:
         if trajectory.end == "error":
             self.run.event("fault", episode=trajectory.id, reason=trajectory.reason)
-        self._watch.advance()
+        self._watch.advance(of=trajectory.group_id.rpartition("-")[0])
 
     # The first checkpoint, and the way back from any
 
     async def _begin(self) -> None:
-        parts = await begin(
+        self.parts = await begin(
             self.settings,
             self.run,
             env=self.env,
@@ -407,38 +409,41 @@ class Trainer:
             metrics=self._metrics,
             watch=self._watch,
         )
-        self._use(parts)
+        self._tasks.done("")
+        self.updater = make_updater(self.settings, self.parts)
         if self.settings.loss.kl_penalty:
-            self.updater.reference = copy.deepcopy(parts.policy)
+            self.updater.reference = copy.deepcopy(self.parts.policy)
 
     def _restore(self, folder: Path) -> None:
-        state = load_state(folder)
-        self._use(build_parts(self.settings, self._load(folder)))
-        self.updater.optimizer.load_state_dict(state["optimizer"])
-        if self.settings.loss.kl_penalty:
-            reference = self._load(folder / REFERENCE, dtype="float32")
-            self.updater.reference = build_policy(self.settings, reference)
-        torch.set_rng_state(state["rng"])
+        self.parts, self.updater, state = restore(self.settings, folder)
         self.step = self._saved = state["step"]
         self._lookout.restore(state.get("lookout", {"batches": state.get("history", ())}))
-        self._tasks.skip(state["tasks"])
+        self._tasks.skip(state["tasks"], drawn=state.get("drawn"))
 
     def _state(self) -> dict[str, Any]:
         return {
             "format": 1,
             "step": self.step,
-            "tasks": self._cursor,
+            "tasks": self._tasks.position,
+            "drawn": self._tasks.drawn,
             "lookout": self._lookout.state,
             "optimizer": self.updater.optimizer.state_dict(),
             "rng": torch.get_rng_state(),
         }
 
-    def _use(self, parts: Parts) -> None:
-        settings = self.settings
-        self.parts = parts
-        self.updater = Updater(
-            parts.policy, loss=settings.loss, optim=settings.optim, train=settings.train
-        )
+    def _save(self, state: dict[str, Any]) -> Path:
+        tokenizer, reference = self.parts.tokenizer, self.updater.reference
+        with quiet():
+            return save_checkpoint(
+                self.run.checkpoints_dir,
+                self.step,
+                parts=(self.parts.policy.model, tokenizer),
+                reference=(reference.model, tokenizer) if reference else (),
+                state=state,
+                keep=self.settings.checkpoint.keep,
+            )
 
-    def _load(self, folder: Path, **changes: Any) -> Loaded:
-        return load_model(self.settings.model.model_copy(update={"path": str(folder), **changes}))
+
+def _group_ids(step: int) -> str:
+    """Return what the ids of a step's groups begin with."""
+    return f"train-{step:06d}"

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from agentgym.errors import AgentGymError
 from agentgym.trainers.batch import Batch, pad
 from agentgym.trainers.causes import Cause
+from agentgym.trainers.interrupt import Interrupted
 from agentgym.trainers.losses import Loss, LossOutput, Normalizer
 from agentgym.trainers.policy import TokenStats, TrainerPolicy
 from agentgym.trainers.rows import Row, Rows, split_rows
@@ -64,12 +66,18 @@ class Updater:
         self.optimizer = make_optimizer(policy, optim)
         self.reference: TrainerPolicy | None = None
         """What the KL is measured from; needed where `loss.kl_penalty` is not 0."""
+        self.stop = Event()
+        """Set from another thread to end an update half way; the policy is of no use then."""
         self._loss = loss
         self._optim = optim
         self._train = train
 
     def update(self, rows: Rows, *, lr: float, seed: int) -> Updated:
-        """Train on rows and return what happened to each token; no rows, no change."""
+        """Train on rows and return what happened to each token; no rows, no change.
+
+        Raises:
+            Interrupted: `stop` was set.
+        """
         num_tokens = len(rows.cause)
         updated = Updated(
             metrics={},
@@ -114,6 +122,8 @@ class Updater:
         normalizer = Normalizer(tokens=num_trained, rows=float(len(minibatch)))
         sums: defaultdict[str, Tensor | float] = defaultdict(float)
         for rows in split_rows(minibatch, max_tokens=self._train.max_tokens_per_micro_batch):
+            if self.stop.is_set():
+                raise Interrupted
             batch = self._with_reference(pad(rows, device=self.policy.device))
             stats = self.policy.stats(
                 batch.token_ids, batch.loss_mask, entropy_grad=self._loss.entropy_bonus > 0

@@ -18,6 +18,7 @@ from agentgym.config.run import RunConfig, resolve_words
 from agentgym.rollout.collect import to_groups
 from agentgym.store.episodes import FOLDER, SCHEMA, EpisodeWriter
 from agentgym.store.files import user_cache
+from agentgym.store.jsonline import to_json
 from agentgym.store.run import Run
 from agentgym.store.trajectory import to_head
 from agentgym.store.writer import ShardWriter
@@ -25,6 +26,7 @@ from agentgym.table import build_table
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.record import Recorder
 from agentgym.trainers.rows import make_rows
+from agentgym.trainers.staleness import staleness
 from agentgym.trainers.updated import Updated
 from agentgym.types import OUTCOME, Completion, Message, Segment, Step, Task, Trajectory
 
@@ -146,6 +148,7 @@ class _Written:
             shaped=shaped,
             advantages=advantages,
             updated=self._updated(make_rows(made, table, advantages).cause),
+            staleness=staleness(made, version=self._done),
         )
         self._done += 1
 
@@ -210,7 +213,7 @@ def _turn(segment: Segment, turn: int, tokens: int, version: int, chance: random
     )
 
 
-_UNREAD = {"episode": random.Random(0).randbytes(_UNREAD_BYTES).hex()}
+_UNREAD = to_json({"episode": random.Random(0).randbytes(_UNREAD_BYTES).hex()})
 
 
 def _heads(first: int, stop: int) -> Iterator[dict[str, object]]:

@@ -20,6 +20,7 @@ from agentgym.cli import (
     envs,
     evaluate,
     export,
+    expose,
     fork,
     gateway,
     importing,
@@ -104,6 +105,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 app.add_typer(lab.app, name="lab")
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(expose.app, name="expose")
 
 
 @app.callback(invoke_without_command=True)

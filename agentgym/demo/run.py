@@ -44,6 +44,7 @@ from agentgym.trainers.record import Recorder
 from agentgym.trainers.rows import make_rows
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.shaping.base import shape
+from agentgym.trainers.staleness import staleness
 from agentgym.types import Trajectory, derive_seed
 
 ENV = "agentgym.demo.env:DemoConfig"
@@ -193,6 +194,7 @@ class Writer:
             shaped=shaped,
             advantages=advantages,
             updated=updated,
+            staleness=staleness(trajectories, version=step),
         )
         self._lookout.add(step + 1, table, shaped)
         seconds = max(each.seconds for each in trajectories)

@@ -10,11 +10,11 @@ import gymnasium
 from agentgym.env import Env, EnvConfig, add_terms
 from agentgym.envs import ENVS
 from agentgym.errors import AgentGymError, ConfigError, EnvError, boundary
-from agentgym.gym import loop
 from agentgym.gym.actions import to_message, to_text
 from agentgym.gym.spaces import UnicodeText
-from agentgym.gym.tasks import POOL, TaskPicker
 from agentgym.loading import configure, did_you_mean, load_env
+from agentgym.outward import loop
+from agentgym.outward.tasks import POOL, TaskPicker
 from agentgym.rollout.answers import checked_reset, checked_step, checked_terms, state_key_of
 from agentgym.rollout.episode import call_env
 from agentgym.types import OUTCOME, Message, Task

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -167,7 +168,7 @@ async def collect(
                 on_episode(cut_off.trajectory)
 
     group_id: str | None = None
-    async with _first_failure(), asyncio.TaskGroup() as tasks:
+    async with _together(scheduler) as tasks:
         for place, job in enumerate(jobs):
             seat = await scheduler.seat(order=order, opens_group=job.group_id != group_id)
             if cut:
@@ -182,10 +183,12 @@ async def collect(
 
 
 @asynccontextmanager
-async def _first_failure() -> AsyncIterator[None]:
-    """Raise the first failure of a group of tasks as itself."""
+async def _together(scheduler: Scheduler) -> AsyncIterator[asyncio.TaskGroup]:
+    """Hold tasks of which the first failure stops the others, and is raised as itself."""
     try:
-        yield
+        with scheduler.standstill:
+            async with asyncio.TaskGroup() as tasks:
+                yield tasks
     except* AgentGymError as failures:
         raise failures.exceptions[0] from None
 
@@ -225,11 +228,9 @@ def to_groups(trajectories: Iterable[Trajectory]) -> list[Group]:
 
 def token_policies(engine: Engine, renderer: Renderer, sampling: SamplingConfig) -> MakePolicy:
     """Return the maker of policies that sample from an engine, each with a session of its own."""
-    count = 0
 
     def make(env: Env, task: Task, seed: int) -> Policy:
-        nonlocal count
-        count += 1
-        return TokenPolicy(engine, renderer, sampling, session=f"episode-{count}")
+        # Others ask the same engine, also from other processes: no two may mean the same stream.
+        return TokenPolicy(engine, renderer, sampling, session=f"episode-{secrets.token_hex(8)}")
 
     return make

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from agentgym.rollout.budget import Budget
 from agentgym.rollout.occupancy import Occupancy
+from agentgym.rollout.standstill import Standstill
 
 if TYPE_CHECKING:
     from agentgym.rollout.policy import Reply
@@ -47,6 +48,7 @@ class Scheduler:
         """`slots` of the engine (None: policies need none); `most` episodes at once (None: any)."""
         self.occupancy = Occupancy(slots)
         self.budget = budget or Budget()
+        self.standstill = Standstill()
         self._slots = math.inf if slots is None else slots
         self._most = most or (MOST if slots is None else _MOST_PER_SLOT * slots)
         self._sandboxes = sandboxes
@@ -80,8 +82,12 @@ class Scheduler:
         return self._slots + elsewhere + _MARGIN * math.sqrt(elsewhere)
 
     def scalars(self) -> dict[str, float]:
-        """Return what happened since the last call, by names that begin with `rollout/`."""
-        return self.occupancy.scalars()
+        """Return what happened since the last call, by names that begin with `rollout/`.
+
+        `rollout/blocked_s` is of the whole process: how long environments stopped everything.
+        """
+        found = self.occupancy.scalars()
+        return {**found, "rollout/blocked_s": self.standstill.seconds} if found else {}
 
     def _let_in(self) -> None:
         """Let those begin who may, in their order."""

@@ -28,14 +28,14 @@ config = RunConfig.model_validate({
     "env": {"id": "agentgym/KeyDoor-v0", "rules": False, "max_turns": 6},
     "model": {"tiny": {"layers": 1, "width": 16, "heads": 2, "max_context": 256, "max_words": 64}},
     "rollout": {
-        "groups": 4, "group_size": 4, "sampling": {"max_tokens": 3},
+        "groups": 2, "group_size": 4, "sampling": {"max_tokens": 3},
         "deterministic": deterministic, "refill_equal_groups": True, "max_refills": 1,
     },
     "shaping": {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]},
     "optim": {"lr": 0.01, "warmup_steps": 2, "decay": "cosine"},
     "warm_start": {"policy": "scripted:random", "episodes": 24, "steps": 50, "batch_size": 4},
     "train": {"steps": 6, "minibatches": 2},
-    "eval": {"every": 3, "episodes": 6},
+    "eval": {"every": 3, "episodes": 3},
     "checkpoint": {"every": 2},
 })
 print("ready", flush=True)

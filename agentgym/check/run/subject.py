@@ -93,6 +93,15 @@ class RunSubject:
         except ConfigError as error:
             raise NotChecked(str(error), hint=error.hint) from None
 
+    @property
+    def max_staleness(self) -> int:
+        """By how many steps a policy may be older than the one that is trained on its tokens.
+
+        Raises:
+            NotChecked: that is not known here.
+        """
+        return self.training.train.max_staleness
+
     @cached_property
     def scalars(self) -> dict[int, dict[str, float]]:
         """What was logged, by the number of the optimiser step."""

@@ -105,7 +105,7 @@ CHECKS = (
     RunCheck(
         10,
         "versions",
-        "tokens are of the policy that was trained",
+        "no token is of a policy older than train.max_staleness allows",
         ("rllm#291",),
         of_update=updates.check_versions,
     ),

@@ -10,6 +10,7 @@ from agentgym.store.address import address_of
 from agentgym.table import Bools, Floats, Ints
 from agentgym.trainers.causes import Cause
 from agentgym.trainers.losses import Loss
+from agentgym.trainers.staleness import staleness
 from agentgym.types import derive_seed
 
 _MAX_GAP = 0.1  # nats; engines in bfloat16 stay near 0.02, one with stale weights near 0.2
@@ -20,16 +21,21 @@ def check_gap(found: UpdateSubject, run: RunSubject) -> Iterator[str]:
     """Engine and trainer agree on how likely the sampled tokens were.
 
     Both the scalar of the training is looked at and the record: the tokens of the first minibatch,
-    before the weights moved. What is noted is of the last pass, so there must be one only.
+    before the weights moved. What is noted is of the last pass, so there must be one only. Of
+    a training that plays ahead only tokens of the newest policy can be compared, in the record.
     """
-    logged = run.scalars.get(found.update.number, {}).get("logprob_gap")
+    is_ahead = run.max_staleness > 0
+    scalars = {} if is_ahead else run.scalars.get(found.update.number, {})
+    logged = scalars.get("logprob_gap")
     if logged is not None and not (isinstance(logged, int | float) and logged <= _MAX_GAP):
         yield f"{found.where}: {logged} nats apart in the mean, as logged; at most {_MAX_GAP}"
     noted = _column(found, "logprobs")
     at_first = np.isfinite(noted) & before_any_update(found, run)
+    if is_ahead:
+        at_first &= staleness(found.update.trajectories, version=found.update.version) == 0
     if at_first.any():
         yield from _recorded_gap(found, noted, at_first)
-    elif logged is None and np.isfinite(noted).any():
+    elif logged is None and not is_ahead and np.isfinite(noted).any():
         raise NotChecked(
             f"{found.where} has logged no `logprob_gap`, and which tokens were trained on before "
             "the weights moved is not in the record"

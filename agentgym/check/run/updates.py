@@ -14,19 +14,17 @@ from agentgym.trainers.recompute import same_bits
 
 
 def check_versions(found: UpdateSubject, subject: RunSubject) -> Iterator[str]:
-    """All tokens were sampled by the policy that was then trained."""
-    expected = found.update.version
+    """All tokens were sampled by the policy that was then trained, or by one that may be as old."""
+    newest, oldest = found.update.version, found.update.version - subject.max_staleness
     for trajectory in found.update.trajectories:
         for number, step in enumerate(trajectory.steps):
             versions = (
-                {version for _, version in step.completion.versions}
-                if step.completion
-                else {expected}
+                {each for _, each in step.completion.versions} if step.completion else {newest}
             )
-            if versions != {expected}:
-                listed = some(sorted(versions))
+            if not versions or min(versions) < oldest or max(versions) > newest:
+                expected = f"{oldest} to {newest}" if oldest < newest else str(newest)
                 place = address_of(subject.run.root, trajectory.id, number)
-                yield f"{found.where}: {place} is of policy {listed}, not {expected}"
+                yield f"{found.where}: {place} is of policy {some(sorted(versions))}, not {expected}"
 
 
 def check_rewards(found: UpdateSubject, _: RunSubject) -> Iterator[str]:

@@ -5,14 +5,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from agentgym.env import EnvStep, action_key, add_terms
 from agentgym.errors import AgentGymError, PolicyError
 from agentgym.panels import MOST_PANELS, Panel, Terminal
-from agentgym.rollout.answers import panels_of, state_key_of
-from agentgym.rollout.episode import Acted, Scene, act, step_env, truncate_env
+from agentgym.rollout.answers import state_key_of
+from agentgym.rollout.episode import Scene
 from agentgym.rollout.outside.echoes import Echoes
 from agentgym.rollout.outside.refused import Refused, is_over
 from agentgym.rollout.outside.reply import Answer
@@ -53,7 +52,6 @@ class Session:
         self.over = asyncio.Event()
         self._scene = scene
         self._steps = scene.trajectory.steps
-        self._started = time.perf_counter()
         self._echoes = Echoes()
         self._end: tuple[End, str] | None = None
         self._failure: AgentGymError | None = None
@@ -142,7 +140,7 @@ class Session:
         trajectory = self._scene.trajectory
         trajectory.end, trajectory.reason = self._end or ("terminated", "agent")
         if trajectory.reason != "env":
-            self._pay(await truncate_env(self._scene))
+            self._pay(await self._scene.last_terms())
 
     def show(self, panel: Panel) -> None:
         """Keep something to look at beside the last step."""
@@ -161,13 +159,14 @@ class Session:
             if len(self._steps) >= self._scene.max_turns:
                 self._finish("truncated", "max_turns")
                 self._refuse_if_over()
-            began = time.perf_counter()
-            acted = await self._ask(messages, request.tools)
-            return self._record(acted, messages, request.tools, key=key, began=began)
+            reply, timings = await self._ask(messages, request.tools)
+            return self._record(reply, timings, messages, request.tools, key=key)
 
-    async def _ask(self, messages: list[Message], tools: Sequence[ToolSpec]) -> Acted:
+    async def _ask(
+        self, messages: list[Message], tools: Sequence[ToolSpec]
+    ) -> tuple[Reply, Timings]:
         try:
-            acted = await act(self._scene, messages, tools)
+            found = await self._scene.act(messages, tools)
         except ContextFull as full:
             self._full = full.reason
             raise Refused(
@@ -180,16 +179,16 @@ class Session:
         except AgentGymError as error:
             raise self._fail(error) from error
         self._full = None
-        return acted
+        return found
 
     def _record(
         self,
-        acted: Acted,
+        reply: Reply,
+        timings: Timings,
         messages: list[Message],
         tools: tuple[ToolSpec, ...],
         *,
         key: str,
-        began: float,
     ) -> Answer:
         """Make a step of an answer, and what was said since an earlier one its replies."""
         state = self._note_replies(messages)
@@ -198,7 +197,6 @@ class Session:
         if not self._steps:
             trajectory.prompt, trajectory.tools = tuple(messages), tools
         self._log = []
-        reply = acted.reply
         step = Step(
             message=reply.message,
             completion=reply.completion,
@@ -207,11 +205,7 @@ class Session:
             reward_terms=self._early,
             agent=OUTSIDE,
             usage=dict(reply.usage),
-            timings=Timings(
-                generate_s=acted.generate_s,
-                started_s=began - self._started,
-                wait_s=acted.wait_s,
-            ),
+            timings=timings,
         )
         self._early = {}
         self._steps.append(step)
@@ -265,8 +259,8 @@ class Session:
             self._refuse_if_over()
             began = time.perf_counter()
             try:
-                found = await step_env(self._scene, message)
-                panels = panels_of(self._scene.env, type(self._scene.env).__name__)
+                found = await self._scene.step(message)
+                panels = self._scene.panels()
             except AgentGymError as error:
                 raise self._fail(error) from error
             text = "\n".join(each.content for each in found.messages)
@@ -281,7 +275,7 @@ class Session:
         if self._steps:
             step = self._steps[-1]
             step.timed_out |= bool(found.info.get("timed_out", False))
-            step.timings = replace(step.timings, env_s=step.timings.env_s + env_s)
+            step.timings.env_s += env_s
         if found.terminated or found.truncated:
             self._finish("terminated" if found.terminated else "truncated", "env")
 

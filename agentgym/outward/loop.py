@@ -16,6 +16,7 @@ from agentgym.errors import AgentGymError, EnvError
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
+    from agentgym.sandboxes.backend import PoolSettings
 
 R = TypeVar("R")
 
@@ -31,9 +32,9 @@ def run(work: Coroutine[Any, Any, R]) -> R:
     return _of_this_process().run(work)
 
 
-def lease_sandboxes() -> "Sandboxes":
-    """Return the sandboxes of this process, started by the first who asks; give them back."""
-    return _of_this_process().lease_sandboxes()
+def lease_sandboxes(settings: "PoolSettings | None" = None) -> "Sandboxes":
+    """Return the sandboxes of this process, made as the first who asks says; give them back."""
+    return _of_this_process().lease_sandboxes(settings)
 
 
 def release_sandboxes() -> None:
@@ -50,7 +51,7 @@ class _Loop:
         self._sandboxes: Sandboxes | None = None
         self._holders = 0
         self._thread = threading.Thread(
-            target=self._loop.run_forever, name="agentgym-gym", daemon=True
+            target=self._loop.run_forever, name="agentgym-outward", daemon=True
         )
         self._thread.start()
 
@@ -59,7 +60,7 @@ class _Loop:
             work.close()
             raise AgentGymError(
                 "a synchronous environment was stepped on the loop that runs it",
-                hint="use the agentgym environment itself here, not its Gymnasium face",
+                hint="use the agentgym environment itself here, not its synchronous face",
             )
         waiting = asyncio.run_coroutine_threadsafe(_contained(work), self._loop)
         try:
@@ -68,12 +69,12 @@ class _Loop:
             waiting.cancel()
             raise
 
-    def lease_sandboxes(self) -> "Sandboxes":
+    def lease_sandboxes(self, settings: "PoolSettings | None") -> "Sandboxes":
         from agentgym.sandboxes.local import LocalSandboxConfig
 
         with self._lock:
             if self._sandboxes is None:
-                self._sandboxes = LocalSandboxConfig().build()
+                self._sandboxes = (settings or LocalSandboxConfig()).build()
             self._holders += 1
             return self._sandboxes
 

@@ -1,0 +1,224 @@
+"""Training on tokens of older policies: how old they may be, and what stays as it is."""
+
+import asyncio
+import threading
+
+import pytest
+
+from agentgym.check.report import Status
+from agentgym.check.run import check_run
+from agentgym.config.overlay import render_toml
+from agentgym.config.run import resolve_words
+from agentgym.errors import ConfigError, EngineError
+from agentgym.metrics import read_metrics
+from agentgym.store.episodes import read_episodes, read_heads
+from agentgym.store.notes import read_notes
+from agentgym.store.run import Run
+from agentgym.trainers.plan import check_settings, doubts
+from agentgym.trainers.staleness import describe_staleness, staleness
+from agentgym.trainers.trainer import Trainer, train
+from agentgym.trainers.update import Updater
+from agentgym.types import Completion, Message, Step, Task, Trajectory
+
+WORDS = (
+    "seed=5",
+    "env.id=agentgym/KeyDoor-v0",
+    "env.rules=false",
+    "env.max_turns=4",
+    "model.tiny={layers=1,width=16,heads=2,max_context=128}",
+    "rollout.groups=2",
+    "rollout.group_size=4",
+    "rollout.sampling.max_tokens=3",
+    'shaping={name="gated",levels=[{term="outcome"},{term="valid"}]}',
+    "optim.lr=0.01",
+    'loss.correction={name="tis"}',
+    "warm_start.policy=scripted:random",
+    "warm_start.episodes=16",
+    "warm_start.steps=30",
+    "warm_start.lr=0.02",
+)
+
+
+def resolve(*words):
+    return resolve_words([*WORDS, *words])
+
+
+async def run_training(root, *words, **callbacks):
+    resolved = resolve(*words)
+    text = render_toml(resolved)
+    with Run.create(root, config_text=text, command=[], seed=resolved.config.seed) as run:
+        run.update(kind="train")
+        await train(resolved.config, run, env=resolved.config.env.config, **callbacks)
+    return Run.open(root)
+
+
+async def resume_training(root, *words):
+    config = resolve(*words).config
+    with Run.resume(root) as run:
+        await train(config, run, env=config.env.config)
+    return Run.open(root)
+
+
+def used(root):
+    """The episodes of each step; the last note of a step counts."""
+    notes = {note.payload["step"]: note for note in read_notes(root, "update")}
+    return [note.payload["trajectories"] for note in notes.values()]
+
+
+def assert_used_exactly_once(root, *, steps):
+    slots = {f"train-{s:06d}-{g:03d}.{m}" for s in range(steps) for g in range(2) for m in range(4)}
+    found = [name.rpartition(".")[0] for names in used(root) for name in names]
+    assert sorted(found) == sorted(slots)
+    complete = [h for h in read_heads(root) if h.end != "error" and h.group_id.startswith("train")]
+    assert {name for names in used(root) for name in names} <= {head.id for head in complete}
+    assert len({(head.group_id, head.member) for head in complete}) == len(complete)
+
+
+def test_each_token_is_as_old_as_the_policy_that_sampled_it():
+    """Two steps: tokens of versions 3 3 4, and of 5; trained at 5."""
+    completions = [
+        Completion(
+            token_ids=ids, logprobs=(-1.0,) * len(ids), finish_reason="stop", versions=versions
+        )
+        for ids, versions in [((1, 2, 3), ((0, 3), (2, 4))), ((4,), ((0, 5),))]
+    ]
+    steps = [Step(message=Message("assistant", ""), completion=each) for each in completions]
+    given = Step(message=Message("assistant", ""))
+    trajectory = Trajectory(
+        id="a", task=Task("t"), group_id="g", member=0, prompt=(), steps=[steps[0], given, steps[1]]
+    )
+    found = staleness([trajectory], version=5)
+    assert found.tolist() == [2, 2, 1, 0]
+    assert describe_staleness(found) == {
+        "staleness/mean": 1.25,
+        "staleness/max": 2.0,
+        "staleness/share": 0.75,
+    }
+    assert describe_staleness(staleness([], version=5)) == {}
+
+
+@pytest.mark.parametrize("max_staleness", [1, 3])
+async def test_no_token_is_older_than_allowed_and_all_is_recorded(tmp_path, max_staleness):
+    words = (
+        f"train.max_staleness={max_staleness}",
+        "train.steps=5",
+        "eval.every=3",
+        "eval.episodes=4",
+    )
+    run = await run_training(tmp_path / "run", *words)
+    assert (run.status, run.step) == ("finished", 5)
+    assert_used_exactly_once(run.root, steps=5)
+    by_id = {each.id: each for each in read_episodes(run.root)}
+    oldest = 0
+    for note in read_notes(run.root, "update"):
+        trajectories = [by_id[name] for name in note.payload["trajectories"]]
+        recorded = note.columns["staleness"]
+        step = note.payload["step"]
+        assert recorded.tolist() == staleness(trajectories, version=step).tolist()
+        assert 0 <= recorded.min() <= recorded.max() <= min(step, max_staleness)
+        scalars = read_metrics(run.metrics_path)[step + 1]
+        assert scalars["staleness/max"] == recorded.max()
+        assert scalars["sync/gap"] < 1e-4
+        oldest = max(oldest, recorded.max())
+    assert oldest == max_staleness
+    evals = {head.version_min for head in read_heads(run.root) if head.group_id.startswith("eval")}
+    assert evals == {0, 3, 5}
+    found = {each.name: each for each in check_run(run).results}
+    assert {name for name, each in found.items() if each.status is Status.FAILED} == set()
+    assert found["versions"].status is Status.PASSED
+
+
+async def test_the_next_episodes_are_played_while_the_weights_are_updated(tmp_path, monkeypatch):
+    """Those of step 1 begin when the first update did, which ends when they are there."""
+    updating, played = asyncio.Event(), threading.Event()
+    loop, update, whole = asyncio.get_running_loop(), Updater.update, Trainer.play
+
+    def slow(self, rows, **kwargs):
+        loop.call_soon_threadsafe(updating.set)
+        assert played.wait(60)
+        return update(self, rows, **kwargs)
+
+    async def play(self, step):
+        if step == 1:
+            await updating.wait()
+        collected = await whole(self, step)
+        if step == 1:
+            played.set()
+        return collected
+
+    monkeypatch.setattr(Updater, "update", slow)
+    monkeypatch.setattr(Trainer, "play", play)
+    run = await run_training(tmp_path / "run", "train.max_staleness=1", "train.steps=2")
+    assert read_metrics(run.metrics_path)[1]["overlap"] > 0
+
+
+async def test_an_update_on_a_thread_is_the_update(tmp_path, monkeypatch):
+    """The first step has the same episodes with and without looking ahead, and the same weights."""
+    states = []
+    for name, words in {"sync": (), "ahead": ("train.max_staleness=1",)}.items():
+        given = (*words, "train.steps=1", "engine.max_batch=1")
+        run = await run_training(tmp_path / name, *given)
+        states.append((run.checkpoints_dir / "000001" / "model.safetensors").read_bytes())
+    assert states[0] == states[1]
+
+
+async def test_a_later_step_that_fails_stops_the_run(tmp_path, monkeypatch):
+    async def play(self, step):
+        if step == 2:
+            raise EngineError("gone")
+        return await whole(self, step)
+
+    whole = Trainer.play
+    monkeypatch.setattr(Trainer, "play", play)
+    with pytest.raises(EngineError, match="gone"):
+        await run_training(tmp_path / "run", "train.max_staleness=2", "train.steps=5")
+    assert Run.open(tmp_path / "run").step == 0
+    assert [t for t in asyncio.all_tasks() if t is not asyncio.current_task()] == []
+    monkeypatch.undo()
+    run = await resume_training(tmp_path / "run", "train.max_staleness=2", "train.steps=5")
+    assert_used_exactly_once(run.root, steps=5)
+
+
+async def test_out_of_time_leaves_nothing_under_way_and_loses_no_episode(tmp_path):
+    words = ("train.max_staleness=2", "train.steps=3")
+    run = await run_training(tmp_path / "run", *words, "train.max_seconds=0.01")
+    assert (run.status, run.step) == ("finished", 0)
+
+    def late(step, *_):
+        if step == 1:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await run_training(tmp_path / "other", *words, on_step=late)
+    run = await resume_training(tmp_path / "other", *words)
+    assert_used_exactly_once(run.root, steps=3)
+
+
+async def test_groups_keep_their_tasks_where_later_ones_were_drawn_already(tmp_path):
+    """With refills the order of draws depends on the clock; the checkpoint has it."""
+    words = ("train.max_staleness=2", "rollout.refill_equal_groups=true", "rollout.max_refills=1")
+
+    def late(step, *_):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    words = (*words, "train.steps=4", "checkpoint.every=1")
+    with pytest.raises(KeyboardInterrupt):
+        await run_training(tmp_path / "run", *words, on_step=late)
+    before = {head.group_id: head.task_id for head in read_heads(tmp_path / "run")}
+    run = await resume_training(tmp_path / "run", *words)
+    after = {head.group_id: head.task_id for head in read_heads(run.root)}
+    assert before.items() <= after.items()
+    tasks = [task for group, task in after.items() if group.startswith("train-")]
+    assert len(tasks) == len(set(tasks))
+
+
+def test_what_cannot_be_the_same_every_time_is_refused_and_uncorrected_tokens_are_told_of():
+    with pytest.raises(ConfigError, match="depends on the clock") as refused:
+        check_settings(resolve("train.max_staleness=1", "rollout.deterministic=true").config)
+    assert "train.max_staleness to 0" in refused.value.hint
+    assert doubts(resolve("train.max_staleness=1").config) == []
+    (found,) = doubts(resolve("train.max_staleness=1", 'loss.correction={name="none"}').config)
+    assert "set it to tis or icepop" in found
+    check_settings(resolve("rollout.deterministic=true").config)
+    assert doubts(resolve('loss.correction={name="none"}').config) == []
