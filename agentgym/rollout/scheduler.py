@@ -57,7 +57,7 @@ class Scheduler:
         self._elsewhere = Elsewhere(horizon=2 * (slots or 1))
         self._count = itertools.count()
         self._asking: list[tuple[int, int, bool, asyncio.Future[Seat]]] = []
-        self._turns: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._turns: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._seats = 0
         self._starting = 0  # seats without a first turn: they may hold no sandbox yet
         self._busy = 0
@@ -124,7 +124,7 @@ class Scheduler:
             self._occupy(1)
             return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._turns, (seat.order, seat.place, future))
+        heapq.heappush(self._turns, (seat.order, seat.place, next(self._count), future))
         return self._wait(future)
 
     async def _wait(self, future: "asyncio.Future[None]") -> None:
@@ -143,7 +143,7 @@ class Scheduler:
     def _leave(self) -> None:
         """Give a slot to who is first in line."""
         while self._turns:
-            _, _, future = heapq.heappop(self._turns)
+            *_, future = heapq.heappop(self._turns)
             if not future.done():
                 future.set_result(None)
                 break
