@@ -50,7 +50,6 @@ class Environment:
     _stage: Stage
     _tools: tuple[ToolSpec, ...]
     _episode: Episode | None = None
-    _fault: AgentGymError | None = None
 
     def reset(self, **row: Any) -> str:
         """Start the episode of a row, and return what its first messages say.
@@ -68,7 +67,6 @@ class Environment:
         seed = named.pop("seed", None)
         if self._episode is not None:
             loop.run(self._episode.close())
-        self._fault = None
         episode = self._episode = loop.run(self._stage.open(named, seed=seed))
         if episode.start.tools != self._tools:
             raise ConfigError(
@@ -78,16 +76,12 @@ class Environment:
         return text_of(episode.start.messages)
 
     def _call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Step with a call, and return the observation; a fault is kept for the reward."""
+        """Step with a call, and return the observation."""
         if self._episode is None:
             raise AgentGymError("no episode was started: call reset first")
-        try:
-            if not self._tools:
-                return loop.run(self._episode.say(str(arguments.get("text", "")))).text
-            return loop.run(self._episode.call(name, arguments)).text
-        except AgentGymError as error:
-            self._fault = error
-            raise
+        if not self._tools:
+            return loop.run(self._episode.say(str(arguments.get("text", "")))).text
+        return loop.run(self._episode.call(name, arguments)).text
 
     def _paid(self, completion: Sequence[Mapping[str, Any]]) -> float:
         """Hand in what was said at last, and return the outcome of the episode.
@@ -96,10 +90,10 @@ class Environment:
             EnvError: the environment raised, now or in a call: TRL shows that to the model and
                 goes on, and it would be trained on.
         """
-        if self._fault is not None:
-            raise EnvError(f"an episode broke off: {self._fault}") from self._fault
         if self._episode is None:
             raise AgentGymError("no episode was started: call reset first")
+        if (fault := self._episode.fault) is not None:
+            raise EnvError(f"an episode broke off: {fault}") from fault
         last = completion[-1] if completion else {}
         if last.get("role") == "assistant" and not last.get("tool_calls"):
             loop.run(self._episode.say(str(last.get("content") or "")))

@@ -1,10 +1,13 @@
 """A training of TRL, with an environment of ours as its own: real tool calls, our rewards."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import File, steps
 
 import agentgym as ag
 from agentgym.engines.settings import TinyConfig
@@ -18,6 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # the warnings of others are not ours to mend
 ]
 trl = pytest.importorskip("trl", reason="run by the python of .venv-outward")
+PAGE = Path(__file__).parents[2] / "docs" / "outward.md"
 TASKS = 2
 SPLIT = "test"
 
@@ -94,12 +98,28 @@ def taught(folder: Path, config: ag.EnvConfig) -> float:
     return loss.item()
 
 
-def test_grpo_trains_on_an_environment_of_ours(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trl") / "model"
+    assert taught(folder, CalculatorConfig()) < 0.05
+    return folder
+
+
+def test_the_page_trains(model: Path) -> None:
+    (file,) = [each for each in steps(PAGE) if isinstance(each, File) and "trl" in each.name]
+    ran = subprocess.run(
+        [sys.executable, "-c", file.text], cwd=model.parent, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    rewards = json.loads(ran.stdout.splitlines()[-1])
+    assert len(rewards) == 2
+    assert min(rewards) > 0.5
+
+
+def test_grpo_trains_on_an_environment_of_ours(model: Path, tmp_path: Path) -> None:
     from datasets import Dataset
 
     config = CalculatorConfig()
-    model = tmp_path / "model"
-    assert taught(model, config) < 0.05
     seen: list[float] = []
 
     def reward(**given: Any) -> list[float]:
