@@ -17,10 +17,7 @@ from agentgym.rollout.outside.refused import Refused, is_over
 from agentgym.rollout.outside.reply import Answer
 from agentgym.rollout.outside.request import ChatRequest
 from agentgym.rollout.policy import ContextFull, Reply
-from agentgym.types import End, Message, Step, Timings, ToolCall, ToolSpec, digest
-
-OUTSIDE = "outside"
-"""The agent of steps that a program from outside led to: its other actions are in no record."""
+from agentgym.types import OUTSIDE, End, Message, Step, Timings, ToolCall, ToolSpec, digest
 
 T = TypeVar("T")
 
