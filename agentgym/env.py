@@ -6,7 +6,6 @@ environment *raises* is a fault of the machinery and ends the episode with `end=
 """
 
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from agentgym.errors import EnvError, boundary
 from agentgym.panels import Panel
-from agentgym.types import Message, Task, ToolSpec
+from agentgym.types import Message, Task, ToolSpec, canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -221,17 +220,13 @@ def action_key(message: Message) -> str:
     'go left'
     """
     if not message.tool_calls:
-        return re.sub(r"\s+", " ", message.content).strip()
+        return " ".join(message.content.split())
     try:
-        return _canonical(
+        return canonical_json(
             [[call.name, _json_or_text(call.arguments)] for call in message.tool_calls]
         )
     except RecursionError:  # arguments that can be read by themselves may be too deep in others
-        return _canonical([[call.name, call.arguments] for call in message.tool_calls])
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return canonical_json([[call.name, call.arguments] for call in message.tool_calls])
 
 
 def _json_or_text(text: str) -> Any:

@@ -96,21 +96,33 @@ class StoreError(AgentGymError):
     """Raised when a run directory or an episode file cannot be written or read."""
 
 
-@contextmanager
-def boundary(kind: type[AgentGymError], what: str) -> Iterator[None]:
+class boundary:  # noqa: N801  reads as a statement
     """Attribute whatever escapes the block to `kind`; an error that is ours already passes.
 
     So does what stops a program from outside; SystemExit does not: code that is called by an
     episode must not end all the others.
     """
-    try:
-        yield
-    except AgentGymError:
-        raise
-    except (Exception, SystemExit) as error:
-        place = place_of(error)
-        where = f" ({place})" if place else ""
-        raise kind(f"{what} raised {type(error).__name__}: {error}{where}") from error
+
+    __slots__ = ("_kind", "_what")  # not a generator: an episode passes several at every step
+
+    def __init__(self, kind: type[AgentGymError], what: str) -> None:
+        self._kind, self._what = kind, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, AgentGymError):
+            return
+        if isinstance(error, Exception | SystemExit):
+            raise attributed(error, self._kind, self._what) from error
+
+
+def attributed(error: BaseException, kind: type[AgentGymError], what: str) -> AgentGymError:
+    """Return an error that says what raised `error`, and where."""
+    place = place_of(error)
+    where = f" ({place})" if place else ""
+    return kind(f"{what} raised {type(error).__name__}: {error}{where}")
 
 
 def place_of(error: BaseException) -> str | None:

@@ -11,14 +11,18 @@ A *step* is one decision: one message of the policy and the environment's answer
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from json.encoder import encode_basestring as _quoted
 from typing import Any, Literal
 
 from agentgym.panels import Panel
 
 Role = Literal["system", "user", "assistant", "tool"]
 End = Literal["terminated", "truncated", "error"]
+
+OUTSIDE = "outside"
+"""The agent of steps that a program from outside led to: what else it did is in no record."""
 
 OUTCOME = "outcome"
 """The reward term that every environment must give: the task's own verdict."""
@@ -144,7 +148,7 @@ class Segment:
     reason: Literal["start", "edit", "branch"] = "start"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Timings:
     """Wall seconds of one step."""
 
@@ -254,9 +258,21 @@ class Group:
     """[G]"""
 
 
+canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+"""Write JSON values as the one text that all equal values have."""
+
+
 def digest(*parts: Any) -> str:
     """Return 16 hexadecimal digits that identify JSON values."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _digest(canonical_json(parts))
+
+
+def digest_texts(texts: Iterable[str]) -> str:
+    """Return `digest(list(texts))`, in half the time: an observation is digested at each step."""
+    return _digest(f"[[{','.join(map(_quoted, texts))}]]")
+
+
+def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

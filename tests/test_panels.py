@@ -29,7 +29,7 @@ from agentgym.rollout.episode import run_episode
 from agentgym.rollout.replay import replay
 from agentgym.rollout.scripted import scripted_policies
 from agentgym.store.episodes import SCHEMA, EpisodeWriter, read_episode, read_episodes, read_heads
-from agentgym.store.trajectory import to_body, to_head
+from agentgym.store.trajectory import to_body, to_head, to_line
 from agentgym.store.writer import ShardWriter
 from agentgym.types import Task, Trajectory
 
@@ -123,7 +123,7 @@ def test_a_panel_that_is_broken_on_disk_is_the_fault_of_the_record(tmp_path) -> 
     body, columns = to_body(whole)
     body["panels"] = [broken]
     write = ShardWriter(tmp_path / "episodes", writer="w", schema=SCHEMA)
-    write.write(to_head(whole), body, columns)
+    write.write(to_head(whole), to_line(body), columns)
     write.close()
     (head,) = read_heads(tmp_path)
     with pytest.raises(StoreError, match="what was drawn cannot be read"):

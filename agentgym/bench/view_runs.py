@@ -18,6 +18,7 @@ from agentgym.config.run import RunConfig, resolve_words
 from agentgym.rollout.collect import to_groups
 from agentgym.store.episodes import FOLDER, SCHEMA, EpisodeWriter
 from agentgym.store.files import user_cache
+from agentgym.store.jsonline import to_json
 from agentgym.store.run import Run
 from agentgym.store.trajectory import to_head
 from agentgym.store.writer import ShardWriter
@@ -212,7 +213,7 @@ def _turn(segment: Segment, turn: int, tokens: int, version: int, chance: random
     )
 
 
-_UNREAD = {"episode": random.Random(0).randbytes(_UNREAD_BYTES).hex()}
+_UNREAD = to_json({"episode": random.Random(0).randbytes(_UNREAD_BYTES).hex()})
 
 
 def _heads(first: int, stop: int) -> Iterator[dict[str, object]]:

@@ -7,7 +7,7 @@ from typing import Any
 from agentgym.env import Env, EnvStep, Reset
 from agentgym.errors import EnvError, boundary
 from agentgym.panels import Panel, checked_panels
-from agentgym.types import Message, digest
+from agentgym.types import Message, digest_texts
 
 
 def checked_reset(given: Any, what: str) -> Reset:
@@ -48,18 +48,19 @@ def checked_terms(given: Any, what: str) -> dict[str, float]:
             f"{what} gave the reward {given!r:.80}, expected a dict of terms",
             hint='write {"outcome": 1.0}',
         )
-    for name, value in given.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
+    terms = dict(given)
+    for name, value in terms.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise EnvError(
                 f"{what} gave the reward term {name!r} = {value!r:.80}, expected a finite number"
             )
-    return dict(given)
+    return terms
 
 
 def state_key_of(env: Env, observation: Sequence[Message]) -> str:
     """Return the key of the present state; the last observation where it has none of its own."""
     key = env.state_key()
-    return digest([message.content for message in observation]) if key is None else key
+    return digest_texts([message.content for message in observation]) if key is None else key
 
 
 def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
@@ -74,11 +75,13 @@ def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
             given = env.panels()
     except EnvError as error:
         raise EnvError(f"{what}: {error}", hint=error.hint) from error
-    return checked_panels(given, what)
+    return checked_panels(given, what) if given != () else ()
 
 
 def _check_messages(given: Any, what: str) -> None:
-    if not isinstance(given, Sequence) or isinstance(given, str):
+    if not isinstance(given, (tuple, list)) and (
+        not isinstance(given, Sequence) or isinstance(given, str)
+    ):
         raise EnvError(f"{what} gave the messages {given!r:.80}, expected a tuple of Message")
     for each in given:
         if not isinstance(each, Message):

@@ -2,12 +2,12 @@
 
 import asyncio
 import functools
-import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
@@ -17,13 +17,13 @@ from agentgym.errors import (
     AgentGymError,
     BudgetError,
     ConfigError,
-    DeadlineError,
     EnvError,
     MissingError,
     PolicyError,
+    attributed,
     boundary,
-    place_of,
 )
+from agentgym.panels import Panel
 from agentgym.rollout.answers import (
     checked_reset,
     checked_step,
@@ -31,9 +31,10 @@ from agentgym.rollout.answers import (
     panels_of,
     state_key_of,
 )
-from agentgym.rollout.policy import ContextFull, MakePolicy, Policy
+from agentgym.rollout.deadline import within
+from agentgym.rollout.policy import ContextFull, MakePolicy, Policy, Reply
 from agentgym.tools import on_thread
-from agentgym.types import Message, Step, Task, Timings, Trajectory, derive_seed
+from agentgym.types import Message, Step, Task, Timings, ToolSpec, Trajectory, derive_seed
 
 if TYPE_CHECKING:
     from agentgym.rollout.scheduler import Seat
@@ -95,8 +96,9 @@ async def run_episode(
     deadlines: DeadlineConfig | None = None,
     sandboxes: "Sandboxes | None" = None,
     seat: "Seat | None" = None,
+    player: "Play | None" = None,
 ) -> Trajectory:
-    """Play one episode to its end.
+    """Play one episode to its end: by turns, or as `player` does.
 
     Where others share the engine, `seat` says when it is this episode's turn; what it waits for
     that is no time of the episode.
@@ -125,7 +127,14 @@ async def run_episode(
         async with asyncio.timeout(deadlines.episode_s) as clock:
             with boundary(EnvError, f"an episode of {config.id}"):
                 await _open_and_play(
-                    trajectory, config, make_policy, deadlines, sandboxes, clock, seat
+                    trajectory,
+                    config,
+                    make_policy,
+                    deadlines,
+                    sandboxes,
+                    clock,
+                    seat,
+                    player or Scene.alternate,
                 )
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
@@ -148,6 +157,7 @@ async def _open_and_play(
     sandboxes: "Sandboxes | None",
     clock: asyncio.Timeout,
     seat: "Seat | None",
+    player: "Play",
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
         env = config.build(sandboxes)
@@ -157,96 +167,169 @@ async def _open_and_play(
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
         trajectory.panels = panels_of(env, config.id)
-        await _play(env, policy, trajectory, deadlines, clock, seat, max_turns=config.max_turns)
+        await player(Scene(env, policy, trajectory, deadlines, clock, seat, config.max_turns))
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
         await _close(env, policy)
 
 
-async def _play(
-    env: Env,
-    policy: Policy,
-    trajectory: Trajectory,
-    deadlines: DeadlineConfig,
-    clock: asyncio.Timeout,
-    seat: "Seat | None",
-    *,
-    max_turns: int,
-) -> None:
-    """Alternate until the environment ends, a limit does, or the context is full."""
-    started = time.perf_counter()
-    messages = list(trajectory.prompt)
-    state_key: str | None = state_key_of(env, messages)
-    for _ in range(max_turns):
+class Scene:
+    """An episode that has begun: an environment that was reset, a policy, and where it is written.
+
+    `trajectory` has the prompt and the tools of reset; its steps and its end are for the player.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        policy: Policy,
+        trajectory: Trajectory,
+        deadlines: DeadlineConfig,
+        clock: asyncio.Timeout,
+        seat: "Seat | None",
+        max_turns: int,
+    ) -> None:
+        self.env, self.policy, self.trajectory = env, policy, trajectory
+        self.max_turns = max_turns
+        self._deadlines, self._clock, self._seat = deadlines, clock, seat
+        self._name = trajectory.task.env or type(env).__name__
+        self._step_name = f"step of {type(env).__name__}"
+        self._messages = list(trajectory.prompt)
+        self._state_key: str | None = state_key_of(env, self._messages)
+        self._started = time.perf_counter()
+
+    async def alternate(self) -> None:
+        """Go on by turns until the environment ends, a limit does, or the context is full."""
+        trajectory = self.trajectory
+        for _ in range(self.max_turns):
+            await asyncio.sleep(0)  # others must go on where nothing ever waits
+            try:
+                step = await self._decision()
+            except ContextFull as full:
+                trajectory.end, trajectory.reason = "truncated", full.reason
+                break
+            trajectory.steps.append(step)
+            answer = await self._answer(step)
+            if answer.terminated or answer.truncated:
+                trajectory.end = "terminated" if answer.terminated else "truncated"
+                trajectory.reason = "env"
+                return
+        else:
+            trajectory.end, trajectory.reason = "truncated", "max_turns"
+        if trajectory.steps:
+            last = trajectory.steps[-1]
+            last.reward_terms = add_terms(last.reward_terms, await self.last_terms())
+
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> tuple[Reply, Timings]:
+        """Ask the policy when it is this episode's turn, within its limit of time.
+
+        Raises:
+            ContextFull: there is no room left to answer.
+            AgentGymError: the machinery failed.
+        """
+        seat = self._seat
         began = time.perf_counter()
         try:
-            waited = await _turn(seat, clock) if seat else 0.0
-            reply = await _act(policy, messages, trajectory, deadlines, clock)
-        except ContextFull as full:
-            trajectory.end, trajectory.reason = "truncated", full.reason
-            break
+            waited = await _turn(seat, self._clock) if seat else 0.0
+            reply = await self._ask(messages, tools)
         finally:
             if seat:
                 seat.leave()
-        generated = time.perf_counter()
         if seat:
             seat.count(reply)
-        step = Step(
-            message=reply.message,
-            completion=reply.completion,
-            state_key=state_key,
-            action_key=env.action_key(reply.message),
-            usage=dict(reply.usage),
-            timed_out=True,  # until the environment has answered
-        )
-        trajectory.steps.append(step)
-        answer = await _step(env, reply.message, deadlines)
-        step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
-        step.timed_out = bool(answer.info.get("timed_out", False))
-        state_key = state_key_of(env, answer.messages) if answer.messages else None
-        step.next_state_key = state_key
-        step.timings = Timings(
-            generate_s=generated - began - waited,
-            env_s=time.perf_counter() - generated,
-            started_s=began - started,
+        return reply, Timings(
+            generate_s=time.perf_counter() - began - waited,
+            started_s=began - self._started,
             wait_s=waited,
         )
-        step.panels = panels_of(env, trajectory.task.env or type(env).__name__)
-        messages += [reply.message, *answer.messages]
-        if answer.terminated or answer.truncated:
-            trajectory.end = "terminated" if answer.terminated else "truncated"
-            trajectory.reason = "env"
-            return
-    else:
-        trajectory.end, trajectory.reason = "truncated", "max_turns"
-    if trajectory.steps:
-        last = trajectory.steps[-1]
-        last.reward_terms = add_terms(last.reward_terms, await _truncate(env, deadlines))
+
+    async def step(self, message: Message) -> EnvStep:
+        """Ask the environment for its answer to a message, within its limit of time.
+
+        Raises:
+            AgentGymError: it raised, gave what is no answer, or took too long.
+        """
+        call = functools.partial(self.env.step, message)
+        given = await _asked(self.env, call, self._step_name, self._deadlines)
+        return checked_step(given, self._step_name)
+
+    async def last_terms(self) -> dict[str, float]:
+        """Ask the environment for its last reward terms, where something else ends the episode.
+
+        Raises:
+            AgentGymError: as `step`.
+        """
+        what = f"truncate of {type(self.env).__name__}"
+        given = await _asked(self.env, self.env.truncate, what, self._deadlines)
+        return checked_terms(given, what)
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Return what the environment draws of the present state.
+
+        Raises:
+            EnvError: it raised, or gave what is no panel.
+        """
+        return panels_of(self.env, self._name)
+
+    async def _decision(self) -> Step:
+        """Return the next step; the environment has yet to answer it."""
+        reply, timings = await self.act(self._messages, self.trajectory.tools)
+        return Step(
+            message=reply.message,
+            completion=reply.completion,
+            state_key=self._state_key,
+            action_key=self.env.action_key(reply.message),
+            usage=dict(reply.usage),
+            timed_out=True,  # until the environment has answered
+            timings=timings,
+        )
+
+    async def _ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        policy = self.policy
+        try:
+            work = policy.act(messages, tools, seed=self.trajectory.seed)
+            if not policy.keeps_time:
+                return await within(self._deadlines.generation_s, "the policy", work)
+            async with _stopped(self._clock):
+                return await work
+        except (AgentGymError, ContextFull):
+            raise
+        except (Exception, SystemExit) as error:
+            raise attributed(error, PolicyError, "the policy") from error
+
+    async def _answer(self, step: Step) -> EnvStep:
+        """Ask the environment, and write its answer to the step."""
+        began = time.perf_counter()
+        answer = await self.step(step.message)
+        step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
+        step.timed_out = bool(answer.info.get("timed_out", False))
+        self._state_key = state_key_of(self.env, answer.messages) if answer.messages else None
+        step.next_state_key = self._state_key
+        step.timings.env_s = time.perf_counter() - began
+        step.panels = self.panels()
+        self._messages += (step.message, *step.replies)
+        return answer
+
+
+Play = Callable[[Scene], Awaitable[None]]
+"""How an episode is played: `Scene.alternate`, or by a program from outside. What it raises ends
+the episode as `run_episode` says; environment and policy are closed behind it."""
 
 
 async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:
     what = f"reset of {trajectory.task.env or type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.reset, trajectory.task, seed=trajectory.seed)
-    return checked_reset(given, what)
+    call = functools.partial(env.reset, trajectory.task, seed=trajectory.seed)
+    return checked_reset(await _asked(env, call, what, deadlines), what)
 
 
-async def _step(env: Env, message: Message, deadlines: DeadlineConfig) -> EnvStep:
-    what = f"step of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.step, message)
-    return checked_step(given, what)
-
-
-async def _truncate(env: Env, deadlines: DeadlineConfig) -> dict[str, float]:
-    what = f"truncate of {type(env).__name__}"
-    async with _deadline(deadlines.step_s, what):
-        with boundary(EnvError, what):
-            given = await call_env(env, env.truncate)
-    return checked_terms(given, what)
+async def _asked(env: Env, call: Callable[[], Any], what: str, deadlines: DeadlineConfig) -> Any:
+    """Call a method of an environment, within its limit of time."""
+    with boundary(EnvError, what):
+        given = call() if env.inline else call_env(env, call)
+        return await within(deadlines.step_s, what, given) if isawaitable(given) else given
 
 
 async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
@@ -257,44 +340,6 @@ async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
     async with _stopped(clock):
         await waiting
     return seat.entered()
-
-
-async def _act(
-    policy: Policy,
-    messages: Sequence[Message],
-    trajectory: Trajectory,
-    deadlines: DeadlineConfig,
-    clock: asyncio.Timeout,
-) -> Any:
-    own = policy.keeps_time
-    async with _stopped(clock) if own else _deadline(deadlines.generation_s, "the policy"):
-        try:
-            return await policy.act(messages, trajectory.tools, seed=trajectory.seed)
-        except (AgentGymError, ContextFull):
-            raise
-        except (Exception, SystemExit) as error:
-            place = place_of(error)
-            where = f" ({place})" if place else ""
-            raise PolicyError(
-                f"the policy raised {type(error).__name__}: {error}{where}"
-            ) from error
-
-
-class _deadline:  # noqa: N801  reads as a statement
-    """`asyncio.timeout` whose expiry is a `DeadlineError` that says what took too long."""
-
-    def __init__(self, seconds: float, what: str) -> None:
-        self._scope = asyncio.timeout(seconds)
-        self._seconds, self._what = seconds, what
-
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
-
-    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError as expired:
-            raise DeadlineError(f"{self._what} took longer than {self._seconds:g} s") from expired
 
 
 @asynccontextmanager
@@ -314,11 +359,11 @@ async def _stopped(clock: asyncio.Timeout) -> AsyncIterator[None]:
 
 async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a method that may be async, cheap, or blocking."""
-    if env.inline or inspect.iscoroutinefunction(method):
+    if env.inline or iscoroutinefunction(method):
         result = method(*args, **kwargs)
     else:
         result = await on_thread(functools.partial(method, *args, **kwargs))
-    return await result if inspect.isawaitable(result) else result
+    return await result if isawaitable(result) else result
 
 
 async def _close(env: Env, policy: Policy | None) -> None:
@@ -331,7 +376,7 @@ async def _close(env: Env, policy: Policy | None) -> None:
         finally:
             with boundary(EnvError, "close"):
                 result = env.close()
-                if inspect.isawaitable(result):
+                if isawaitable(result):
                     await result
 
     closing = asyncio.ensure_future(close())

@@ -17,7 +17,7 @@ from agentgym.store.frames import (
     shards,
     skipping,
 )
-from agentgym.store.trajectory import from_body, to_body, to_head
+from agentgym.store.trajectory import from_body, to_body, to_head, to_line
 from agentgym.store.writer import ROLL_BYTES, ShardWriter
 from agentgym.types import End, Trajectory
 
@@ -79,7 +79,7 @@ class EpisodeWriter(ShardWriter):
         """
         try:
             body, columns = to_body(trajectory)
-            self.write(to_head(trajectory), body, columns)
+            self.write(to_head(trajectory), to_line(body), columns)
         except StoreError as error:
             place = address_of(self._folder.parent, trajectory.id)
             raise StoreError(f"{place}: {error}", hint=error.hint) from error

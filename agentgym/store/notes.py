@@ -66,8 +66,8 @@ class NoteWriter(ShardWriter):
         Raises:
             StoreError: a value cannot be stored, or the disk is full.
         """
-        body = {"kind": kind, "payload": payload}
-        self.write({"kind": kind}, body, columns or {})
+        line = to_json({"kind": kind, "payload": payload})
+        self.write({"kind": kind}, line, columns or {})
 
 
 class NewNoteWriter(NoteWriter):

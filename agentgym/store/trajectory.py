@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agentgym.errors import StoreError
 from agentgym.panels import Panel, panel_to_json, panels_from_json
 from agentgym.store.columns import Columns
+from agentgym.store.jsonline import quick_json, to_json
 from agentgym.types import (
     Completion,
     Message,
@@ -31,7 +32,6 @@ Place = tuple[int | None, int, int]
 
 _COMPOUND = ("task", "prompt", "tools", "steps", "segments", "panels")
 _FLAT = tuple(each.name for each in fields(Trajectory) if each.name not in _COMPOUND)
-_TIMINGS = tuple(each.name for each in fields(Timings))
 _TASK = tuple(each.name for each in fields(Task))
 _INT32 = np.iinfo(np.int32)
 
@@ -86,6 +86,19 @@ def to_body(trajectory: Trajectory) -> tuple[dict[str, Any], Columns]:
         **_drawn(trajectory.panels),
     }
     return body, _columns(trajectory.segments, apart)
+
+
+def to_line(body: Mapping[str, Any]) -> bytes:
+    """Encode what `to_body` gave; the steps, which are most of it, quickly.
+
+    Raises:
+        StoreError: it holds what has no place in JSON.
+    """
+    steps = quick_json(body["steps"])
+    if steps is None:
+        return to_json(body)
+    rest = to_json({name: value for name, value in body.items() if name != "steps"})
+    return b'%b,"steps":%b}' % (rest[:-1], steps)
 
 
 def from_body(body: Mapping[str, Any], columns: Columns) -> Trajectory:
@@ -203,7 +216,12 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
         "action_key": step.action_key,
         "timed_out": step.timed_out,
         "usage": step.usage,
-        "timings": {name: getattr(step.timings, name) for name in _TIMINGS},
+        "timings": {
+            "generate_s": step.timings.generate_s,
+            "env_s": step.timings.env_s,
+            "started_s": step.timings.started_s,
+            "wait_s": step.timings.wait_s,
+        },
         "completion": completion
         and {
             "num_tokens": len(completion.token_ids),
@@ -211,7 +229,7 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
             "versions": completion.versions,
             "tokens": place,
         },
-        **_drawn(step.panels),
+        **(_drawn(step.panels) if step.panels else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +13,11 @@ from agentgym.errors import StoreError
 from agentgym.store.columns import Columns
 from agentgym.store.files import append_whole, sync_folder, write_error
 from agentgym.store.frames import encode_header, encode_record, shard_name, shards, split_name
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 ROLL_BYTES = 256 << 20
 
@@ -44,6 +50,7 @@ class ShardWriter:
         self._roll_bytes = roll_bytes
         self._pid = os.getpid() if pid is None else pid
         self._lock = threading.Lock()
+        self._compressor = zstd.ZstdCompressor()  # has a lock of its own
         self._descriptor: int | None = None
         self._path = folder
 
@@ -60,13 +67,13 @@ class ShardWriter:
             assert named is not None
             return named[1]
 
-    def write(self, head: Mapping[str, Any], body: Mapping[str, Any], columns: Columns) -> None:
-        """Append a record whole, or not at all.
+    def write(self, head: Mapping[str, Any], line: bytes, columns: Columns) -> None:
+        """Append a record whole, or not at all; `line` is its body as JSON.
 
         Raises:
             StoreError: the record holds what cannot be stored, or the disk is full.
         """
-        data = encode_record(head, body, columns)
+        data = encode_record(head, line, columns, self._compressor)
         with self._lock:
             descriptor = self._open() if self._descriptor is None else self._descriptor
             try:

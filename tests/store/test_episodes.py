@@ -41,6 +41,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 keys = st.none() | texts
+_TIMINGS = [each.name for each in dataclasses.fields(Timings)]
 logprobs = st.floats(width=32, allow_nan=False, allow_infinity=False)
 token_ids = st.integers(0, 2**31 - 1)
 
@@ -78,7 +79,7 @@ steps = st.builds(
     completion=st.none() | completions(),
     agent=texts,
     timed_out=st.booleans(),
-    timings=st.builds(Timings, generate_s=seconds, env_s=seconds, started_s=seconds),
+    timings=st.builds(Timings, **dict.fromkeys(_TIMINGS, seconds)),
 )
 
 
@@ -291,3 +292,12 @@ def _jq(shard: Path, program: str) -> list[list]:
     text = subprocess.run(["zstd", "-dc", shard], capture_output=True, check=True).stdout
     out = subprocess.run(["jq", "-c", program], input=text, capture_output=True, check=True).stdout
     return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.mark.parametrize("said", ["NaN", "-Infinity", "I saw NaN and Infinity"])
+def test_texts_that_look_like_numbers_json_lacks_are_kept(tmp_path, make_trajectory, said):
+    written = make_trajectory()
+    written.steps[0].message = Message("assistant", said)
+    with EpisodeWriter(tmp_path) as writer:
+        writer.append(written)
+    assert list(read_episodes(tmp_path)) == [written]
