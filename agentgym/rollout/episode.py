@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from inspect import isawaitable, iscoroutinefunction
@@ -209,15 +209,17 @@ class _Play:
 
     async def _decision(self) -> Step:
         """Return the next step; the environment has yet to answer it."""
-        seat = self._seat
+        seat, waited = self._seat, 0.0
         began = time.perf_counter()
-        try:
-            waited = await _turn(seat, self._clock) if seat else 0.0
+        if seat is None:
             reply = await self._act()
-        finally:
-            if seat:
+        else:
+            try:
+                if waiting := seat.enter():
+                    waited = await self._turn(seat, waiting)
+                reply = await self._act()
+            finally:
                 seat.leave()
-        if seat:
             seat.count(reply)
         return Step(
             message=reply.message,
@@ -232,6 +234,12 @@ class _Play:
                 wait_s=waited,
             ),
         )
+
+    async def _turn(self, seat: "Seat", waiting: Awaitable[None]) -> float:
+        """Wait for the engine; return the seconds, which are no time of the episode."""
+        async with _stopped(self._clock):
+            await waiting
+        return seat.entered()
 
     async def _act(self) -> Reply:
         policy, trajectory = self._policy, self._trajectory
@@ -278,16 +286,6 @@ async def _asked(env: Env, call: Callable[[], Any], what: str, deadlines: Deadli
     with boundary(EnvError, what):
         given = call() if env.inline else call_env(env, call)
         return await within(deadlines.step_s, what, given) if isawaitable(given) else given
-
-
-async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
-    """Wait for the engine; return the seconds, which are no time of the episode."""
-    waiting = seat.enter()
-    if waiting is None:
-        return 0.0
-    async with _stopped(clock):
-        await waiting
-    return seat.entered()
 
 
 @asynccontextmanager

@@ -49,6 +49,7 @@ class Scheduler:
         self.occupancy = Occupancy(slots)
         self.budget = budget or Budget()
         self.standstill = Standstill()
+        self.has_slots = slots is not None
         self._slots = math.inf if slots is None else slots
         self._most = most or (MOST if slots is None else _MOST_PER_SLOT * slots)
         self._sandboxes = sandboxes
@@ -186,9 +187,11 @@ class Seat:
             BudgetError: nothing more may be spent.
         """
         self._scheduler.budget.check()
-        self.elsewhere_s += self._lap()
-        waiting = self._scheduler._enter(self)
-        self._is_inside = waiting is None
+        waiting = None
+        if self._scheduler.has_slots:
+            self.elsewhere_s += self._lap()
+            waiting = self._scheduler._enter(self)
+            self._is_inside = waiting is None
         if not self._has_begun:
             self._has_begun = True
             self._scheduler._begin()
