@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SHARE_S = 0.0002  # after which an episode lets others go on, also where nothing in it ever waits
+
 
 class DeadlineConfig(BaseModel, extra="forbid", frozen=True):
     """How long things may take. A tool's own limit stands at the tool."""
@@ -181,15 +183,18 @@ class _Play:
         self._deadlines, self._clock, self._seat = deadlines, clock, seat
         self._name = trajectory.task.env or type(env).__name__
         self._step_name = f"step of {type(env).__name__}"
+        self._boundary = boundary(EnvError, self._step_name)
         self._messages = list(trajectory.prompt)
         self._state_key: str | None = state_key_of(env, self._messages)
-        self._started = time.perf_counter()
+        self._started = self._since = time.perf_counter()
 
     async def alternate(self, *, max_turns: int) -> None:
         """Go on until the environment ends, a limit does, or the context is full."""
         trajectory = self._trajectory
         for _ in range(max_turns):
-            await asyncio.sleep(0)  # others must go on where nothing ever waits
+            if time.perf_counter() - self._since > _SHARE_S:
+                await asyncio.sleep(0)
+                self._since = time.perf_counter()
             try:
                 step = await self._decision()
             except ContextFull as full:
@@ -256,17 +261,20 @@ class _Play:
 
     async def _answer(self, step: Step) -> EnvStep:
         """Ask the environment, and write its answer to the step."""
-        env, what = self._env, self._step_name
+        env, message = self._env, step.message
         began = time.perf_counter()
-        call = functools.partial(env.step, step.message)
-        answer = checked_step(await _asked(env, call, what, self._deadlines), what)
+        with self._boundary:
+            given: Any = env.step(message) if env.inline else call_env(env, env.step, message)
+            if not isinstance(given, EnvStep) and isawaitable(given):
+                given = await within(self._deadlines.step_s, self._step_name, given)
+        answer = checked_step(given, self._step_name)
         step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
         step.timed_out = bool(answer.info.get("timed_out", False))
-        self._state_key = state_key_of(env, answer.messages) if answer.messages else None
-        step.next_state_key = self._state_key
+        step.next_state_key = state_key_of(env, answer.messages) if answer.messages else None
         step.timings.env_s = time.perf_counter() - began
         step.panels = panels_of(env, self._name)
-        self._messages += (step.message, *step.replies)
+        self._state_key = step.next_state_key
+        self._messages += (message, *step.replies)
         return answer
 
     async def _last_terms(self) -> dict[str, float]:
@@ -284,8 +292,7 @@ async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) ->
 async def _asked(env: Env, call: Callable[[], Any], what: str, deadlines: DeadlineConfig) -> Any:
     """Call a method of an environment, within its limit of time."""
     with boundary(EnvError, what):
-        given = call() if env.inline else call_env(env, call)
-        return await within(deadlines.step_s, what, given) if isawaitable(given) else given
+        return await within(deadlines.step_s, what, call_env(env, call))
 
 
 @asynccontextmanager
@@ -314,6 +321,8 @@ async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: A
 
 async def _close(env: Env, policy: Policy | None) -> None:
     """Close both, also under cancellation; what closing raises must not hide what happened."""
+    if type(env).close is Env.close and (policy is None or type(policy).close is Policy.close):
+        return  # neither holds anything; the task below costs as much as two steps
 
     async def close() -> None:
         try:
