@@ -21,6 +21,9 @@ from agentgym.panels import Panel
 Role = Literal["system", "user", "assistant", "tool"]
 End = Literal["terminated", "truncated", "error"]
 
+OUTSIDE = "outside"
+"""The agent of steps that a program from outside led to: what else it did is in no record."""
+
 OUTCOME = "outcome"
 """The reward term that every environment must give: the task's own verdict."""
 

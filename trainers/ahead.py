@@ -43,13 +43,13 @@ class Ahead:
         del self._playing[step]
         return collected
 
-    async def beside(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await other work; it is given up when a collection fails.
+    async def beside(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Begin other work and await it; it is given up when a collection fails.
 
         Raises:
             AgentGymError: one did.
         """
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work())
         try:
             return await self._first(task)
         finally:

@@ -19,4 +19,5 @@ async def aside(work: Callable[[], T], *, stop: Event) -> T:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([running])
+        running.exception()  # else asyncio complains that nobody asked for it
         raise

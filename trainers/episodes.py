@@ -10,7 +10,7 @@ from typing import NamedTuple
 from agentgym.env import EnvConfig, tasks_of
 from agentgym.errors import ConfigError, StoreError
 from agentgym.rollout.collect import FaultLimit, RolloutConfig, collect
-from agentgym.rollout.episode import Job
+from agentgym.rollout.episode import Job, Play
 from agentgym.rollout.policy import MakePolicy
 from agentgym.rollout.scheduler import Scheduler
 from agentgym.sandbox import Sandboxes
@@ -83,6 +83,7 @@ class Episodes:
         rollout: RolloutConfig,
         sandboxes: Sandboxes | None = None,
         on_episode: Callable[[Trajectory], None] | None = None,
+        player: Play | None = None,
         scheduler: Scheduler | None = None,
     ) -> None:
         """`scheduler`: see `agentgym.rollout.collect`; it is set once the engine is known."""
@@ -93,6 +94,7 @@ class Episodes:
         self._rollout = rollout
         self._sandboxes = sandboxes
         self._on_episode = on_episode
+        self._player = player
         self._faults = FaultLimit(rollout.max_fault_rate, run=run_dir)
 
     def scalars(self) -> dict[str, float]:
@@ -125,6 +127,7 @@ class Episodes:
             sandboxes=self._sandboxes,
             on_episode=self._record,
             faults=self._faults,
+            player=self._player,
             scheduler=self.scheduler,
             order=order,
         )

@@ -59,6 +59,7 @@ def describe(
         "truncated": float(1 - table.terminated.mean()),
         "tokens": float(table.token_start[-1]),
         "zero_variance_groups": float(equal_groups(table, shaped.rewards).sum()),
+        "rewritten": float(sum(max(0, len(each.segments) - 1) for each in trajectories)),
         "malformed_calls": float(_malformed_calls(trajectories)),
         "drift": float(sum(trajectory.drift for trajectory in trajectories)),
         **terms,

@@ -7,7 +7,8 @@ import torch
 
 from agentgym.engine import Loaded
 from agentgym.engines.model import load_model
-from agentgym.trainers.checkpoint import REFERENCE, load_state
+from agentgym.engines.quiet import quiet
+from agentgym.trainers.checkpoint import REFERENCE, load_state, save_checkpoint
 from agentgym.trainers.setup import Parts, Settings, build_parts, build_policy
 from agentgym.trainers.update import Updater
 
@@ -36,6 +37,32 @@ def restore(settings: Settings, folder: Path) -> Restored:
         updater.reference = build_policy(settings, reference)
     torch.set_rng_state(state["rng"])
     return Restored(parts, updater, state)
+
+
+def save_state(
+    root: Path, step: int, *, parts: Parts, updater: Updater, state: dict[str, Any], keep: int
+) -> Path:
+    """Write a checkpoint, which `restore` goes on from, and return its folder.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    reference = updater.reference
+    whole = {
+        "format": 1,
+        **state,
+        "optimizer": updater.optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+    }
+    with quiet():
+        return save_checkpoint(
+            root,
+            step,
+            parts=(parts.policy.model, parts.tokenizer),
+            reference=(reference.model, parts.tokenizer) if reference else (),
+            state=whole,
+            keep=keep,
+        )
 
 
 def make_updater(settings: Settings, parts: Parts) -> Updater:

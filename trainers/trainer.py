@@ -9,20 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from agentgym.engines.quiet import quiet
 from agentgym.env import EnvConfig
 from agentgym.errors import BudgetError, StoreError
 from agentgym.metrics import JsonlSink, Metrics, TensorBoardSink
-from agentgym.rollout.collect import to_groups, token_policies
+from agentgym.rollout.collect import token_policies
+from agentgym.rollout.episode import Play
 from agentgym.sandbox import Sandboxes
 from agentgym.store.run import Run, Status
 from agentgym.table import Bools, StepTable, build_table
 from agentgym.trainers.ahead import Ahead
 from agentgym.trainers.aside import aside
 from agentgym.trainers.begin import begin
-from agentgym.trainers.checkpoint import clean, latest_checkpoint, save_checkpoint
+from agentgym.trainers.checkpoint import clean, latest_checkpoint
 from agentgym.trainers.credit.base import equal_groups
 from agentgym.trainers.diagnostics import diagnose
 from agentgym.trainers.episodes import Episodes, TaskStream
@@ -31,13 +29,14 @@ from agentgym.trainers.interrupt import Interrupt, Interrupted
 from agentgym.trainers.learn import Learnt, learn
 from agentgym.trainers.lookout import Lookout
 from agentgym.trainers.plan import check_settings, doubts
+from agentgym.trainers.player import Player, group_ids
 from agentgym.trainers.record import Recorder
-from agentgym.trainers.refill import Collected, refill
+from agentgym.trainers.refill import Collected
 from agentgym.trainers.scalars import describe
 from agentgym.trainers.setup import Parts, Settings, seeded
 from agentgym.trainers.shaping.base import Shaped, shape
 from agentgym.trainers.staleness import describe_staleness, staleness
-from agentgym.trainers.state import make_updater, restore
+from agentgym.trainers.state import make_updater, restore, save_state
 from agentgym.trainers.update import Updater
 from agentgym.trainers.watch import OnPhase, Watch
 from agentgym.types import Group, Trajectory, derive_seed
@@ -56,8 +55,11 @@ async def train(
     sandboxes: Sandboxes | None = None,
     on_step: OnStep | None = None,
     on_phase: OnPhase | None = None,
+    player: Play | None = None,
 ) -> None:
     """Train to the end, from the newest checkpoint where the run has one.
+
+    `player` is how episodes are played; by turns, where nothing else is said.
 
     What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
     own success), `eval`, `checkpoint`, `fault`, `warning` (settings that are hardly what was
@@ -73,7 +75,7 @@ async def train(
     status: Status = "failed"
     with seeded(seed, deterministic=settings.rollout.deterministic), Interrupt() as interrupt:
         watch = Watch(interrupt, on_phase)
-        trainer = Trainer(settings, run, env=env, sandboxes=sandboxes, watch=watch)
+        trainer = Trainer(settings, run, env=env, sandboxes=sandboxes, watch=watch, player=player)
         trainer.on_step = on_step
         try:
             await trainer.start()
@@ -101,6 +103,7 @@ class Trainer:
 
     parts: Parts
     updater: Updater
+    _ahead: Ahead
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class Trainer:
         env: EnvConfig,
         sandboxes: Sandboxes | None,
         watch: Watch,
+        player: Play | None = None,
     ) -> None:
         self.settings = settings
         self.run = run
@@ -123,9 +127,6 @@ class Trainer:
         self._tasks = TaskStream(env, seed=settings.seed)
         self._is_ready = False
         self._saved: int | None = None
-        self._ahead = Ahead(
-            self.play, max_staleness=settings.train.max_staleness, steps=settings.train.steps
-        )
         self._lookout = Lookout(run, shaping=settings.shaping, success=type(env).success)
         self._recorder = Recorder(run.root)
         self._episodes = Episodes(
@@ -134,6 +135,7 @@ class Trainer:
             rollout=settings.rollout,
             sandboxes=sandboxes,
             on_episode=self._on_episode,
+            player=player,
         )
         sinks = [TensorBoardSink(run.root / "tensorboard")] if settings.train.tensorboard else []
         self._metrics = Metrics(JsonlSink(run.metrics_path), *sinks)
@@ -152,10 +154,8 @@ class Trainer:
         if folder is None:
             await self._begin()
         await self._watch.run("engine", 1, self.parts.engine.start())
-        self._episodes.scheduler = self.settings.rollout.scheduler(
-            slots=self.parts.engine.slots, sandboxes=self._sandboxes
-        )
         self._watch.advance()
+        self._plan()
         await self.sync()
         self._is_ready = True
         await self.save()
@@ -186,7 +186,7 @@ class Trainer:
         others = self.record(learnt)
         everything = learnt.table if played is groups else build_table(played)
         self._lookout.add(self.step + 1, everything, self.shape(everything))
-        self._tasks.done(_group_ids(self.step))
+        self._tasks.done(f"{group_ids(self.step)}-")
         self.step += 1
         await self.sync()
         self.log(learnt, {**others, "overlap": overlap})
@@ -203,19 +203,6 @@ class Trainer:
 
     # The verbs
 
-    async def play(self, step: int) -> Collected:
-        """Roll the groups of a step out, replace those that teach nothing, where asked for."""
-        rollout = self.settings.rollout
-        if not rollout.refill_equal_groups:
-            groups = await self._roll_out(step, 0, rollout.groups)
-            return Collected(groups, groups)
-        return await refill(
-            partial(self._roll_out, step),
-            self._are_equal,
-            groups=rollout.groups,
-            max_refills=rollout.max_refills,
-        )
-
     async def collect(self) -> Collected:
         """Wait for the groups of this step, while those of the steps ahead are played too."""
         rollout = self.settings.rollout
@@ -223,7 +210,7 @@ class Trainer:
             "collect",
             rollout.groups * rollout.group_size,
             self._ahead.take(self.step),
-            of=_group_ids(self.step),
+            of=group_ids(self.step),
         )
         if not self._is_ahead:
             await self.parts.engine.sleep()  # its memory is the update's until the next sync
@@ -303,7 +290,8 @@ class Trainer:
         config = self.settings.eval
         for mode, drawing in ways_to_draw(config, self.settings.rollout.sampling).items():
             prefix = f"eval-{mode}-{self.step:06d}"
-            scoring = evaluate(
+            scoring = partial(
+                evaluate,
                 self._episodes,
                 env=self.env,
                 config=config,
@@ -324,7 +312,17 @@ class Trainer:
         with self._watch.phase("checkpoint"):
             self._episodes.sync()  # a checkpoint must not outlive what led to it
             self._recorder.sync()
-            folder = await self._aside(partial(self._save, self._state()))
+            folder = await self._aside(
+                partial(
+                    save_state,
+                    self.run.checkpoints_dir,
+                    self.step,
+                    parts=self.parts,
+                    updater=self.updater,
+                    state=self._state(),
+                    keep=self.settings.checkpoint.keep,
+                )
+            )
         self._saved = self.step
         self.run.event("checkpoint", step=self.step, folder=folder.name)
 
@@ -365,22 +363,23 @@ class Trainer:
         """Do what blocks: on a thread where episodes are played meanwhile."""
         return await aside(work, stop=self.updater.stop) if self._is_ahead else work()
 
-    async def _roll_out(self, step: int, first: int, count: int) -> list[Group]:
-        """Play `count` groups of fresh tasks; their ids name the step and count from `first`."""
-        rollout = self.settings.rollout
-        jobs = [
-            job
-            for index in range(first, first + count)
-            for job in self._tasks.jobs(
-                f"{_group_ids(step)}-{index:03d}", group_size=rollout.group_size
-            )
-        ]
-        if first:
-            self._watch.expect(len(jobs), of=_group_ids(step))
-        policies = token_policies(self.parts.engine, self.parts.renderer, rollout.sampling)
-        return to_groups(
-            await self._episodes.collect(jobs, make_policy=policies, policy_name=self._policy_name)
+    def _plan(self) -> None:
+        """Set up who plays which episodes when, now that the engine is there."""
+        rollout, parts = self.settings.rollout, self.parts
+        self._episodes.scheduler = rollout.scheduler(
+            slots=parts.engine.slots, sandboxes=self._sandboxes
         )
+        player = Player(
+            rollout,
+            tasks=self._tasks,
+            episodes=self._episodes,
+            make_policy=token_policies(parts.engine, parts.renderer, rollout.sampling),
+            policy_name=lambda: self._policy_name,
+            are_equal=self._are_equal,
+            watch=self._watch,
+        )
+        train = self.settings.train
+        self._ahead = Ahead(player.play, max_staleness=train.max_staleness, steps=train.steps)
 
     def _are_equal(self, table: StepTable) -> Bools:
         return equal_groups(table, self.shape(table).rewards)
@@ -416,28 +415,8 @@ class Trainer:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "format": 1,
             "step": self.step,
             "tasks": self._tasks.position,
             "drawn": self._tasks.drawn,
             "lookout": self._lookout.state,
-            "optimizer": self.updater.optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
         }
-
-    def _save(self, state: dict[str, Any]) -> Path:
-        tokenizer, reference = self.parts.tokenizer, self.updater.reference
-        with quiet():
-            return save_checkpoint(
-                self.run.checkpoints_dir,
-                self.step,
-                parts=(self.parts.policy.model, tokenizer),
-                reference=(reference.model, tokenizer) if reference else (),
-                state=state,
-                keep=self.settings.checkpoint.keep,
-            )
-
-
-def _group_ids(step: int) -> str:
-    """Return what the ids of a step's groups begin with."""
-    return f"train-{step:06d}"

@@ -30,7 +30,7 @@ class Metered(Engine):
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float], salt: str) -> None:
-        self.max_context = engine.max_context
+        self.max_context, self.slots = engine.max_context, engine.slots
         self.requests: list[Request] = []
         self._engine = engine
         self._clock = clock

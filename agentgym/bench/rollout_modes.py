@@ -11,6 +11,7 @@ from agentgym.engine import Engine, SamplingConfig
 from agentgym.renderer import Renderer
 from agentgym.rollout.collect import RolloutConfig, collect, token_policies
 from agentgym.rollout.episode import Job
+from agentgym.rollout.scheduler import Scheduler
 from agentgym.store.episodes import EpisodeWriter
 from agentgym.types import Message, derive_seed
 
@@ -99,22 +100,23 @@ async def play_lockstep(jobs: Iterable[Job], play: Play) -> None:
 
 async def play_async(jobs: Iterable[Job], play: Play) -> None:
     """Collect as many episodes at once as the engine takes requests."""
-    await _collect(jobs, play, rollout=RolloutConfig(concurrency=play.streams))
+    rollout = RolloutConfig(concurrency=play.streams)
+    await _collect(jobs, play, scheduler=rollout.scheduler())
 
 
 async def play_scheduler(jobs: Iterable[Job], play: Play) -> None:
-    """Collect as users do: the scheduler finds out how many episodes there should be."""
-    await _collect(jobs, play, rollout=RolloutConfig())
+    """Collect as users do: how many episodes there should be the scheduler finds out."""
+    await _collect(jobs, play, scheduler=RolloutConfig().scheduler(slots=play.engine.slots))
 
 
-async def _collect(jobs: Iterable[Job], play: Play, *, rollout: RolloutConfig) -> None:
+async def _collect(jobs: Iterable[Job], play: Play, *, scheduler: Scheduler) -> None:
     with EpisodeWriter(play.folder) as writer:
         await collect(
             jobs,
             config=play.env,
             make_policy=token_policies(play.engine, play.renderer, _SAMPLING),
-            rollout=rollout,
             on_episode=writer.append,
+            scheduler=scheduler,
         )
 
 

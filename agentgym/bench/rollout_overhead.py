@@ -28,6 +28,7 @@ def bench_overhead(*, seconds: float, concurrency: int, folder: Path) -> list[Ro
     jobs = make_jobs(tasks, group_size=_GROUP_SIZE, run_seed=0, prefix="bench", env=config.id)
     folder.mkdir(parents=True)
     metrics = Metrics(JsonlSink(folder / "metrics.jsonl"))
+    scheduler = RolloutConfig(concurrency=concurrency).scheduler()
     try:
         with _one_core(), asyncio.Runner() as runner, EpisodeWriter(folder) as writer:
 
@@ -36,12 +37,11 @@ def bench_overhead(*, seconds: float, concurrency: int, folder: Path) -> list[Ro
                     jobs,
                     config=config,
                     make_policy=scripted_policies("scripted"),
-                    rollout=RolloutConfig(concurrency=concurrency),
                     on_episode=writer.append,
+                    scheduler=scheduler,
                 )
-                steps = sum(len(each.steps) for each in played)
-                metrics.log(0, {"episodes": len(played), "turns": steps / len(played)})
-                return steps
+                metrics.log(0, scheduler.scalars())
+                return sum(len(each.steps) for each in played)
 
             sides = [
                 Side("raw", 1, lambda: _play(config, jobs)),

@@ -105,7 +105,8 @@ def _memory(config: "RunConfig", parameters: int | None) -> int | None:
     """Estimate weights, gradients and optimizer, without activations and caches."""
     if parameters is None:
         return None
-    engine = 2 if config.model.dtype == "bfloat16" else 0
+    has_copy = config.engine.needs_module and config.train.max_staleness > 0
+    engine = 2 if config.model.dtype == "bfloat16" else 4 if has_copy else 0
     reference = 4 if config.loss.kl_penalty else 0
     return parameters * (_BYTES_PER_PARAMETER + engine + reference)
 

@@ -22,6 +22,7 @@ from agentgym.cli import (
     export,
     expose,
     fork,
+    gateway,
     importing,
     lab,
     new,
@@ -76,6 +77,11 @@ app.command("replay")(replay.replay)
 app.command(
     "fork", epilog="Example: agentgym fork runs/keydoor eval-sampled-000040-003.0.0 --turn 5 -k 8"
 )(fork.fork)
+app.command(
+    "gateway",
+    epilog="Example: agentgym gateway agentgym/Calculator-v0 -m runs/keydoor "
+    "--agent 'mini -t {prompt} -m openai/agentgym --yolo --exit-immediately'",
+)(gateway.gateway)
 app.command(
     "serve", epilog="Example: agentgym serve runs/keydoor --replicas 2 engine.max_batch=64"
 )(serve.serve)

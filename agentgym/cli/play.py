@@ -56,7 +56,7 @@ def play(
     words = [f"{key}={render_value(value)}" for key, value in given.items()]
     resolved = resolve(RunConfig, overrides=[*words, *(overrides or ())])
     config = resolved.config
-    chosen = _find(config.env.config, split or config.env.config.splits[0], task)
+    chosen = find_task(config.env.config, split or config.env.config.splits[0], task)
     sandbox = preflight(config, needs_torch=False)
     with create_run(resolved, clean=clean) as run:
         run.update(kind="play", sandbox=sandbox)
@@ -82,7 +82,12 @@ def play(
         raise typer.Exit(1)
 
 
-def _find(config: "EnvConfig", split: str, wanted: str) -> "Task":
+def find_task(config: "EnvConfig", split: str, wanted: str) -> "Task":
+    """Return a task by its number in the split, or by its id.
+
+    Raises:
+        ConfigError: there is no such task or split.
+    """
     from itertools import islice
 
     from agentgym.env import tasks_of

@@ -38,7 +38,8 @@ def run(
     Every episode is recorded in a run directory.
 
     JSON: {run, env, policy, split, seed, success: {mean, low, high, n}, kinds, pass_at, turns,
-    faults, reward_terms, ends, tokens, seconds, usage}; usage is null, or of a model behind a URL
+    faults, reward_terms, ends, tokens, rewritten, seconds, usage}; rewritten: how often the context
+    was, in the mean; usage is null, or of a model behind a URL
     {requests, retries, prompt_tokens, completion_tokens, cut, cost}
     """
     from agentgym.cli.scoring import kind_of, model_folder, score_and_report

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -15,13 +15,14 @@ from agentgym.errors import AgentGymError, BudgetError, ConfigError, MissingErro
 if TYPE_CHECKING:
     from agentgym.config.overlay import Resolved
     from agentgym.config.run import RunConfig
+    from agentgym.rollout.episode import Play
     from agentgym.rollout.openai.spending import Spending
     from agentgym.rollout.policy import MakePolicy
     from agentgym.sandbox import SandboxInfo
     from agentgym.sandboxes import AnySandbox
     from agentgym.store.run import Run
     from agentgym.trainers.evaluate import Rate
-    from agentgym.types import Trajectory
+    from agentgym.types import Task, Trajectory
 
 
 def model_folder(ref: str) -> Path:
@@ -80,9 +81,17 @@ def _check_torch() -> None:
 
 
 def score_and_report(
-    resolved: "Resolved[RunConfig]", *, model: str, clean: bool, json: bool
+    resolved: "Resolved[RunConfig]",
+    *,
+    model: str,
+    clean: bool,
+    json: bool,
+    players: "Callable[[RunConfig], AbstractAsyncContextManager[Play | None]] | None" = None,
+    tasks: "Sequence[Task] | None" = None,
 ) -> None:
     """Record a run of `eval.episodes` tasks of `eval.split`, and print its score.
+
+    `players` opens what plays the episodes, by default `open_player`; `tasks` are others instead.
 
     Raises:
         AgentGymError: it cannot be run, or too many episodes ended by a fault.
@@ -98,7 +107,10 @@ def score_and_report(
     with create_run(resolved, clean=clean) as run:
         run.update(kind="score", policy=model, sandbox=sandbox)
         try:
-            report = run_aside(_score(config, model=model, root=run.root, show=not json))
+            work = _score(
+                config, players or open_player, tasks, model=model, root=run.root, show=not json
+            )
+            report = run_aside(work)
         except KeyboardInterrupt:
             run.update(status="interrupted")
             note(f"recorded so far: agentgym show {run.root}")
@@ -155,7 +167,15 @@ def give_up(run: "Run") -> None:
         note(f"warning: {error}")
 
 
-async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> dict[str, Any]:
+async def _score(
+    config: "RunConfig",
+    players: "Callable[[RunConfig], AbstractAsyncContextManager[Play | None]]",
+    tasks: "Sequence[Task] | None",
+    *,
+    model: str,
+    root: Path,
+    show: bool,
+) -> dict[str, Any]:
     from agentgym.env import first_tasks
     from agentgym.rollout.collect import make_jobs
     from agentgym.trainers.episodes import Episodes
@@ -163,16 +183,19 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
 
     env, chosen = config.env.config, config.eval
     split = chosen.split or env.held_out_split
-    tasks = first_tasks(env, split, number=chosen.episodes)
     jobs = make_jobs(
-        tasks,
+        tasks or first_tasks(env, split, number=chosen.episodes),
         group_size=chosen.samples,
         run_seed=config.seed,
         prefix=f"run-{split}",
         env=type(env).id,
     )
     started = time.perf_counter()
-    async with open_sandboxes(config) as sandboxes, open_policies(config, model) as policies:
+    async with (
+        open_sandboxes(config) as sandboxes,
+        open_policies(config, model) as policies,
+        players(config) as player,
+    ):
         with EpisodeCounter(len(jobs), show=show) as counter:
             episodes = Episodes(
                 root,
@@ -181,6 +204,7 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
                 sandboxes=sandboxes,
                 on_episode=counter.advance,
                 scheduler=config.rollout.scheduler(slots=policies.slots, sandboxes=sandboxes),
+                player=player,
             )
             try:
                 found = await episodes.collect(jobs, make_policy=policies.make, policy_name=model)
@@ -201,6 +225,24 @@ async def _score(config: "RunConfig", *, model: str, root: Path, show: bool) -> 
         "usage": policies.spending.to_json() if policies.spending else None,
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+@asynccontextmanager
+async def open_player(config: "RunConfig") -> "AsyncIterator[Play | None]":
+    """Hold the gateway to the program that plays the episodes; None, where no program does.
+
+    Raises:
+        MissingError: the packages of a server are not installed.
+    """
+    if config.agent.command is None:
+        yield None
+        return
+    from functools import partial
+
+    from agentgym.rollout.outside.gateway import open_gateway
+
+    async with open_gateway() as gateway:
+        yield partial(gateway.play, command=config.agent.command)
 
 
 @asynccontextmanager
@@ -293,6 +335,7 @@ def _summary(trajectories: "Sequence[Trajectory]") -> dict[str, Any]:
         "reward_terms": dict(sorted(terms.items())),
         "ends": dict(ends.most_common()),
         "tokens": sum(each.num_sampled for each in whole) / max(1, len(whole)),
+        "rewritten": sum(max(0, len(each.segments) - 1) for each in whole) / max(1, len(whole)),
     }
 
 
@@ -311,6 +354,8 @@ def _print(report: dict[str, Any], root: Path) -> None:
     echo("reward   " + "  ".join(f"{name} {v:.3f}" for name, v in report["reward_terms"].items()))
     echo("ends     " + "  ".join(f"{name} {count}" for name, count in report["ends"].items()))
     echo(f"mean     {report['turns']:.1f} turns  {report['tokens']:.0f} tokens sampled")
+    if report["rewritten"]:
+        echo(f"         {report['rewritten']:.1f} times an episode the context was rewritten")
     if report["usage"]:
         print_usage(report["usage"])
     if report["faults"]:

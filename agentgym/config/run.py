@@ -31,6 +31,7 @@ from agentgym.renderers import AnyRenderer
 from agentgym.renderers.chat import ChatRendererConfig
 from agentgym.rollout.collect import RolloutConfig
 from agentgym.rollout.openai.settings import OpenAIConfig
+from agentgym.rollout.outside.settings import AgentConfig
 from agentgym.sandboxes import AnySandbox
 from agentgym.sandboxes.local import LocalSandboxConfig
 from agentgym.store.run import Run
@@ -130,6 +131,7 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
     checkpoint: CheckpointConfig = CheckpointConfig()
     eval: EvalConfig = EvalConfig()
     openai: OpenAIConfig = OpenAIConfig()
+    agent: AgentConfig = AgentConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -147,6 +149,13 @@ class RunConfig(BaseModel, extra="forbid", frozen=True):
         if self.eval.split is not None and self.eval.split not in splits:
             message = f"{self.env.id} has the splits {', '.join(splits)}"
             raise _refused(("eval", "split"), message, self.eval.split)
+        return self
+
+    @model_validator(mode="after")
+    def _check_agent(self) -> Self:
+        if self.agent.command and self.warm_start.steps:
+            message = "a program plays the episodes, and no script shows it how: leave one out"
+            raise _refused(("warm_start", "steps"), message, self.warm_start.steps)
         return self
 
     def run_dir(self) -> Path:

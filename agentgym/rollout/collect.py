@@ -15,7 +15,7 @@ from agentgym.env import Env, EnvConfig
 from agentgym.errors import AgentGymError, BudgetError
 from agentgym.renderer import Renderer
 from agentgym.rollout.budget import Budget, BudgetConfig
-from agentgym.rollout.episode import CutOff, DeadlineConfig, Job, run_episode
+from agentgym.rollout.episode import CutOff, DeadlineConfig, Job, Play, run_episode
 from agentgym.rollout.policy import MakePolicy, Policy, TokenPolicy
 from agentgym.rollout.scheduler import MOST, Scheduler, Seat
 from agentgym.store.address import address_of
@@ -114,6 +114,7 @@ async def collect(
     sandboxes: "Sandboxes | None" = None,
     on_episode: Callable[[Trajectory], None] | None = None,
     faults: FaultLimit | None = None,
+    player: Play | None = None,
     scheduler: Scheduler | None = None,
     order: int = 0,
 ) -> list[Trajectory]:
@@ -147,6 +148,7 @@ async def collect(
             policy_name=policy_name,
             deadlines=rollout.deadlines,
             sandboxes=sandboxes,
+            player=player,
             seat=seat,
         )
         if on_episode is not None:

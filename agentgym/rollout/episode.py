@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from inspect import isawaitable, iscoroutinefunction
@@ -23,6 +23,7 @@ from agentgym.errors import (
     attributed,
     boundary,
 )
+from agentgym.panels import Panel
 from agentgym.rollout.answers import (
     checked_reset,
     checked_step,
@@ -33,7 +34,7 @@ from agentgym.rollout.answers import (
 from agentgym.rollout.deadline import within
 from agentgym.rollout.policy import ContextFull, MakePolicy, Policy, Reply
 from agentgym.tools import on_thread
-from agentgym.types import Step, Task, Timings, Trajectory, derive_seed
+from agentgym.types import Message, Step, Task, Timings, ToolSpec, Trajectory, derive_seed
 
 if TYPE_CHECKING:
     from agentgym.rollout.scheduler import Seat
@@ -97,8 +98,9 @@ async def run_episode(
     deadlines: DeadlineConfig | None = None,
     sandboxes: "Sandboxes | None" = None,
     seat: "Seat | None" = None,
+    player: "Play | None" = None,
 ) -> Trajectory:
-    """Play one episode to its end.
+    """Play one episode to its end: by turns, or as `player` does.
 
     Where others share the engine, `seat` says when it is this episode's turn; what it waits for
     that is no time of the episode.
@@ -127,7 +129,14 @@ async def run_episode(
         async with asyncio.timeout(deadlines.episode_s) as clock:
             with boundary(EnvError, f"an episode of {config.id}"):
                 await _open_and_play(
-                    trajectory, config, make_policy, deadlines, sandboxes, clock, seat
+                    trajectory,
+                    config,
+                    make_policy,
+                    deadlines,
+                    sandboxes,
+                    clock,
+                    seat,
+                    player or Scene.alternate,
                 )
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
@@ -150,6 +159,7 @@ async def _open_and_play(
     sandboxes: "Sandboxes | None",
     clock: asyncio.Timeout,
     seat: "Seat | None",
+    player: "Play",
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
         env = config.build(sandboxes)
@@ -159,16 +169,18 @@ async def _open_and_play(
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
         trajectory.panels = panels_of(env, config.id)
-        play = _Play(env, policy, trajectory, deadlines, clock, seat)
-        await play.alternate(max_turns=config.max_turns)
+        await player(Scene(env, policy, trajectory, deadlines, clock, seat, config.max_turns))
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
         await _close(env, policy)
 
 
-class _Play:
-    """An environment that was reset and a policy, who take turns."""
+class Scene:
+    """An episode that has begun: an environment that was reset, a policy, and where it is written.
+
+    `trajectory` has the prompt and the tools of reset; its steps and its end are for the player.
+    """
 
     def __init__(
         self,
@@ -178,8 +190,10 @@ class _Play:
         deadlines: DeadlineConfig,
         clock: asyncio.Timeout,
         seat: "Seat | None",
+        max_turns: int,
     ) -> None:
-        self._env, self._policy, self._trajectory = env, policy, trajectory
+        self.env, self.policy, self.trajectory = env, policy, trajectory
+        self.max_turns = max_turns
         self._deadlines, self._clock, self._seat = deadlines, clock, seat
         self._name = trajectory.task.env or type(env).__name__
         self._step_name = f"step of {type(env).__name__}"
@@ -188,10 +202,10 @@ class _Play:
         self._state_key: str | None = state_key_of(env, self._messages)
         self._started = self._since = time.perf_counter()
 
-    async def alternate(self, *, max_turns: int) -> None:
-        """Go on until the environment ends, a limit does, or the context is full."""
-        trajectory = self._trajectory
-        for _ in range(max_turns):
+    async def alternate(self) -> None:
+        """Go on by turns until the environment ends, a limit does, or the context is full."""
+        trajectory = self.trajectory
+        for _ in range(self.max_turns):
             if time.perf_counter() - self._since > _SHARE_S:
                 await asyncio.sleep(0)
                 self._since = time.perf_counter()
@@ -210,34 +224,77 @@ class _Play:
             trajectory.end, trajectory.reason = "truncated", "max_turns"
         if trajectory.steps:
             last = trajectory.steps[-1]
-            last.reward_terms = add_terms(last.reward_terms, await self._last_terms())
+            last.reward_terms = add_terms(last.reward_terms, await self.last_terms())
 
-    async def _decision(self) -> Step:
-        """Return the next step; the environment has yet to answer it."""
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> tuple[Reply, Timings]:
+        """Ask the policy when it is this episode's turn, within its limit of time.
+
+        Raises:
+            ContextFull: there is no room left to answer.
+            AgentGymError: the machinery failed.
+        """
         seat, waited = self._seat, 0.0
         began = time.perf_counter()
         if seat is None:
-            reply = await self._act()
+            reply = await self._ask(messages, tools)
         else:
             try:
                 if waiting := seat.enter():
                     waited = await self._turn(seat, waiting)
-                reply = await self._act()
+                reply = await self._ask(messages, tools)
             finally:
                 seat.leave()
             seat.count(reply)
+        return reply, Timings(
+            generate_s=time.perf_counter() - began - waited,
+            started_s=began - self._started,
+            wait_s=waited,
+        )
+
+    async def step(self, message: Message) -> EnvStep:
+        """Ask the environment for its answer to a message, within its limit of time.
+
+        Raises:
+            AgentGymError: it raised, gave what is no answer, or took too long.
+        """
+        env, what = self.env, self._step_name
+        with self._boundary:
+            given: Any = env.step(message) if env.inline else call_env(env, env.step, message)
+            if not isinstance(given, EnvStep) and isawaitable(given):
+                given = await within(self._deadlines.step_s, what, given)
+        return checked_step(given, what)
+
+    async def last_terms(self) -> dict[str, float]:
+        """Ask the environment for its last reward terms, where something else ends the episode.
+
+        Raises:
+            AgentGymError: as `step`.
+        """
+        what = f"truncate of {type(self.env).__name__}"
+        given = await _asked(self.env, self.env.truncate, what, self._deadlines)
+        return checked_terms(given, what)
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Return what the environment draws of the present state.
+
+        Raises:
+            EnvError: it raised, or gave what is no panel.
+        """
+        return panels_of(self.env, self._name)
+
+    async def _decision(self) -> Step:
+        """Return the next step; the environment has yet to answer it."""
+        reply, timings = await self.act(self._messages, self.trajectory.tools)
         return Step(
             message=reply.message,
             completion=reply.completion,
             state_key=self._state_key,
-            action_key=self._env.action_key(reply.message),
+            action_key=self.env.action_key(reply.message),
             usage=dict(reply.usage),
             timed_out=True,  # until the environment has answered
-            timings=Timings(
-                generate_s=time.perf_counter() - began - waited,
-                started_s=began - self._started,
-                wait_s=waited,
-            ),
+            timings=timings,
         )
 
     async def _turn(self, seat: "Seat", waiting: Awaitable[None]) -> float:
@@ -246,10 +303,10 @@ class _Play:
             await waiting
         return seat.entered()
 
-    async def _act(self) -> Reply:
-        policy, trajectory = self._policy, self._trajectory
+    async def _ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        policy = self.policy
         try:
-            work = policy.act(self._messages, trajectory.tools, seed=trajectory.seed)
+            work = policy.act(messages, tools, seed=self.trajectory.seed)
             if not policy.keeps_time:
                 return await within(self._deadlines.generation_s, "the policy", work)
             async with _stopped(self._clock):
@@ -261,26 +318,21 @@ class _Play:
 
     async def _answer(self, step: Step) -> EnvStep:
         """Ask the environment, and write its answer to the step."""
-        env, message = self._env, step.message
         began = time.perf_counter()
-        with self._boundary:
-            given: Any = env.step(message) if env.inline else call_env(env, env.step, message)
-            if not isinstance(given, EnvStep) and isawaitable(given):
-                given = await within(self._deadlines.step_s, self._step_name, given)
-        answer = checked_step(given, self._step_name)
+        answer = await self.step(step.message)
         step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
         step.timed_out = bool(answer.info.get("timed_out", False))
-        step.next_state_key = state_key_of(env, answer.messages) if answer.messages else None
+        self._state_key = state_key_of(self.env, answer.messages) if answer.messages else None
+        step.next_state_key = self._state_key
         step.timings.env_s = time.perf_counter() - began
-        step.panels = panels_of(env, self._name)
-        self._state_key = step.next_state_key
-        self._messages += (message, *step.replies)
+        step.panels = self.panels()
+        self._messages += (step.message, *step.replies)
         return answer
 
-    async def _last_terms(self) -> dict[str, float]:
-        what = f"truncate of {type(self._env).__name__}"
-        given = await _asked(self._env, self._env.truncate, what, self._deadlines)
-        return checked_terms(given, what)
+
+Play = Callable[[Scene], Awaitable[None]]
+"""How an episode is played: `Scene.alternate`, or by a program from outside. What it raises ends
+the episode as `run_episode` says; environment and policy are closed behind it."""
 
 
 async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) -> Reset:
@@ -321,7 +373,7 @@ async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: A
 
 async def _close(env: Env, policy: Policy | None) -> None:
     """Close both, also under cancellation; what closing raises must not hide what happened."""
-    if type(env).close is Env.close and (policy is None or type(policy).close is Policy.close):
+    if _is_default(env.close) and (policy is None or _is_default(policy.close)):
         return  # neither holds anything; the task below costs as much as two steps
 
     async def close() -> None:
@@ -342,3 +394,7 @@ async def _close(env: Env, policy: Policy | None) -> None:
         raise
     except Exception:
         logger.exception("closing an episode failed")
+
+
+def _is_default(method: Callable[..., Any]) -> bool:
+    return getattr(method, "__func__", None) in (Env.close, Policy.close)

@@ -14,11 +14,11 @@ class Occupancy:
         self._restart()
 
     def change(self, episodes: int, busy: int) -> None:
-        """From now on so many episodes are under way, and so many slots are taken."""
+        """From now on so many episodes are under way, and so many of them at the engine."""
         self._settle()
         if episodes > self._episodes:
             self._tail_s = 0.0
-        self._episodes, self._busy = episodes, busy
+        self._episodes, self._busy = episodes, min(busy, self._slots or busy)
         self._most = max(self._most, episodes)
 
     def end(self, wait_s: float, seconds: float) -> None:

@@ -86,7 +86,9 @@ class TokenPolicy(Policy):
 
     While the conversation only grows, so does the segment. When a message that was already
     rendered changed or vanished, or the renderer would now render it in another way, the
-    conversation is rendered anew as another segment, in which earlier answers are given.
+    conversation is rendered anew as another segment, in which earlier answers are given. It is
+    called a branch where what comes instead is an answer of the policy: it is asked once more.
+    Any of the segments may go on later. What is asked and not answered leaves no trace.
     """
 
     def __init__(
@@ -98,17 +100,18 @@ class TokenPolicy(Policy):
         self._session = session
         self._segments: list[Segment] = []
         self._completions: list[Completion | None] = []
-        self._rendered: list[Message] = []
+        self._said: list[_Said | None] = []
 
     async def act(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
     ) -> Reply:
         """Extend the token stream by what is new and sample the next message."""
-        segment = self._grow(messages, tools)
-        if len(segment.token_ids) >= self._engine.max_context:
+        segment, more = self._place(messages, tools)
+        token_ids = [*segment.token_ids, *more]
+        if len(token_ids) >= self._engine.max_context:
             raise ContextFull
         completion = await self._engine.generate(
-            segment.token_ids,
+            token_ids,
             self._sampling,
             seed=derive_seed(seed, len(self._completions)),
             stop=self._renderer.stop_token_ids,
@@ -121,9 +124,10 @@ class TokenPolicy(Policy):
                 f"the engine returned {len(completion.token_ids)} tokens with "
                 f"{len(completion.logprobs)} log-probabilities"
             )
+        append_given(segment, more)
         self._record(segment, completion)
         message = self._renderer.parse(completion.token_ids)
-        self._rendered = [*messages, message]
+        self._remember(segment, _Said([*messages, message], tuple(tools)))
         return Reply(message, completion)
 
     @property
@@ -145,27 +149,49 @@ class TokenPolicy(Policy):
 
     def take_over(self, trajectory: Trajectory, step: int) -> None:
         """Go on in the recorded tokens, where they are of this tokenizer."""
-        self._segments, self._completions, self._rendered = recall(trajectory, step, self._renderer)
+        self._segments, self._completions, said = recall(trajectory, step, self._renderer)
+        self._said = [None] * len(self._segments)
+        if self._segments:
+            self._said[-1] = _Said(said, trajectory.tools)
 
     async def close(self) -> None:
         """Let the engine forget this episode's cache."""
         await self._engine.release(self._session)
 
-    def _grow(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Segment:
-        known = len(self._rendered)
-        if self._segments and list(messages[:known]) == self._rendered:
-            segment = self._segments[-1]
+    def _place(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> tuple[Segment, list[int]]:
+        """Return the segment that a conversation goes on in, or another, and what it adds there."""
+        for segment, said in zip(reversed(self._segments), reversed(self._said), strict=True):
+            if said is None or said.shared(messages) < len(said.messages):
+                continue
+            if said.tools != tuple(tools):
+                continue
+            known = len(said.messages)
             more = self._renderer.extend(segment.token_ids, messages, tools, known=known)
             if more is not None:
-                append_given(segment, more)
-                return segment
-        segment = Segment(
-            reason="edit" if self._segments else "start",
-            parent=len(self._segments) - 1 if self._segments else None,
-        )
-        append_given(segment, self._renderer.prompt(messages, tools))
+                return segment, more
+        return self._other(messages), self._renderer.prompt(messages, tools)
+
+    def _other(self, messages: Sequence[Message]) -> Segment:
+        """Return a new segment, and what it has most in common with as its parent."""
+        if not self._segments:
+            return Segment()
+        shared = [said.shared(messages) if said else -1 for said in self._said]
+        parent = max(range(len(shared)), key=lambda number: (shared[number], number))
+        said = self._said[parent]
+        instead = said.messages[shared[parent] :] if said else []
+        is_branch = bool(instead) and instead[0].role == "assistant"
+        return Segment(reason="branch" if is_branch else "edit", parent=parent)
+
+    def _remember(self, segment: Segment, said: "_Said") -> None:
+        """Take note of what a segment says."""
+        for number, each in enumerate(self._segments):
+            if each is segment:
+                self._said[number] = said
+                return
         self._segments.append(segment)
-        return segment
+        self._said.append(said)
 
     def _record(self, segment: Segment, completion: Completion) -> None:
         first = len(segment.token_ids)
@@ -174,3 +200,19 @@ class TokenPolicy(Policy):
         segment.logprobs += completion.logprobs
         segment.steps.append((len(self._completions), first, len(segment.token_ids)))
         self._completions.append(completion)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a segment says, up to its last answer."""
+
+    messages: list[Message]
+    tools: tuple[ToolSpec, ...]
+
+    def shared(self, messages: Sequence[Message]) -> int:
+        """Return how many messages both begin with."""
+        pairs = zip(self.messages, messages, strict=False)
+        return next((n for n, (a, b) in enumerate(pairs) if a != b), self._shorter(messages))
+
+    def _shorter(self, messages: Sequence[Message]) -> int:
+        return min(len(self.messages), len(messages))

@@ -1,9 +1,10 @@
 """Which episode begins next, and whose request the engine takes next.
 
-An engine decodes so many requests at once: its slots. To keep S slots busy there must be S episodes
-at the engine beside all those that wait for tools, resets and graders meanwhile. How many these are
-tells Little's law from the episodes that ended; their number fluctuates like a Poisson variable, so
-twice its root is added. Nothing of this is set by hand.
+An engine decodes so many requests at once: its slots. To keep them busy there must be as many
+episodes at the engine, and a few whose requests wait inside it, so that the next step begins with a
+full batch before we know of the end of the last one. All others wait for tools, resets and graders.
+How many these are tells Little's law from the episodes that ended; their number fluctuates like a
+Poisson variable, so twice its root is added. Nothing of this is set by hand.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MOST = 128  # episodes under way where no engine says how many it needs
 _MOST_PER_SLOT = 8  # whatever the law says: each holds memory, and often a sandbox
 _MARGIN = 2.0  # standard deviations
+_AHEAD = 1 / 8  # of the slots: requests that wait inside the engine
 
 
 class Scheduler:
@@ -50,19 +52,21 @@ class Scheduler:
         self.budget = budget or Budget()
         self.standstill = Standstill()
         self.has_slots = slots is not None
-        self._slots = math.inf if slots is None else slots
+        self._places = math.inf if slots is None else slots + int(_AHEAD * slots)
         self._most = most or (MOST if slots is None else _MOST_PER_SLOT * slots)
         self._sandboxes = sandboxes
         self._elsewhere = Elsewhere(horizon=2 * (slots or 1))
         self._count = itertools.count()
         self._asking: list[tuple[int, int, bool, asyncio.Future[Seat]]] = []
-        self._turns: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._turns: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._seats = 0
         self._starting = 0  # seats without a first turn: they may hold no sandbox yet
         self._busy = 0
 
     async def seat(self, *, order: int = 0, opens_group: bool = True) -> "Seat":
         """Wait until one more episode may begin; `Seat.close` must follow."""
+        if not self._asking and self._has_room(opens_group):
+            return self._take(order, next(self._count))
         future: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._asking, (order, next(self._count), opens_group, future))
         self._let_in()
@@ -76,11 +80,11 @@ class Scheduler:
     @property
     def wanted(self) -> float:
         """Episodes that should be under way so that no slot of the engine is idle."""
-        if self._slots == math.inf:
+        if self._places == math.inf:
             return math.inf
         now = self._seats - self._starting - self._busy - len(self._turns)
-        elsewhere = max(self._slots * self._elsewhere.per_slot, now)
-        return self._slots + elsewhere + _MARGIN * math.sqrt(elsewhere)
+        elsewhere = max(self._places * self._elsewhere.per_place, now)
+        return self._places + elsewhere + _MARGIN * math.sqrt(elsewhere)
 
     def scalars(self) -> dict[str, float]:
         """Return what happened since the last call, by names that begin with `rollout/`.
@@ -119,11 +123,11 @@ class Scheduler:
 
     def _enter(self, seat: "Seat") -> Awaitable[None] | None:
         """Take a slot at once and return None, or return what to wait for."""
-        if self._busy < self._slots and not self._turns:
+        if self._busy < self._places and not self._turns:
             self._occupy(1)
             return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._turns, (seat.order, seat.place, future))
+        heapq.heappush(self._turns, (seat.order, seat.place, next(self._count), future))
         return self._wait(future)
 
     async def _wait(self, future: "asyncio.Future[None]") -> None:
@@ -142,7 +146,7 @@ class Scheduler:
     def _leave(self) -> None:
         """Give a slot to who is first in line."""
         while self._turns:
-            _, _, future = heapq.heappop(self._turns)
+            *_, future = heapq.heappop(self._turns)
             if not future.done():
                 future.set_result(None)
                 break
@@ -252,7 +256,7 @@ class Elsewhere:
         self._elsewhere_s = 0.0
 
     @property
-    def per_slot(self) -> float:
+    def per_place(self) -> float:
         """0 until an episode ended."""
         return self._elsewhere_s / self._generate_s if self._generate_s > 0 else 0.0
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import Self
+from typing import NamedTuple, Self
 
 from agentgym.env import Env
 
@@ -55,42 +55,48 @@ class Standstill:
     # The thread
 
     def _watch(self) -> None:
-        place, looked = "", time.monotonic()
+        is_still, looked = False, time.monotonic()
         while not self._over.wait(_BEAT_S):
             now = time.monotonic()
             machine_stood, looked = now - looked > self._long_s, now
             still_s = now - self._seen
-            if still_s < self._long_s or machine_stood:
-                place = ""
-                continue
-            self.seconds += _BEAT_S if place else still_s
-            if not place:
-                place = self._place()
-                self._tell(place)
+            was_still, is_still = is_still, still_s >= self._long_s and not machine_stood
+            if is_still:
+                self.seconds += _BEAT_S if was_still else still_s
+                self._tell(sys._current_frames().get(self._of_loop))
 
-    def _place(self) -> str:
-        frame = sys._current_frames().get(self._of_loop)
-        return where(frame) if frame is not None else "an unknown place"
+    def _tell(self, frame: FrameType | None) -> None:
+        """Warn, once for each method; what is not of an environment is counted and no more.
 
-    def _tell(self, place: str) -> None:
-        if place in self._told:
+        On a machine with too much to do the loop may come to nothing anywhere.
+        """
+        found = in_environment(frame)
+        if found is None or found.method in self._told:
             return
-        self._told.add(place)
+        self._told.add(found.method)
         logger.warning(
-            "all episodes stand still, for %.1f s so far, because of %s: make it async, or an "
+            "all episodes stand still, for %.1f s so far, because of %s (%s): make it async, or an "
             "ordinary method without `inline = True`, which runs on a thread",
             self._long_s,
-            place,
+            found.method,
+            found.line,
         )
 
 
-def where(frame: FrameType) -> str:
-    """Return what a stack is doing: the environment in it, if there is one, and the line."""
-    line = f"{frame.f_code.co_filename}:{frame.f_lineno}, in {frame.f_code.co_qualname}"
-    outer: FrameType | None = frame
-    while outer is not None:
-        owner = outer.f_locals.get("self")
+class Place(NamedTuple):
+    """Where an environment is."""
+
+    method: str
+    line: str
+    """The innermost, which may be a library's."""
+
+
+def in_environment(frame: FrameType | None) -> Place | None:
+    """Return which method of an environment a stack is in; None: of no environment."""
+    line = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+    while frame is not None:
+        owner = frame.f_locals.get("self")
         if isinstance(owner, Env):
-            return f"{type(owner).__name__}.{outer.f_code.co_name} ({line})"
-        outer = outer.f_back
-    return line
+            return Place(f"{type(owner).__name__}.{frame.f_code.co_name}", line)
+        frame = frame.f_back
+    return None

@@ -34,6 +34,7 @@ OF_TOKENS = {
     "advantage": "advantages",
     "weight": "weights",
     "cause": "cause",
+    "staleness": "staleness",
     "reward": "rewards",
     "entropy": "entropy",
     "value": "value",

@@ -15,7 +15,8 @@ from agentgym.viewer.index import Index
 Values = NDArray[Any]
 
 _STARTS = ("step_start", "token_start")
-_OF_TOKENS = ("logprobs", "weights", "cause", "token_value")  # advantages may be of either
+_OF_TOKENS = ("logprobs", "weights", "cause", "staleness", "token_value")
+"""Advantages may be of either."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -78,7 +78,7 @@ def test_without_chromium_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatc
     assert "install chromium" in str(caught.value.hint)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_every_figure_of_every_case_is_measured() -> None:
     try:
         rows = list(bench_view(TINY, tuple(CASES)))

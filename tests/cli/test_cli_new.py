@@ -34,9 +34,15 @@ def outside(tmp_path: Path) -> Outside:
     return run
 
 
+def _soaked(flavour: str) -> Any:
+    """What the page on environments goes through as well, or is much like another, can wait."""
+    waits = flavour in ("stateful", "gymnasium")
+    return pytest.param(flavour, marks=pytest.mark.soak if waits else ())
+
+
 @pytest.mark.slow
 @pytest.mark.sandbox
-@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("flavour", [_soaked(each) for each in FLAVOURS])
 def test_a_package_is_built_installed_found_checked_run_and_tested(
     tmp_path: Path, outside: Outside, flavour: str
 ) -> None:

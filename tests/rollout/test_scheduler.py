@@ -61,9 +61,9 @@ async def test_another_begins_for_each_episode_that_is_away_from_the_engine():
 
 
 async def test_what_ended_tells_how_many_are_needed():
-    scheduler = Scheduler(slots=10)
-    scheduler._elsewhere.add(generate_s=1.0, elsewhere_s=1.6)
-    assert scheduler.wanted == 10 + 16 + 8
+    scheduler = Scheduler(slots=16)
+    scheduler._elsewhere.add(generate_s=1.0, elsewhere_s=2.0)
+    assert scheduler.wanted == 18 + 36 + 12
 
 
 async def test_without_an_engine_of_ours_as_many_begin_as_there_may_be():
@@ -130,6 +130,20 @@ async def test_the_engine_takes_no_more_than_its_slots_and_what_began_first_goes
     await settled()
     assert taken == [4, 3, 0, 1, 2]
     await asyncio.gather(*tasks)
+
+
+async def test_a_few_requests_wait_inside_the_engine_and_make_no_slot_idle():
+    scheduler = Scheduler(slots=16)
+    seats = await begun(scheduler, groups=1, size=20)
+    waiting = [seat.enter() for seat in seats]
+    assert [each is None for each in waiting] == [True] * 18 + [False] * 2
+    for each in waiting[18:]:
+        each.close()
+    for seat in seats[:4]:  # two of them to the two that wait
+        seat.leave()
+    assert scheduler.occupancy._busy == 16
+    seats[4].leave()
+    assert scheduler.occupancy._busy == 15
 
 
 async def test_a_lower_order_goes_first_at_the_door_and_at_the_engine():

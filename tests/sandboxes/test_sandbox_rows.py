@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="module")]
 ROOT = Path(__file__).parents[2]
 MARKS = {"quick": (), "slow": (pytest.mark.slow,), "soak": (pytest.mark.soak,)}
 
+# The engine is started anew in each of them; one of the three is tried in every `make test`.
+SIMILAR = {"engine_sigterm", "engine_live_restore"}
+
 _HANGS = "print('done', flush=True); time.sleep(60)"
 _AS_USER = """
 import asyncio, json, subprocess
@@ -42,7 +45,10 @@ with subprocess.Popen(["sleep", "60"]) as bystander:
 
 
 def each(rows: Iterable[Row]) -> pytest.MarkDecorator:
-    params = [pytest.param(row, id=row.name, marks=MARKS[row.cost]) for row in rows]
+    params = [
+        pytest.param(row, id=row.name, marks=MARKS["soak" if row.name in SIMILAR else row.cost])
+        for row in rows
+    ]
     return pytest.mark.parametrize("row", params)
 
 

@@ -1,6 +1,7 @@
 """Collections of steps to come are begun in time, never too early, and fail at once."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -89,8 +90,8 @@ async def test_work_beside_is_given_up_when_a_collection_fails(stage):
     await soon()
     stage.end(0)
     await taking
-    assert await ahead.beside(asyncio.sleep(0, "result")) == "result"
-    work = asyncio.create_task(ahead.beside(asyncio.sleep(60)))
+    assert await ahead.beside(partial(asyncio.sleep, 0, "result")) == "result"
+    work = asyncio.create_task(ahead.beside(partial(asyncio.sleep, 60)))
     await soon()
     stage.ends[1].set_exception(EngineError("gone"))
     with pytest.raises(EngineError, match="gone"):

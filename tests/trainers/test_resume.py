@@ -22,20 +22,21 @@ from agentgym.config.run import RunConfig
 from agentgym.store.run import Run
 from agentgym.trainers.trainer import train
 
-root, deterministic = Path(sys.argv[1]), sys.argv[2] == "deterministic"
+root, mode = Path(sys.argv[1]), sys.argv[2]
 config = RunConfig.model_validate({
     "seed": 7,
     "env": {"id": "agentgym/KeyDoor-v0", "rules": False, "max_turns": 6},
     "model": {"tiny": {"layers": 1, "width": 16, "heads": 2, "max_context": 256, "max_words": 64}},
     "rollout": {
-        "groups": 4, "group_size": 4, "sampling": {"max_tokens": 3},
-        "deterministic": deterministic, "refill_equal_groups": True, "max_refills": 1,
+        "groups": 2, "group_size": 4, "sampling": {"max_tokens": 3},
+        "deterministic": mode == "deterministic", "max_refills": 1,
+        "refill_equal_groups": mode != "ahead",
     },
     "shaping": {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]},
     "optim": {"lr": 0.01, "warmup_steps": 2, "decay": "cosine"},
     "warm_start": {"policy": "scripted:random", "episodes": 24, "steps": 50, "batch_size": 4},
-    "train": {"steps": 6, "minibatches": 2},
-    "eval": {"every": 3, "episodes": 6},
+    "train": {"steps": 6, "minibatches": 2, "max_staleness": 2 if mode == "ahead" else 0},
+    "eval": {"every": 3, "episodes": 3},
     "checkpoint": {"every": 2},
 })
 print("ready", flush=True)
@@ -148,6 +149,14 @@ def test_ten_kills_change_no_bit_of_the_weights(tmp_path):
 def test_in_the_default_mode_every_completed_episode_is_used_once(tmp_path):
     root = tmp_path / "run"
     kill_and_resume(root, "default", kills=2, seconds=6, seed=3)
+    assert_used_exactly_once(root)
+
+
+@pytest.mark.soak
+def test_killed_while_it_plays_ahead_every_completed_episode_is_used_once(tmp_path):
+    root = tmp_path / "run"
+    seconds = run_to_the_end(tmp_path / "quiet", "ahead")
+    kill_and_resume(root, "ahead", kills=10, seconds=seconds, seed=4)
     assert_used_exactly_once(root)
 
 

@@ -4,74 +4,20 @@ import asyncio
 import threading
 
 import pytest
+from ahead_training import assert_used_exactly_once, resolve, resume_training, run_training
 
 from agentgym.check.report import Status
 from agentgym.check.run import check_run
-from agentgym.config.overlay import render_toml
-from agentgym.config.run import resolve_words
 from agentgym.errors import ConfigError, EngineError
 from agentgym.metrics import read_metrics
 from agentgym.store.episodes import read_episodes, read_heads
 from agentgym.store.notes import read_notes
 from agentgym.store.run import Run
 from agentgym.trainers.plan import check_settings, doubts
+from agentgym.trainers.player import Player
 from agentgym.trainers.staleness import describe_staleness, staleness
-from agentgym.trainers.trainer import Trainer, train
 from agentgym.trainers.update import Updater
 from agentgym.types import Completion, Message, Step, Task, Trajectory
-
-WORDS = (
-    "seed=5",
-    "env.id=agentgym/KeyDoor-v0",
-    "env.rules=false",
-    "env.max_turns=4",
-    "model.tiny={layers=1,width=16,heads=2,max_context=128}",
-    "rollout.groups=2",
-    "rollout.group_size=4",
-    "rollout.sampling.max_tokens=3",
-    'shaping={name="gated",levels=[{term="outcome"},{term="valid"}]}',
-    "optim.lr=0.01",
-    'loss.correction={name="tis"}',
-    "warm_start.policy=scripted:random",
-    "warm_start.episodes=16",
-    "warm_start.steps=30",
-    "warm_start.lr=0.02",
-)
-
-
-def resolve(*words):
-    return resolve_words([*WORDS, *words])
-
-
-async def run_training(root, *words, **callbacks):
-    resolved = resolve(*words)
-    text = render_toml(resolved)
-    with Run.create(root, config_text=text, command=[], seed=resolved.config.seed) as run:
-        run.update(kind="train")
-        await train(resolved.config, run, env=resolved.config.env.config, **callbacks)
-    return Run.open(root)
-
-
-async def resume_training(root, *words):
-    config = resolve(*words).config
-    with Run.resume(root) as run:
-        await train(config, run, env=config.env.config)
-    return Run.open(root)
-
-
-def used(root):
-    """The episodes of each step; the last note of a step counts."""
-    notes = {note.payload["step"]: note for note in read_notes(root, "update")}
-    return [note.payload["trajectories"] for note in notes.values()]
-
-
-def assert_used_exactly_once(root, *, steps):
-    slots = {f"train-{s:06d}-{g:03d}.{m}" for s in range(steps) for g in range(2) for m in range(4)}
-    found = [name.rpartition(".")[0] for names in used(root) for name in names]
-    assert sorted(found) == sorted(slots)
-    complete = [h for h in read_heads(root) if h.end != "error" and h.group_id.startswith("train")]
-    assert {name for names in used(root) for name in names} <= {head.id for head in complete}
-    assert len({(head.group_id, head.member) for head in complete}) == len(complete)
 
 
 def test_each_token_is_as_old_as_the_policy_that_sampled_it():
@@ -131,7 +77,7 @@ async def test_no_token_is_older_than_allowed_and_all_is_recorded(tmp_path, max_
 async def test_the_next_episodes_are_played_while_the_weights_are_updated(tmp_path, monkeypatch):
     """Those of step 1 begin when the first update did, which ends when they are there."""
     updating, played = asyncio.Event(), threading.Event()
-    loop, update, whole = asyncio.get_running_loop(), Updater.update, Trainer.play
+    loop, update, whole = asyncio.get_running_loop(), Updater.update, Player.play
 
     def slow(self, rows, **kwargs):
         loop.call_soon_threadsafe(updating.set)
@@ -147,7 +93,7 @@ async def test_the_next_episodes_are_played_while_the_weights_are_updated(tmp_pa
         return collected
 
     monkeypatch.setattr(Updater, "update", slow)
-    monkeypatch.setattr(Trainer, "play", play)
+    monkeypatch.setattr(Player, "play", play)
     run = await run_training(tmp_path / "run", "train.max_staleness=1", "train.steps=2")
     assert read_metrics(run.metrics_path)[1]["overlap"] > 0
 
@@ -168,8 +114,8 @@ async def test_a_later_step_that_fails_stops_the_run(tmp_path, monkeypatch):
             raise EngineError("gone")
         return await whole(self, step)
 
-    whole = Trainer.play
-    monkeypatch.setattr(Trainer, "play", play)
+    whole = Player.play
+    monkeypatch.setattr(Player, "play", play)
     with pytest.raises(EngineError, match="gone"):
         await run_training(tmp_path / "run", "train.max_staleness=2", "train.steps=5")
     assert Run.open(tmp_path / "run").step == 0

@@ -1,0 +1,162 @@
+"""`agentgym gateway`: episodes that programs from outside play, by OpenAI's protocol."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentgym.cli.options import Json, Overrides
+from agentgym.cli.output import note, one_line
+from agentgym.cli.web import needs_web
+
+if TYPE_CHECKING:
+    from agentgym.config.run import RunConfig
+    from agentgym.rollout.episode import Play, Scene
+    from agentgym.rollout.outside.gateway import Gateway
+    from agentgym.rollout.outside.session import Session
+
+PORT = 8200
+_PATIENCE_S = 24 * 3600.0  # of an episode that a person has a program play
+
+
+def gateway(
+    env: Annotated[
+        str, typer.Argument(metavar="ENV", help="An id, pkg.mod:Config or path/file.py[:Config].")
+    ],
+    overrides: Overrides = None,
+    model: Annotated[
+        str,
+        typer.Option("-m", "--model", help="As of run: a model folder, a run, openai:MODEL@URL."),
+    ] = "scripted",
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="What plays an episode, with {prompt}, {task}, {task_file}, {workdir}, {base_url}. "
+            "It runs on this machine as you, in no sandbox. Without: start programs yourself.",
+        ),
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option("-n", "--episodes", min=1, help="How many tasks; 10, by hand 1.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only this one: its number in the split, from 0, or its id.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of which tasks; test, where there is such a split.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Episodes per task.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="Programs at once.")] = 4,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="By hand: the port; 0 takes a free one.")
+    ] = PORT,
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
+    out: Annotated[str | None, typer.Option("-o", "--out", help="The run directory.")] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Delete the run directory first, if it exists.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Let agent programs that know nothing of agentgym play, and record and score them.
+
+    Each episode has an endpoint of its own that speaks OpenAI's protocol: the program finds it in
+    OPENAI_BASE_URL and OPENAI_API_KEY. Every call of the model becomes a step with its tokens, as in
+    agentgym run. Without --agent the endpoints are printed; Ctrl-C ends their episodes.
+
+    JSON: as of run.
+    """
+    from agentgym.cli.play import find_task
+    from agentgym.cli.scoring import kind_of, model_folder, score_and_report
+    from agentgym.cli.served import keys_of, refuse_ineffective
+    from agentgym.config.overlay import resolve
+    from agentgym.config.run import RunConfig
+    from agentgym.config.toml import render_value
+
+    episodes = episodes or (10 if agent else 1)
+    given: dict[str, Any] = {
+        "env.id": env,
+        "eval.episodes": episodes,
+        "eval.samples": samples,
+        "rollout.concurrency": concurrency if agent else episodes * samples,
+        "seed": seed,
+    }
+    if agent is None:
+        given["rollout.deadlines.episode_s"] = _PATIENCE_S
+    match kind_of(model):
+        case "openai":
+            given |= keys_of(model)
+        case "local":
+            given["model.path"] = str(model_folder(model))
+    named = {"agent.command": agent, "eval.split": split, "out": out}
+    given |= {key: value for key, value in named.items() if value is not None}
+    words = [f"{key}={render_value(value)}" for key, value in given.items()]
+    resolved = resolve(RunConfig, overrides=[*words, *(overrides or ())])
+    config = resolved.config
+    if kind_of(model) == "openai":
+        refuse_ineffective(resolved)
+    chosen = None
+    if task is not None:
+        of = config.eval.split or config.env.config.held_out_split
+        chosen = [find_task(config.env.config, of, task)]
+    by_hand = None if config.agent.command else _by_hand(port)
+    with _ended_as_by_ctrl_c():
+        score_and_report(
+            resolved, model=model, clean=clean, json=json, players=by_hand, tasks=chosen
+        )
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: there are programs to end first."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _by_hand(port: int) -> "Callable[[RunConfig], AbstractAsyncContextManager[Play]]":
+    """Return what opens sessions for programs that a person starts; Ctrl-C ends them."""
+
+    @asynccontextmanager
+    async def open_sessions(config: "RunConfig") -> "AsyncIterator[Play]":
+        with needs_web("the gateway", extra="serve"):
+            from agentgym.rollout.outside.gateway import open_gateway
+            from agentgym.viewer.serve import listen
+        leaving = asyncio.Event()
+        with listen("127.0.0.1", port) as taken, _heard(leaving):
+            async with open_gateway(taken) as found:
+                yield partial(found.wait, leaving=leaving, announce=partial(_announce, found))
+
+    return open_sessions
+
+
+@contextmanager
+def _heard(leaving: asyncio.Event) -> Iterator[None]:
+    """Hear the first Ctrl-C as the wish to end the episodes; the second one ends the process."""
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        leaving.set()
+
+    loop.add_signal_handler(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def _announce(found: "Gateway", session: "Session", scene: "Scene") -> None:
+    """Print where an episode is, in a form that a shell reads."""
+    url = found.url_of(session)
+    note(
+        f"\nepisode {scene.trajectory.id}, task {one_line(scene.trajectory.task_id)}\n"
+        f"export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={session.key} AGENTGYM_URL={url}\n"
+        'curl -sS -H "Authorization: Bearer $OPENAI_API_KEY" "$AGENTGYM_URL/task"\n'
+        "Ctrl-C when the program is done"
+    )

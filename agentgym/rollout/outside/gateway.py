@@ -1,0 +1,164 @@
+"""The gateway: one port of this machine, behind which every episode has a session of its own."""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from agentgym.errors import MissingError
+from agentgym.panels import Terminal
+from agentgym.rollout.episode import Scene
+from agentgym.rollout.outside.program import Program
+from agentgym.rollout.outside.session import Session
+from agentgym.rollout.outside.telling import prompt_text, task_text
+
+_GRACE_S = 5.0  # for a program to notice that its episode has ended
+_REMEMBERED = 1024  # keys of sessions that have ended
+
+
+class Gateway:
+    """Sessions by their keys."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._open: dict[str, Session] = {}
+        self._ended: OrderedDict[str, str] = OrderedDict()
+
+    def find(self, key: str) -> Session | str | None:
+        """Return the session of a key; why it ended; None: there never was one."""
+        return self._open.get(key) or self._ended.get(key)
+
+    def url_of(self, session: Session) -> str:
+        """Return where a session is."""
+        return f"{self.url}/s/{session.id}"
+
+    @asynccontextmanager
+    async def session(self, scene: Scene) -> AsyncIterator[Session]:
+        """Hold the session of an episode; behind it nothing of it is under way."""
+        key = f"sk-agentgym-{secrets.token_urlsafe(24)}"
+        session = Session(scene, id=secrets.token_hex(8), key=key)
+        self._open[key] = session
+        try:
+            yield session
+        finally:
+            del self._open[key]
+            self._ended[key] = "it is closed"
+            while len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
+            await session.leave()
+
+    async def play(self, scene: Scene, command: str) -> None:
+        """Let a program play an episode.
+
+        Raises:
+            ConfigError: it cannot be started.
+            PolicyError: it failed.
+            AgentGymError: the machinery failed.
+        """
+        async with self.session(scene) as session:
+            texts = {
+                "prompt": prompt_text(session.prompt, session.tools),
+                "task": task_text(session.prompt),
+            }
+            url = self.url_of(session)
+            program = await Program.start(command, texts, url=url, key=session.key)
+            try:
+                code = await _ended(program, session)
+            finally:
+                await program.end()
+                session.show(Terminal(text=program.output, title="written by the program"))
+        await session.settle(failed=None if code is None else program.ended_with(code))
+
+    async def wait(
+        self,
+        scene: Scene,
+        *,
+        leaving: asyncio.Event,
+        announce: Callable[[Session, Scene], None],
+    ) -> None:
+        """Let programs that others start play an episode, until it has ended or they leave.
+
+        Raises:
+            PolicyError: nobody asked the model.
+            AgentGymError: the machinery failed.
+        """
+        async with self.session(scene) as session:
+            if not leaving.is_set():
+                announce(session, scene)
+            await _first(session.over.wait(), leaving.wait())
+        await session.settle()
+
+
+async def _ended(program: Program, session: Session) -> int | None:
+    """Return the exit code of a program; None: it went on although its episode had ended."""
+    exit_ = asyncio.ensure_future(program.wait())
+    try:
+        await _first(asyncio.shield(exit_), session.over.wait())
+        await asyncio.wait({exit_}, timeout=_GRACE_S)
+        return exit_.result() if exit_.done() else None
+    finally:
+        exit_.cancel()
+        await asyncio.gather(exit_, return_exceptions=True)
+
+
+async def _first(*works: Awaitable[Any]) -> None:
+    """Wait for the first of some, and give the others up."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_gateway(taken: socket.socket | None = None) -> AsyncIterator[Gateway]:
+    """Hold a gateway on a free port that only this machine reaches, or where a socket listens.
+
+    Raises:
+        MissingError: the packages of a server are not installed.
+    """
+    try:
+        import uvicorn
+
+        from agentgym.rollout.outside.app import make_app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise MissingError(
+            f"the gateway needs the package {error.name}",
+            hint="pip install 'agentgym-framework[serve]'",
+        ) from error
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # signals are for the process, which has more to end
+
+    with taken or socket.create_server(("127.0.0.1", 0), backlog=1024) as taken:
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait 40 ms
+        gateway = Gateway(f"http://127.0.0.1:{taken.getsockname()[1]}")
+        server = Server(
+            uvicorn.Config(
+                make_app(gateway.find),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                timeout_graceful_shutdown=1,
+            )
+        )
+        serving = asyncio.create_task(server.serve(sockets=[taken]))
+        try:
+            yield gateway
+        finally:
+            server.should_exit = True
+            await asyncio.wait({serving})
+            serving.result()
