@@ -102,10 +102,21 @@ def gateway(
     if task is not None:
         of = config.eval.split or config.env.config.held_out_split
         chosen = [find_task(config.env.config, of, task)]
-    # Who is told to end has programs to end first, as by Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     by_hand = None if config.agent.command else _by_hand(port)
-    score_and_report(resolved, model=model, clean=clean, json=json, players=by_hand, tasks=chosen)
+    with _ended_as_by_ctrl_c():
+        score_and_report(
+            resolved, model=model, clean=clean, json=json, players=by_hand, tasks=chosen
+        )
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: there are programs to end first."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _by_hand(port: int) -> "Callable[[RunConfig], AbstractAsyncContextManager[Play]]":

@@ -60,22 +60,17 @@ class Gateway:
             AgentGymError: the machinery failed.
         """
         async with self.session(scene) as session:
-            program = await Program.start(
-                command,
-                {
-                    "prompt": prompt_text(session.prompt, session.tools),
-                    "task": task_text(session.prompt),
-                },
-                url=self.url_of(session),
-                key=session.key,
-            )
-            code: int | None = None
+            texts = {
+                "prompt": prompt_text(session.prompt, session.tools),
+                "task": task_text(session.prompt),
+            }
+            url = self.url_of(session)
+            program = await Program.start(command, texts, url=url, key=session.key)
             try:
                 code = await _ended(program, session)
             finally:
                 await program.end()
-                if program.output.strip():
-                    session.show(Terminal(text=program.output, title="written by the program"))
+                session.show(Terminal(text=program.output, title="written by the program"))
         await session.settle(failed=None if code is None else program.ended_with(code))
 
     async def wait(

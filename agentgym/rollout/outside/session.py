@@ -17,10 +17,7 @@ from agentgym.rollout.outside.refused import Refused, is_over
 from agentgym.rollout.outside.reply import Answer
 from agentgym.rollout.outside.request import ChatRequest
 from agentgym.rollout.policy import ContextFull, Reply
-from agentgym.types import End, Message, Step, Timings, ToolCall, ToolSpec, digest
-
-OUTSIDE = "outside"
-"""The agent of steps that a program from outside led to: its other actions are in no record."""
+from agentgym.types import OUTSIDE, End, Message, Step, Timings, ToolCall, ToolSpec, digest
 
 T = TypeVar("T")
 
@@ -65,6 +62,7 @@ class Session:
         self._lost: OrderedDict[str, Answer] = OrderedDict()
         self._last: tuple[str, Answer] | None = None
         self._log: list[str] = []
+        self._shown: Panel | None = None
 
     # What a program may ask
 
@@ -143,7 +141,8 @@ class Session:
             self._pay(await self._scene.last_terms())
 
     def show(self, panel: Panel) -> None:
-        """Keep something to look at beside the last step."""
+        """Keep something to look at behind the last step."""
+        self._shown = panel
         holder = self._steps[-1] if self._steps else self._scene.trajectory
         holder.panels = (*holder.panels[: MOST_PANELS - 1], panel)
 
@@ -265,7 +264,7 @@ class Session:
                 raise self._fail(error) from error
             text = "\n".join(each.content for each in found.messages)
             self._take_in(message, found, text, env_s=time.perf_counter() - began)
-            self.show_all(panels)
+            self._draw(panels)
             return Told(text, self.over.is_set())
 
     def _take_in(self, message: Message, found: EnvStep, text: str, *, env_s: float) -> None:
@@ -279,13 +278,14 @@ class Session:
         if found.terminated or found.truncated:
             self._finish("terminated" if found.terminated else "truncated", "env")
 
-    def show_all(self, panels: Sequence[Panel]) -> None:
+    def _draw(self, panels: Sequence[Panel]) -> None:
         """Show the environment, and what was asked of it since the model spoke."""
         if not self._steps:
             return
         text = "\n".join(self._log)[-_CALLS_CHARS:]
         calls = Terminal(text=text, title="asked of the environment")
-        self._steps[-1].panels = (*panels[: MOST_PANELS - 2], calls)
+        shown = (calls, self._shown) if self._shown else (calls,)
+        self._steps[-1].panels = (*panels[: MOST_PANELS - 2], *shown)
 
     async def _hand_in(self) -> None:
         """Hand the last text of the model to the environment as its answer."""
