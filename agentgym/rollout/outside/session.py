@@ -106,12 +106,12 @@ class Session:
 
     # Its end
 
-    async def leave(self) -> None:
-        """Stop what is asked of the model, and let the environment finish what it does."""
-        for task in self._asking:
+    async def leave(self, *, at_once: bool) -> None:
+        """Stop what is asked of the model; the environment finishes what it does, or `at_once`."""
+        under_way = [*self._asking, *self._acting]
+        for task in under_way if at_once else [*self._asking]:
             task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
-        await asyncio.gather(*self._acting, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     async def settle(self, *, failed: str | None = None) -> None:
         """End the episode, now that the program did: by itself, or `failed`, which says how.
