@@ -68,6 +68,7 @@ class Echoes:
 def _meaning(message: Message) -> tuple[Any, ...]:
     """Return what an answer says, however it is written.
 
+    >>> from agentgym.types import ToolCall
     >>> call = ToolCall("run", '{"a": 1, "b": 2}', "x")
     >>> again = ToolCall("run", '{"b":2,"a":1}', "y")
     >>> _meaning(Message("assistant", " ok", (call,))) == _meaning(Message("assistant", "ok", (again,)))
