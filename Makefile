@@ -82,6 +82,7 @@ soak: install $(VLLM_STAMP) $(OUTWARD_STAMP)
 	@sh .ci/engine
 	@sh .ci/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "soak and not vllm and not outward"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --hypothesis-profile thorough -m "hypothesis and not soak and not vllm and not gpu"
 	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m "soak and vllm" tests/engines/vllm
 	OMP_NUM_THREADS=1 $(OUTWARD_VENV)/bin/python -m pytest -m "outward" tests/outward
 

@@ -21,6 +21,9 @@ from agentgym.panels import Panel
 Role = Literal["system", "user", "assistant", "tool"]
 End = Literal["terminated", "truncated", "error"]
 
+OUTSIDE = "outside"
+"""The agent of steps that a program from outside led to: what else it did is in no record."""
+
 OUTCOME = "outcome"
 """The reward term that every environment must give: the task's own verdict."""
 
@@ -273,9 +276,12 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+_seed_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def derive_seed(*parts: Any) -> int:
     """Return a 63-bit seed that depends on `parts` only: (run seed, task id, member, attempt)."""
-    text = json.dumps(parts, ensure_ascii=False)
+    text = _seed_json(parts)
     raw = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(raw, "big") >> 1
 

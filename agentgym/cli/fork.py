@@ -117,6 +117,7 @@ def _place(run: str, episode: str, turn: int) -> Place:
     from agentgym.store.address import address_of
     from agentgym.store.episodes import find_episode, read_episode
     from agentgym.store.run import Run
+    from agentgym.types import OUTSIDE
 
     found = Run.open(run)
     parent = read_episode(find_episode(found.root, episode))
@@ -125,6 +126,11 @@ def _place(run: str, episode: str, turn: int) -> Place:
         raise ConfigError(
             f"{place} was imported: there is no environment in which it could go on",
             hint="only episodes that agentgym played can be forked",
+        )
+    if any(step.agent == OUTSIDE for step in parent.steps):
+        raise ConfigError(
+            f"{place} was played by a program from outside, which cannot go on from there",
+            hint="only what the model and the environment said to each other can be forked",
         )
     last = last_turn(parent.end, parent.reason, len(parent.steps))
     if turn > last:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agentgym.env import Env, EnvConfig
 from agentgym.rollout.episode import DeadlineConfig, Job, run_episode
 from agentgym.rollout.policy import ContextFull, Policy, Reply
-from agentgym.types import Message, Step, Task, ToolSpec, Trajectory
+from agentgym.types import OUTSIDE, Message, Step, Task, ToolSpec, Trajectory
 
 if TYPE_CHECKING:
     from agentgym.sandbox import Sandboxes
@@ -111,6 +111,8 @@ class _RecordedPolicy(Policy):
 def _unverifiable(trajectory: Trajectory) -> str | None:
     if trajectory.end == "error":
         return f"the episode ended by a fault: {trajectory.reason}"
+    if any(step.agent == OUTSIDE for step in trajectory.steps):
+        return "a program from outside played it, and what that did is not in the record"
     return "a time limit fired in the episode" if trajectory.timed_out else None
 
 

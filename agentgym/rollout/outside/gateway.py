@@ -42,14 +42,13 @@ class Gateway:
         key = f"sk-agentgym-{secrets.token_urlsafe(24)}"
         session = Session(scene, id=secrets.token_hex(8), key=key)
         self._open[key] = session
+        is_whole = False
         try:
             yield session
+            is_whole = True
         finally:
-            del self._open[key]
-            self._ended[key] = "it is closed"
-            while len(self._ended) > _REMEMBERED:
-                self._ended.popitem(last=False)
-            await session.leave()
+            self._close(key)
+            await session.leave(at_once=not is_whole)
 
     async def play(self, scene: Scene, command: str) -> None:
         """Let a program play an episode.
@@ -60,16 +59,12 @@ class Gateway:
             AgentGymError: the machinery failed.
         """
         async with self.session(scene) as session:
-            program = await Program.start(
-                command,
-                {
-                    "prompt": prompt_text(session.prompt, session.tools),
-                    "task": task_text(session.prompt),
-                },
-                url=self.url_of(session),
-                key=session.key,
-            )
-            code: int | None = None
+            texts = {
+                "prompt": prompt_text(session.prompt, session.tools),
+                "task": task_text(session.prompt),
+            }
+            url = self.url_of(session)
+            program = await Program.start(command, texts, url=url, key=session.key)
             try:
                 code = await _ended(program, session)
             finally:
@@ -96,6 +91,12 @@ class Gateway:
                 announce(session, scene)
             await _first(session.over.wait(), leaving.wait())
         await session.settle()
+
+    def _close(self, key: str) -> None:
+        del self._open[key]
+        self._ended[key] = "it is closed"
+        while len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
 
 
 async def _ended(program: Program, session: Session) -> int | None:

@@ -17,10 +17,7 @@ from agentgym.rollout.outside.refused import Refused, is_over
 from agentgym.rollout.outside.reply import Answer
 from agentgym.rollout.outside.request import ChatRequest
 from agentgym.rollout.policy import ContextFull, Reply
-from agentgym.types import End, Message, Step, Timings, ToolCall, ToolSpec, digest
-
-OUTSIDE = "outside"
-"""The agent of steps that a program from outside led to: its other actions are in no record."""
+from agentgym.types import OUTSIDE, End, Message, Step, Timings, ToolCall, ToolSpec, digest
 
 T = TypeVar("T")
 
@@ -65,6 +62,7 @@ class Session:
         self._lost: OrderedDict[str, Answer] = OrderedDict()
         self._last: tuple[str, Answer] | None = None
         self._log: list[str] = []
+        self._shown: Panel | None = None
 
     # What a program may ask
 
@@ -77,7 +75,11 @@ class Session:
         Raises:
             Refused: the context is full, the episode has ended, or ends by a fault.
         """
-        return await self._doing(self._complete(request, is_again), self._asking)
+        task = self._start(self._complete(request, is_again), self._asking)
+        try:
+            return await _outcome(task)
+        finally:
+            task.cancel()
 
     def lost(self, answer: Answer) -> None:
         """Take note that an answer did not reach the program; it is kept for who asks again."""
@@ -94,7 +96,7 @@ class Session:
         """
         call = ToolCall(name, arguments, f"outside_{len(self._log)}")
         message = Message("assistant", tool_calls=(call,))
-        return await asyncio.shield(self._start(self._hand(message), self._acting))
+        return await _outcome(self._start(self._hand(message), self._acting))
 
     async def answer(self, text: str) -> Told:
         """Hand a text to the environment, as if the model had said it and nothing else.
@@ -104,16 +106,16 @@ class Session:
         """
         self._has_answered = True
         message = Message("assistant", text)
-        return await asyncio.shield(self._start(self._hand(message), self._acting))
+        return await _outcome(self._start(self._hand(message), self._acting))
 
     # Its end
 
-    async def leave(self) -> None:
-        """Stop what is asked of the model, and let the environment finish what it does."""
-        for task in self._asking:
+    async def leave(self, *, at_once: bool) -> None:
+        """Stop what is asked of the model; the environment finishes what it does, or `at_once`."""
+        under_way = [*self._asking, *self._acting]
+        for task in under_way if at_once else [*self._asking]:
             task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
-        await asyncio.gather(*self._acting, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     async def settle(self, *, failed: str | None = None) -> None:
         """End the episode, now that the program did: by itself, or `failed`, which says how.
@@ -143,7 +145,8 @@ class Session:
             self._pay(await self._scene.last_terms())
 
     def show(self, panel: Panel) -> None:
-        """Keep something to look at beside the last step."""
+        """Keep something to look at behind the last step."""
+        self._shown = panel
         holder = self._steps[-1] if self._steps else self._scene.trajectory
         holder.panels = (*holder.panels[: MOST_PANELS - 1], panel)
 
@@ -265,7 +268,7 @@ class Session:
                 raise self._fail(error) from error
             text = "\n".join(each.content for each in found.messages)
             self._take_in(message, found, text, env_s=time.perf_counter() - began)
-            self.show_all(panels)
+            self._draw(panels)
             return Told(text, self.over.is_set())
 
     def _take_in(self, message: Message, found: EnvStep, text: str, *, env_s: float) -> None:
@@ -279,13 +282,14 @@ class Session:
         if found.terminated or found.truncated:
             self._finish("terminated" if found.terminated else "truncated", "env")
 
-    def show_all(self, panels: Sequence[Panel]) -> None:
+    def _draw(self, panels: Sequence[Panel]) -> None:
         """Show the environment, and what was asked of it since the model spoke."""
         if not self._steps:
             return
         text = "\n".join(self._log)[-_CALLS_CHARS:]
         calls = Terminal(text=text, title="asked of the environment")
-        self._steps[-1].panels = (*panels[: MOST_PANELS - 2], calls)
+        shown = (calls, self._shown) if self._shown else (calls,)
+        self._steps[-1].panels = (*panels[: MOST_PANELS - 2], *shown)
 
     async def _hand_in(self) -> None:
         """Hand the last text of the model to the environment as its answer."""
@@ -327,17 +331,20 @@ class Session:
         task.add_done_callback(_retrieve)  # the program may have gone meanwhile
         return task
 
-    async def _doing(self, work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> T:
-        """Await work that ends with whoever awaits it, or with the session."""
-        task = self._start(work, among)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            task.cancel()
-            me = asyncio.current_task()
-            if me is not None and me.cancelling():
-                raise
-            raise is_over("the agent program ended") from None
+
+async def _outcome(task: asyncio.Task[T]) -> T:
+    """Return what a task comes to, which goes on where the caller is cancelled.
+
+    Raises:
+        Refused: it was cancelled, since the episode ended.
+    """
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        me = asyncio.current_task()
+        if me is not None and me.cancelling():
+            raise
+        raise is_over("the agent program ended") from None
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
