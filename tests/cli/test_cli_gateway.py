@@ -91,7 +91,7 @@ def test_programs_are_run_scored_and_recorded(agentgym, tmp_path: Path) -> None:
     assert "calc expression=" in shown
     first = next(read_episodes(tmp_path / "r"))
     assert "$ calc" in first.steps[0].panels[-1].text
-    assert "not in the record" in agentgym("replay", "r").out
+    assert "not in the record" in agentgym("replay", "r", "--verify").out
     refused = agentgym("fork", "r", "run-test-000.0.0", "--turn", "0")
     assert refused.code == 2
     assert "a program from outside" in refused.err
