@@ -249,7 +249,7 @@ def _record(
     at = head.body - head.offset
     try:
         values = from_json(data[_PREFIX.size : at])
-        if zlib.crc32(data[_PREFIX.size + _CRC_BYTES :]) != int(values["crc"], 16):
+        if values["crc"] != f"{zlib.crc32(data[_PREFIX.size + _CRC_BYTES :]):08x}":
             raise StoreError(f"{head.shard}: the record at byte {head.offset} is broken (CRC)")
         cols = at + values["frame"]
         body = from_json(zstd.decompress(data[at:cols])) if with_body else {}
