@@ -64,9 +64,15 @@ def rollout(
             config = _engine(engine, streams=streams)
             settings = _model(model, folder, device=device, threads=threads)
             rows += _measure(
-                served, modes, config, settings,
-                streams=streams, seconds=seconds, rounds=rounds, folder=Path(folder),
-            )  # fmt: skip
+                served,
+                modes,
+                config,
+                settings,
+                streams=streams,
+                seconds=seconds,
+                rounds=rounds,
+                folder=Path(folder),
+            )
         if _OVERHEAD in workloads:
             from agentgym.bench.rollout_overhead import bench_overhead
 
@@ -148,9 +154,15 @@ def _measure(
             async with open_engines({config.name: config}, model) as engines:
                 for workload in workloads:
                     found = bench_rollouts(
-                        engines[config.name], renderer, workload=workload, modes=modes,
-                        rounds=rounds, seconds=seconds, streams=streams, folder=folder,
-                    )  # fmt: skip
+                        engines[config.name],
+                        renderer,
+                        workload=workload,
+                        modes=modes,
+                        rounds=rounds,
+                        seconds=seconds,
+                        streams=streams,
+                        folder=folder,
+                    )
                     async for row, rates in found:
                         rows.append(row)
                         note(_told(row, rates))
@@ -161,5 +173,5 @@ def _measure(
 
 def _told(row: "Row", rates: "Sequence[Rate]") -> str:
     """Say what each round came to."""
-    found = ", ".join(f"{rate.tokens:,.0f} ({rate.busy:.0%} busy)" for rate in rates)
-    return f"{row.workload} {row.mode}: {found} tokens/s, {row.ratio_to_raw:.3f} of raw"
+    found = ", ".join(f"{rate.tokens:,.0f} tokens/s at {rate.requests:.1f}" for rate in rates)
+    return f"{row.workload} {row.mode}: {found} requests at once; {row.ratio_to_raw:.3f} of raw"
