@@ -502,6 +502,8 @@ async def test_a_program_that_fails_is_no_failure_of_the_model(tmp_path: Path) -
     found = await by_program(tmp_path, "print('bye')")
     assert found.reason == "PolicyError: the agent program ended and never asked the model"
     assert "bye" in found.panels[-1].text
+    found = await by_program(tmp_path, "send('/answer', b'42')")  # it solved the task by itself
+    assert found.reason == "PolicyError: the agent program ended and never asked the model"
     answers = "send('/answer', b'42')\nsys.exit(7)"
     found = await by_program(tmp_path, asks + answers)  # what came before stands
     assert (found.end, found.outcome) == ("terminated", 1.0)

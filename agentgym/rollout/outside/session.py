@@ -130,14 +130,14 @@ class Session:
             raise self._failure
         if self._end is None and self._full:
             self._end = ("truncated", self._full)
+        if self._end is None and failed is not None:
+            raise PolicyError(failed)
+        if not self._steps and not self._full:
+            raise PolicyError(
+                "the agent program ended and never asked the model",
+                hint="it is to send its requests to OPENAI_BASE_URL, or to {base_url}",
+            )
         if self._end is None:
-            if failed is not None:
-                raise PolicyError(failed)
-            if not self._steps:
-                raise PolicyError(
-                    "the agent program ended and never asked the model",
-                    hint="it is to send its requests to OPENAI_BASE_URL, or to {base_url}",
-                )
             await self._hand_in()
         trajectory = self._scene.trajectory
         trajectory.end, trajectory.reason = self._end or ("terminated", "agent")
