@@ -40,7 +40,7 @@ def usable(trajectory: Trajectory) -> bool:
 
 
 class Recorded:
-    """What a run's store holds: for each slot the episode that was completed, and the attempts."""
+    """What a run's store holds: by slot and task the episode that was completed; the attempts."""
 
     def __init__(self, heads: Iterable[EpisodeHead] = ()) -> None:
         self._complete: dict[tuple[Slot, str], EpisodeHead] = {}
