@@ -79,8 +79,7 @@ app.command(
 )(fork.fork)
 app.command(
     "gateway",
-    epilog="Example: agentgym gateway agentgym/Calculator-v0 -m runs/keydoor "
-    "--agent 'mini -t {prompt} -m openai/agentgym --yolo --exit-immediately'",
+    epilog="Example: agentgym gateway agentgym/Calculator-v0 -m runs/calc --agent ./agent.sh",
 )(gateway.gateway)
 app.command(
     "serve", epilog="Example: agentgym serve runs/keydoor --replicas 2 engine.max_batch=64"
