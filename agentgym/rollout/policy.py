@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
+from typing import NamedTuple
 
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env
@@ -21,13 +22,12 @@ from agentgym.types import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A policy's answer; `completion` is None when no tokens of ours were sampled."""
 
     message: Message
     completion: Completion | None = None
-    usage: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, float] = {}
     """What a foreign model reported: prompt_tokens, completion_tokens, cost, retries."""
 
 
