@@ -55,13 +55,24 @@ def rollout(
     """
     from agentgym.bench.rollout import WORKLOADS
     from agentgym.bench.rollout_modes import MODES
+    from agentgym.engines.model import check_folder
 
     workloads = _chosen(workload, (*WORKLOADS, _OVERHEAD), "workload")
     modes = _chosen(["raw", *mode] if mode else None, tuple(MODES), "mode")
+    served = [name for name in workloads if name != _OVERHEAD]
+    config = _engine(engine, streams=streams) if served else None
+    if model is not None:
+        check_folder(Path(model).expanduser())
     rows: list[Row] = []
     with TemporaryDirectory(prefix="agentgym-bench-") as folder:
-        if served := [name for name in workloads if name != _OVERHEAD]:
-            config = _engine(engine, streams=streams)
+        if _OVERHEAD in workloads:
+            from agentgym.bench.rollout_overhead import bench_overhead
+
+            # First, while this process holds nothing that Python's collector would look through.
+            rows += bench_overhead(
+                seconds=seconds, concurrency=streams, folder=Path(folder) / _OVERHEAD
+            )
+        if config is not None:
             settings = _model(model, folder, device=device, threads=threads)
             rows += _measure(
                 served,
@@ -72,12 +83,6 @@ def rollout(
                 seconds=seconds,
                 rounds=rounds,
                 folder=Path(folder),
-            )
-        if _OVERHEAD in workloads:
-            from agentgym.bench.rollout_overhead import bench_overhead
-
-            rows += bench_overhead(
-                seconds=seconds, concurrency=streams, folder=Path(folder) / _OVERHEAD
             )
     if json:
         echo_json([row.to_json() for row in rows])
