@@ -318,8 +318,11 @@ class Scene:
     async def _ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         policy = self.policy
         try:
+            keeps_time = (
+                policy.keeps_time
+            )  # before there is work, which it may fail to be asked for
             work = policy.act(messages, tools, seed=self.trajectory.seed)
-            if not policy.keeps_time:
+            if not keeps_time:
                 return await within(self._deadlines.generation_s, "the policy", work)
             async with _stopped(self._clock):
                 return await work
