@@ -276,9 +276,12 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+_seed_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def derive_seed(*parts: Any) -> int:
     """Return a 63-bit seed that depends on `parts` only: (run seed, task id, member, attempt)."""
-    text = json.dumps(parts, ensure_ascii=False)
+    text = _seed_json(parts)
     raw = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(raw, "big") >> 1
 

@@ -60,6 +60,8 @@ class Episode:
         self.terms: dict[str, float] = {}
         """The sums of the reward terms so far, by name."""
         self.end: End | None = None
+        self.fault: BaseException | None = None
+        """What broke it off, where `end` is "error" and nobody closed it before its time."""
         self._env: Env | None = env
         self._step_s = step_s
         self._turn = asyncio.Lock()
@@ -178,7 +180,8 @@ class Episode:
             return check(
                 await self._in_time(what, call_env(self._env, method, *args, **kwargs)), what
             )
-        except BaseException:
+        except BaseException as error:
+            self.fault = error
             await self.close()
             raise
 

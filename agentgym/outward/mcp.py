@@ -131,9 +131,7 @@ async def serving_http(
 def http_app(sessions: Sessions, *, host: str, has_own_tools: bool = True) -> "ASGIApp":
     """Return the ASGI application; a client that ends its session ends its episode."""
     server = make_server(sessions, has_own_tools=has_own_tools)
-    app = server.streamable_http_app(
-        streamable_http_path=PATH, session_idle_timeout=sessions.idle_s, host=host
-    )
+    app = server.streamable_http_app(streamable_http_path=PATH, host=host)
 
     async def with_ends(scope: Any, receive: Any, send: Any) -> None:
         await app(scope, receive, send)

@@ -33,7 +33,7 @@ def checked_step(given: Any, what: str) -> EnvStep:
             f"{what} returned {type(given).__name__}, expected EnvStep(messages, reward, ...)"
         )
     _check_messages(given.messages, what)
-    checked_terms(given.reward, what)
+    _check_terms(given.reward, what)
     return given
 
 
@@ -43,18 +43,8 @@ def checked_terms(given: Any, what: str) -> dict[str, float]:
     Raises:
         EnvError: they are none, or one is no finite number.
     """
-    if not isinstance(given, Mapping):
-        raise EnvError(
-            f"{what} gave the reward {given!r:.80}, expected a dict of terms",
-            hint='write {"outcome": 1.0}',
-        )
-    terms = dict(given)
-    for name, value in terms.items():
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise EnvError(
-                f"{what} gave the reward term {name!r} = {value!r:.80}, expected a finite number"
-            )
-    return terms
+    _check_terms(given, what)
+    return dict(given)
 
 
 def state_key_of(env: Env, observation: Sequence[Message]) -> str:
@@ -69,20 +59,34 @@ def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
     Raises:
         EnvError: it raised, or gave what is no panel.
     """
+    if type(env).panels is Env.panels:
+        return ()
     what = f"panels of {name}"
     try:
         with boundary(EnvError, what):
             given = env.panels()
     except EnvError as error:
         raise EnvError(f"{what}: {error}", hint=error.hint) from error
-    return checked_panels(given, what) if given != () else ()
+    return checked_panels(given, what)
 
 
 def _check_messages(given: Any, what: str) -> None:
-    if not isinstance(given, (tuple, list)) and (
-        not isinstance(given, Sequence) or isinstance(given, str)
-    ):
+    if not isinstance(given, (tuple, Sequence)) or isinstance(given, str):
         raise EnvError(f"{what} gave the messages {given!r:.80}, expected a tuple of Message")
     for each in given:
         if not isinstance(each, Message):
             raise EnvError(f"{what} gave the message {each!r:.80}, expected Message(role, content)")
+
+
+def _check_terms(given: Any, what: str) -> None:
+    # A dict is known at once, while to ask an abstract class takes as long as all of the rest.
+    if not isinstance(given, (dict, Mapping)):
+        raise EnvError(
+            f"{what} gave the reward {given!r:.80}, expected a dict of terms",
+            hint='write {"outcome": 1.0}',
+        )
+    for name, value in given.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise EnvError(
+                f"{what} gave the reward term {name!r} = {value!r:.80}, expected a finite number"
+            )

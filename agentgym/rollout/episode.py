@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SHARE_S = 0.0002  # after which an episode lets others go on, also where nothing in it ever waits
+
 
 class DeadlineConfig(BaseModel, extra="forbid", frozen=True):
     """How long things may take. A tool's own limit stands at the tool."""
@@ -195,15 +197,18 @@ class Scene:
         self._deadlines, self._clock, self._seat = deadlines, clock, seat
         self._name = trajectory.task.env or type(env).__name__
         self._step_name = f"step of {type(env).__name__}"
+        self._boundary = boundary(EnvError, self._step_name)
         self._messages = list(trajectory.prompt)
         self._state_key: str | None = state_key_of(env, self._messages)
-        self._started = time.perf_counter()
+        self._started = self._since = time.perf_counter()
 
     async def alternate(self) -> None:
         """Go on by turns until the environment ends, a limit does, or the context is full."""
         trajectory = self.trajectory
         for _ in range(self.max_turns):
-            await asyncio.sleep(0)  # others must go on where nothing ever waits
+            if time.perf_counter() - self._since > _SHARE_S:
+                await asyncio.sleep(0)
+                self._since = time.perf_counter()
             try:
                 step = await self._decision()
             except ContextFull as full:
@@ -230,15 +235,17 @@ class Scene:
             ContextFull: there is no room left to answer.
             AgentGymError: the machinery failed.
         """
-        seat = self._seat
+        seat, waited = self._seat, 0.0
         began = time.perf_counter()
-        try:
-            waited = await _turn(seat, self._clock) if seat else 0.0
+        if seat is None:
             reply = await self._ask(messages, tools)
-        finally:
-            if seat:
+        else:
+            try:
+                if waiting := seat.enter():
+                    waited = await self._turn(seat, waiting)
+                reply = await self._ask(messages, tools)
+            finally:
                 seat.leave()
-        if seat:
             seat.count(reply)
         return reply, Timings(
             generate_s=time.perf_counter() - began - waited,
@@ -252,9 +259,12 @@ class Scene:
         Raises:
             AgentGymError: it raised, gave what is no answer, or took too long.
         """
-        call = functools.partial(self.env.step, message)
-        given = await _asked(self.env, call, self._step_name, self._deadlines)
-        return checked_step(given, self._step_name)
+        env, what = self.env, self._step_name
+        with self._boundary:
+            given: Any = env.step(message) if env.inline else call_env(env, env.step, message)
+            if not isinstance(given, EnvStep) and isawaitable(given):
+                given = await within(self._deadlines.step_s, what, given)
+        return checked_step(given, what)
 
     async def last_terms(self) -> dict[str, float]:
         """Ask the environment for its last reward terms, where something else ends the episode.
@@ -286,6 +296,12 @@ class Scene:
             timed_out=True,  # until the environment has answered
             timings=timings,
         )
+
+    async def _turn(self, seat: "Seat", waiting: Awaitable[None]) -> float:
+        """Wait for the engine; return the seconds, which are no time of the episode."""
+        async with _stopped(self._clock):
+            await waiting
+        return seat.entered()
 
     async def _ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         policy = self.policy
@@ -328,18 +344,7 @@ async def _reset(env: Env, trajectory: Trajectory, deadlines: DeadlineConfig) ->
 async def _asked(env: Env, call: Callable[[], Any], what: str, deadlines: DeadlineConfig) -> Any:
     """Call a method of an environment, within its limit of time."""
     with boundary(EnvError, what):
-        given = call() if env.inline else call_env(env, call)
-        return await within(deadlines.step_s, what, given) if isawaitable(given) else given
-
-
-async def _turn(seat: "Seat", clock: asyncio.Timeout) -> float:
-    """Wait for the engine; return the seconds, which are no time of the episode."""
-    waiting = seat.enter()
-    if waiting is None:
-        return 0.0
-    async with _stopped(clock):
-        await waiting
-    return seat.entered()
+        return await within(deadlines.step_s, what, call_env(env, call))
 
 
 @asynccontextmanager
@@ -368,6 +373,8 @@ async def call_env(env: Env, method: Callable[..., Any], *args: Any, **kwargs: A
 
 async def _close(env: Env, policy: Policy | None) -> None:
     """Close both, also under cancellation; what closing raises must not hide what happened."""
+    if _is_default(env.close) and (policy is None or _is_default(policy.close)):
+        return  # neither holds anything; the task below costs as much as two steps
 
     async def close() -> None:
         try:
@@ -387,3 +394,7 @@ async def _close(env: Env, policy: Policy | None) -> None:
         raise
     except Exception:
         logger.exception("closing an episode failed")
+
+
+def _is_default(method: Callable[..., Any]) -> bool:
+    return getattr(method, "__func__", None) in (Env.close, Policy.close)

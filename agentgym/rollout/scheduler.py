@@ -51,6 +51,7 @@ class Scheduler:
         self.occupancy = Occupancy(slots)
         self.budget = budget or Budget()
         self.standstill = Standstill()
+        self.has_slots = slots is not None
         self._places = math.inf if slots is None else slots + int(_AHEAD * slots)
         self._most = most or (MOST if slots is None else _MOST_PER_SLOT * slots)
         self._sandboxes = sandboxes
@@ -64,6 +65,8 @@ class Scheduler:
 
     async def seat(self, *, order: int = 0, opens_group: bool = True) -> "Seat":
         """Wait until one more episode may begin; `Seat.close` must follow."""
+        if not self._asking and self._has_room(opens_group):
+            return self._take(order, next(self._count))
         future: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._asking, (order, next(self._count), opens_group, future))
         self._let_in()
@@ -188,9 +191,11 @@ class Seat:
             BudgetError: nothing more may be spent.
         """
         self._scheduler.budget.check()
-        self.elsewhere_s += self._lap()
-        waiting = self._scheduler._enter(self)
-        self._is_inside = waiting is None
+        waiting = None
+        if self._scheduler.has_slots:
+            self.elsewhere_s += self._lap()
+            waiting = self._scheduler._enter(self)
+            self._is_inside = waiting is None
         if not self._has_begun:
             self._has_begun = True
             self._scheduler._begin()

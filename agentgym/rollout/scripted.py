@@ -29,13 +29,13 @@ class ScriptedPolicy(Policy):
 
     def __init__(self, script: Script, *, level: str) -> None:
         self._script = script
-        self._level = level
+        self._boundary = boundary(EnvError, f"the script {level!r}")
 
     async def act(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int
     ) -> Reply:
         """Ask the script for the next message."""
-        with boundary(EnvError, f"the script {self._level!r}"):
+        with self._boundary:
             return Reply(self._script(messages))
 
 

