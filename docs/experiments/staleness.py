@@ -1,6 +1,7 @@
 """KeyDoor at several values of train.max_staleness: the table in docs/benchmarks.md.
 
     .venv/bin/python docs/experiments/staleness.py [--seeds 1 2 3] [--staleness 0 1 4] [key=value ...]
+    .venv/bin/python docs/experiments/staleness.py --root runs/slow env.id=docs/experiments/slow_keydoor.py
 
 One run after the other, settings in turn, so that a machine that is slow for a while is so for all.
 Runs that are finished are not repeated.
@@ -20,8 +21,17 @@ from agentgym.metrics import read_metrics
 from agentgym.store.run import Run
 
 CONFIG = "examples/keydoor.toml"
-ROOT = Path("runs/staleness")
-WORDS = ("loss.correction.name=tis", "rollout.groups=8", "train.steps=60", "eval.every=60")
+WORDS = (
+    "env.lava=0",
+    "env.max_turns=12",
+    "rollout.groups=8",
+    "warm_start.policy=scripted",
+    "warm_start.episodes=200",
+    "warm_start.steps=25",
+    "loss.correction.name=tis",
+    "train.steps=24",
+    "eval.every=24",
+)
 
 
 def main() -> None:
@@ -29,16 +39,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--staleness", type=int, nargs="+", default=[0, 1, 4])
+    parser.add_argument("--root", type=Path, default=Path("runs/staleness"))
     parser.add_argument("overrides", nargs="*", help="keys of the configuration")
     options = parser.parse_args()
     for seed, staleness in product(options.seeds, options.staleness):
-        run(staleness, seed, options.overrides)
-    print_table({k: [read(k, seed) for seed in options.seeds] for k in options.staleness})
+        run(options.root / f"{staleness}-{seed}", staleness, seed, options.overrides)
+    print_table(
+        {
+            staleness: [read(options.root / f"{staleness}-{seed}") for seed in options.seeds]
+            for staleness in options.staleness
+        }
+    )
 
 
-def run(staleness: int, seed: int, overrides: list[str]) -> None:
+def run(folder: Path, staleness: int, seed: int, overrides: list[str]) -> None:
     """Train, unless that is done."""
-    folder = ROOT / f"{staleness}-{seed}"
     if (folder / "run.json").is_file() and Run.open(folder).status == "finished":
         return
     words = [*WORDS, f"train.max_staleness={staleness}", f"seed={seed}", f"out={folder}"]
@@ -62,9 +77,9 @@ def run(staleness: int, seed: int, overrides: list[str]) -> None:
         sys.exit(f"{folder}: {done.stderr[-2000:]}")
 
 
-def read(staleness: int, seed: int) -> dict[str, float]:
+def read(folder: Path) -> dict[str, float]:
     """Return what a run amounts to."""
-    run = Run.open(ROOT / f"{staleness}-{seed}")
+    run = Run.open(folder)
     steps = [scalars for scalars in read_metrics(run.metrics_path).values() if "reward" in scalars]
     evals = [event for event in run.events() if event["kind"] == "eval"]
 
