@@ -6,6 +6,7 @@ Nothing here needs torch, so that it is told before anything is made.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from agentgym.engines.vllm.settings import VllmEngineConfig
 from agentgym.errors import ConfigError
 from agentgym.trainers.credit.base import CreditConfig
 from agentgym.trainers.recompute import FILLED, name_of
@@ -58,13 +59,18 @@ def doubts(settings: "Settings") -> list[str]:
         *_lost_guarantees(settings.shaping, settings.credit),
         *_idle_settings(settings.credit),
         *settings.loss.doubts(),
-        *_uncorrected(settings),
+        *_of_playing_ahead(settings),
     ]
 
 
-def _uncorrected(settings: "Settings") -> Iterator[str]:
-    """Tell of stale tokens that nothing weighs."""
+def _of_playing_ahead(settings: "Settings") -> Iterator[str]:
+    """Tell of stale tokens that nothing weighs, and of an engine that finds no time to sleep."""
     ahead = settings.train.max_staleness
+    if ahead and isinstance(settings.engine, VllmEngineConfig) and settings.engine.sleep:
+        yield (
+            f"engine.sleep plays no part where train.max_staleness is {ahead}: the engine plays on "
+            "while the weights are updated, and needs its memory; leave it out"
+        )
     if ahead and settings.loss.correction.name == "none":
         yield (
             f"train.max_staleness is {ahead} and loss.correction.name is none: tokens of older "

@@ -11,7 +11,7 @@ from agentgym.bench.rollout_engine import Metered, Request
 from agentgym.bench.rollout_env import WaitingConfig
 from agentgym.bench.rollout_modes import MODES, Play, endless_jobs
 from agentgym.engine import Engine
-from agentgym.errors import AgentGymError
+from agentgym.errors import AgentGymError, ConfigError
 from agentgym.renderer import Renderer
 
 WORKLOADS = {"exponential": WaitingConfig(), "longtail": WaitingConfig(slow_share=0.05)}
@@ -43,8 +43,8 @@ class Rate(NamedTuple):
     """A second."""
     steps: float
     """A second."""
-    busy: float
-    """Share of the streams in which a request was under way."""
+    requests: float
+    """At the engine at once, in the mean."""
 
 
 async def bench_rollouts(
@@ -67,6 +67,7 @@ async def bench_rollouts(
     fills and drains in every turn.
 
     Raises:
+        ConfigError: nothing was answered in so short a time.
         EngineError: the engine failed.
     """
     rates: dict[str, list[Rate]] = {mode: [] for mode in modes}
@@ -83,7 +84,7 @@ async def bench_rollouts(
                 folder=folder / salt.strip("-"),
             )
             begin, end = await _play(mode, play, run_seed=number, salt=salt, seconds=seconds)
-            rates[mode].append(_rate(meter.requests, begin, end, streams=streams))
+            rates[mode].append(_rate(meter.requests, begin, end))
     for mode, found in rates.items():
         yield _row(workload, mode, found, rates["raw"]), found
 
@@ -112,15 +113,19 @@ async def _play(
         await asyncio.wait({playing})
 
 
-def _rate(requests: Sequence[Request], begin: float, end: float, *, streams: int) -> Rate:
+def _rate(requests: Sequence[Request], begin: float, end: float) -> Rate:
     """Count the requests that were answered in a window."""
     answered = [each for each in requests if each.tokens and begin <= each.ended < end]
-    busy = sum(max(0.0, min(each.ended, end) - max(each.began, begin)) for each in requests)
+    if not answered:
+        raise ConfigError(
+            f"the engine answered nothing in {end - begin:g} s", hint="measure for more --seconds"
+        )
+    under_way = sum(max(0.0, min(each.ended, end) - max(each.began, begin)) for each in requests)
     seconds = end - begin
     return Rate(
         sum(each.tokens for each in answered) / seconds,
         len(answered) / seconds,
-        busy / seconds / streams,
+        under_way / seconds,
     )
 
 

@@ -55,23 +55,34 @@ def rollout(
     """
     from agentgym.bench.rollout import WORKLOADS
     from agentgym.bench.rollout_modes import MODES
+    from agentgym.engines.model import check_folder
 
     workloads = _chosen(workload, (*WORKLOADS, _OVERHEAD), "workload")
     modes = _chosen(["raw", *mode] if mode else None, tuple(MODES), "mode")
+    served = [name for name in workloads if name != _OVERHEAD]
+    config = _engine(engine, streams=streams) if served else None
+    if model is not None:
+        check_folder(Path(model).expanduser())
     rows: list[Row] = []
     with TemporaryDirectory(prefix="agentgym-bench-") as folder:
-        if served := [name for name in workloads if name != _OVERHEAD]:
-            config = _engine(engine, streams=streams)
-            settings = _model(model, folder, device=device, threads=threads)
-            rows += _measure(
-                served, modes, config, settings,
-                streams=streams, seconds=seconds, rounds=rounds, folder=Path(folder),
-            )  # fmt: skip
         if _OVERHEAD in workloads:
             from agentgym.bench.rollout_overhead import bench_overhead
 
+            # First, while this process holds nothing that Python's collector would look through.
             rows += bench_overhead(
                 seconds=seconds, concurrency=streams, folder=Path(folder) / _OVERHEAD
+            )
+        if config is not None:
+            settings = _model(model, folder, device=device, threads=threads)
+            rows += _measure(
+                served,
+                modes,
+                config,
+                settings,
+                streams=streams,
+                seconds=seconds,
+                rounds=rounds,
+                folder=Path(folder),
             )
     if json:
         echo_json([row.to_json() for row in rows])
@@ -148,9 +159,15 @@ def _measure(
             async with open_engines({config.name: config}, model) as engines:
                 for workload in workloads:
                     found = bench_rollouts(
-                        engines[config.name], renderer, workload=workload, modes=modes,
-                        rounds=rounds, seconds=seconds, streams=streams, folder=folder,
-                    )  # fmt: skip
+                        engines[config.name],
+                        renderer,
+                        workload=workload,
+                        modes=modes,
+                        rounds=rounds,
+                        seconds=seconds,
+                        streams=streams,
+                        folder=folder,
+                    )
                     async for row, rates in found:
                         rows.append(row)
                         note(_told(row, rates))
@@ -161,5 +178,5 @@ def _measure(
 
 def _told(row: "Row", rates: "Sequence[Rate]") -> str:
     """Say what each round came to."""
-    found = ", ".join(f"{rate.tokens:,.0f} ({rate.busy:.0%} busy)" for rate in rates)
-    return f"{row.workload} {row.mode}: {found} tokens/s, {row.ratio_to_raw:.3f} of raw"
+    found = ", ".join(f"{rate.tokens:,.0f} tokens/s at {rate.requests:.1f}" for rate in rates)
+    return f"{row.workload} {row.mode}: {found} requests at once; {row.ratio_to_raw:.3f} of raw"

@@ -40,7 +40,7 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
         "memory_bytes": _memory(config, parameters),
         "steps": train.steps,
         "episodes": train.steps * rollout.groups * rollout.group_size,
-        "warnings": doubts(config),
+        "warnings": [*doubts(config), *_of_programs(config)],
     }
     for words in report["warnings"]:
         note(f"warning: {words}")
@@ -48,6 +48,12 @@ def dry_run(config: "RunConfig", *, json: bool) -> None:
         echo_json(report)
     else:
         _print(report, messages)
+
+
+def _of_programs(config: "RunConfig") -> list[str]:
+    if config.agent.command is None:
+        return []
+    return ["a program plays the episodes: its prompts are other and longer than this one"]
 
 
 async def _first_episode(config: "RunConfig") -> "Trajectory":

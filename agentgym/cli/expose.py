@@ -1,5 +1,7 @@
 """`agentgym expose`: an environment behind the protocols of others."""
 
+import os
+import signal
 import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from agentgym.outward.settings import Exposed
 
 PORT = 8200
+_INTERRUPTED = 130
 _ENV = Annotated[
     str, typer.Argument(metavar="ENV", help="An id, pkg.mod:Config or path/file.py[:Config].")
 ]
@@ -108,17 +111,37 @@ def _resolve(env: str, words: list[str], *, split: str | None, seed: int) -> "Ex
 
 
 async def _stdio(exposed: "Exposed") -> None:
+    """Serve until the client leaves, or a signal comes."""
+    import asyncio
+
     from agentgym.outward.mcp import serve_stdio
     from agentgym.outward.sessions import Sessions
 
+    code = 0
+    ended = asyncio.Event()
+
+    def end(exit_code: int) -> None:
+        nonlocal code
+        code = exit_code
+        ended.set()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, end, _INTERRUPTED)
+    loop.add_signal_handler(signal.SIGTERM, end, 0)
     async with exposed.stage() as stage:
-        await serve_stdio(Sessions(stage))
+        serving = asyncio.create_task(serve_stdio(Sessions(stage)))
+        waiting = asyncio.create_task(ended.wait())
+        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if serving.done():
+            return serving.result()
+    # Everything is closed; a thread waits for the next line of stdin, and nothing else wakes it.
+    os._exit(code)
 
 
 async def _http(exposed: "Exposed", taken: Any, *, host: str) -> None:
     """Serve until the process is told to end."""
     import asyncio
-    import signal
 
     from agentgym.outward.mcp import PATH, check_installed, serving_http
     from agentgym.outward.sessions import Sessions

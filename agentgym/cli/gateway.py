@@ -1,23 +1,13 @@
 """`agentgym gateway`: episodes that programs from outside play, by OpenAI's protocol."""
 
-import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
 
 from agentgym.cli.options import Json, Overrides
-from agentgym.cli.output import note, one_line
-from agentgym.cli.web import needs_web
-
-if TYPE_CHECKING:
-    from agentgym.config.run import RunConfig
-    from agentgym.rollout.episode import Play, Scene
-    from agentgym.rollout.outside.gateway import Gateway
-    from agentgym.rollout.outside.session import Session
 
 PORT = 8200
 _PATIENCE_S = 24 * 3600.0  # of an episode that a person has a program play
@@ -61,14 +51,16 @@ def gateway(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Let agent programs that know nothing of agentgym play, and record and score them.
+    """Let an agent program from outside play, and score it.
 
-    Each episode has an endpoint of its own that speaks OpenAI's protocol: the program finds it in
-    OPENAI_BASE_URL and OPENAI_API_KEY. Every call of the model becomes a step with its tokens, as in
-    agentgym run. Without --agent the endpoints are printed; Ctrl-C ends their episodes.
+    It needs to know nothing of agentgym, and is recorded as agentgym run does. Each episode has
+    an endpoint of its own that speaks OpenAI's protocol: the program finds it in OPENAI_BASE_URL and
+    OPENAI_API_KEY. Every call of the model becomes a step with its tokens. Without --agent the
+    endpoints are printed; Ctrl-C ends their episodes.
 
     JSON: as of run.
     """
+    from agentgym.cli.endpoints import by_hand
     from agentgym.cli.play import find_task
     from agentgym.cli.scoring import kind_of, model_folder, score_and_report
     from agentgym.cli.served import keys_of, refuse_ineffective
@@ -102,10 +94,10 @@ def gateway(
     if task is not None:
         of = config.eval.split or config.env.config.held_out_split
         chosen = [find_task(config.env.config, of, task)]
-    by_hand = None if config.agent.command else _by_hand(port)
+    opening = None if config.agent.command else by_hand(port)
     with _ended_as_by_ctrl_c():
         score_and_report(
-            resolved, model=model, clean=clean, json=json, players=by_hand, tasks=chosen
+            resolved, model=model, clean=clean, json=json, opening=opening, tasks=chosen
         )
 
 
@@ -117,46 +109,3 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _by_hand(port: int) -> "Callable[[RunConfig], AbstractAsyncContextManager[Play]]":
-    """Return what opens sessions for programs that a person starts; Ctrl-C ends them."""
-
-    @asynccontextmanager
-    async def open_sessions(config: "RunConfig") -> "AsyncIterator[Play]":
-        with needs_web("the gateway", extra="serve"):
-            from agentgym.rollout.outside.gateway import open_gateway
-            from agentgym.viewer.serve import listen
-        leaving = asyncio.Event()
-        with listen("127.0.0.1", port) as taken, _heard(leaving):
-            async with open_gateway(taken) as found:
-                yield partial(found.wait, leaving=leaving, announce=partial(_announce, found))
-
-    return open_sessions
-
-
-@contextmanager
-def _heard(leaving: asyncio.Event) -> Iterator[None]:
-    """Hear the first Ctrl-C as the wish to end the episodes; the second one ends the process."""
-    loop = asyncio.get_running_loop()
-
-    def leave() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        leaving.set()
-
-    loop.add_signal_handler(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-
-
-def _announce(found: "Gateway", session: "Session", scene: "Scene") -> None:
-    """Print where an episode is, in a form that a shell reads."""
-    url = found.url_of(session)
-    note(
-        f"\nepisode {scene.trajectory.id}, task {one_line(scene.trajectory.task_id)}\n"
-        f"export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={session.key} AGENTGYM_URL={url}\n"
-        'curl -sS -H "Authorization: Bearer $OPENAI_API_KEY" "$AGENTGYM_URL/task"\n'
-        "Ctrl-C when the program is done"
-    )

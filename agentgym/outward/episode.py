@@ -99,6 +99,11 @@ class Episode:
         return self.turns == 0 and not self.is_closed
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a step is under way."""
+        return self._turn.locked()
+
+    @property
     def is_closed(self) -> bool:
         """Whether it holds nothing any more."""
         return self._env is None
@@ -130,7 +135,7 @@ class Episode:
             terms = dict(answer.reward)
             if answer.terminated or answer.truncated:
                 await self._finish("terminated" if answer.terminated else "truncated")
-            elif self.turns >= self.config.max_turns:
+            elif self.turns >= self.config.max_turns and not self.is_closed:
                 terms = add_terms(terms, await self._truncated())
             return Turn(tuple(answer.messages), terms, self.end)
 
@@ -202,5 +207,6 @@ class Episode:
 
 
 def text_of(messages: tuple[Message, ...]) -> str:
-    """Return the contents of messages, one under the other."""
-    return "\n\n".join(message.content for message in messages)
+    """Return the contents of messages, one under the other, as text that any protocol can carry."""
+    text = "\n\n".join(message.content for message in messages)
+    return text.encode("utf-8", "replace").decode()

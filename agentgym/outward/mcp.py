@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import AgentGymError, ConfigError, MissingError
 from agentgym.outward.episode import Episode, Turn, text_of
 from agentgym.outward.sessions import Sessions
-from agentgym.types import ToolSpec
+from agentgym.types import OUTCOME, ToolSpec
 from agentgym.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PATH = "/mcp"
 
 _STDIO = "stdio"  # one process, one client, one session
 _MAX_KEY_CHARS = 200
-_INSTRUCTIONS = "Each session is one episode. `{reset}` starts it and returns the task."
+_INSTRUCTIONS = "Each session is one episode. `reset` starts it and returns the task."
 _KEYLESS = (
     "this client keeps no session, so that nothing tells its episodes from others; "
     f"connect to {PATH}?episode=NAME, with a name of your own"
@@ -69,7 +69,7 @@ def make_server(sessions: Sessions, *, has_own_tools: bool = True) -> "Server[An
     return Server(
         sessions.stage.config.id,
         version=__version__,
-        instructions=_INSTRUCTIONS.format(reset="reset") if has_own_tools else None,
+        instructions=_INSTRUCTIONS if has_own_tools else None,
         on_list_tools=face.list_tools,
         on_call_tool=face.call_tool,
         on_list_resources=face.list_resources,
@@ -187,8 +187,8 @@ class _Face:
         with _reported():
             if own and params.name == own[0].name:
                 return await self._reset(context, episode, arguments)
-            if own and params.name == own[1].name and isinstance(arguments.get("text"), str):
-                return _result(episode, await episode.say(arguments["text"]))
+            if own and params.name == own[1].name:
+                return await self._say(episode, arguments)
             return _result(episode, await episode.call(params.name, arguments))
 
     async def list_resources(self, context: Any, params: Any) -> Any:
@@ -241,8 +241,7 @@ class _Face:
         try:
             episode = await self._restarted(_key(context), before, dict(arguments))
         except ConfigError as error:
-            told = f"{error} ({error.hint})" if error.hint else str(error)
-            return CallToolResult(content=[TextContent(text=told)], is_error=True)
+            return _refused(f"{error} ({error.hint})" if error.hint else str(error))
         if episode.start.tools != before.start.tools:
             await context.session.send_tool_list_changed()
         return CallToolResult(
@@ -261,6 +260,12 @@ class _Face:
         if seed is None and not options and before.is_fresh:
             return before
         return await self._sessions.restart(key, options, seed=seed)
+
+    async def _say(self, episode: Episode, arguments: Mapping[str, Any]) -> Any:
+        text = arguments.get("text")
+        if not isinstance(text, str):
+            return _refused("Expected one argument, `text`, a string.")
+        return _result(episode, await episode.say(text))
 
     def _own(self, episode: Episode) -> tuple[ToolSpec, ...]:
         """Return `reset` and `say`, by names that the environment's tools leave free."""
@@ -295,10 +300,17 @@ def _state(episode: Episode) -> dict[str, Any]:
 def _result(episode: Episode, turn: Turn) -> Any:
     from mcp_types import CallToolResult, TextContent
 
-    step = _state(episode) | {"reward": turn.terms.get("outcome", 0.0), "terms": turn.terms}
+    step = _state(episode) | {"reward": turn.terms.get(OUTCOME, 0.0), "terms": turn.terms}
     return CallToolResult(
         content=[TextContent(text=turn.text)], is_error=not turn.is_valid, _meta={META: step}
     )
+
+
+def _refused(told: str) -> Any:
+    """Return the answer to arguments that one of our own tools cannot use."""
+    from mcp_types import CallToolResult, TextContent
+
+    return CallToolResult(content=[TextContent(text=told)], is_error=True)
 
 
 @contextmanager

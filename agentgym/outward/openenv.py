@@ -13,8 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-from starlette.websockets import WebSocketDisconnect
+from pydantic import BaseModel, Field
 
 from agentgym.errors import AgentGymError, MissingError
 from agentgym.outward import loop
@@ -22,14 +21,14 @@ from agentgym.outward.episode import Episode, Turn, text_of
 from agentgym.types import OUTCOME, Message, ToolCall
 
 try:
+    import uvicorn
     from openenv.core.env_server import http_server, interfaces, types
+    from starlette.websockets import WebSocketDisconnect
 except ImportError as error:
     raise MissingError(
         f"an OpenEnv server needs the package openenv-core ({error})",
         hint="pip install 'agentgym-framework[openenv]'",
     ) from error
-
-from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from agentgym.outward.settings import Exposed

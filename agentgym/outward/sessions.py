@@ -84,8 +84,11 @@ class Sessions:
         """End those that nobody used for `idle_s`, again and again, until cancelled."""
         while True:
             await asyncio.sleep(self.idle_s / _LOOKS)
-            before = time.monotonic() - self.idle_s
-            idle = [key for key, each in self._sessions.items() if each.used < before]
+            now = time.monotonic()
+            for session in self._sessions.values():
+                if session.episode is not None and session.episode.is_busy:
+                    session.used = now
+            idle = [key for key, each in self._sessions.items() if each.used < now - self.idle_s]
             for key in idle:
                 logger.info("a client said nothing for %g s; its episode is ended", self.idle_s)
                 await self.end(key)

@@ -4,6 +4,7 @@ A timer costs more than a step of a small environment, so one is set only for wo
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Coroutine, Generator
 from types import CoroutineType, coroutine
 from typing import Any, TypeVar
@@ -21,13 +22,13 @@ async def within(seconds: float, what: str, work: Awaitable[T]) -> T:
     Raises:
         DeadlineError: `what` took longer; `work` was cancelled and has ended.
     """
-    ends = asyncio.get_running_loop().time() + seconds
+    began = time.monotonic()
     begun = work if isinstance(work, CoroutineType) else _awaited(work)
     try:
         waits_for = begun.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-    limit = asyncio.timeout_at(ends)
+    limit = asyncio.timeout(seconds - (time.monotonic() - began))
     try:
         async with limit:
             return await _rest(begun, waits_for)

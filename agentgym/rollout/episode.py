@@ -98,9 +98,9 @@ async def run_episode(
     deadlines: DeadlineConfig | None = None,
     sandboxes: "Sandboxes | None" = None,
     seat: "Seat | None" = None,
-    player: "Play | None" = None,
+    play: "Play | None" = None,
 ) -> Trajectory:
-    """Play one episode to its end: by turns, or as `player` does.
+    """Play one episode to its end: by turns, or as `play` does.
 
     Where others share the engine, `seat` says when it is this episode's turn; what it waits for
     that is no time of the episode.
@@ -136,7 +136,7 @@ async def run_episode(
                     sandboxes,
                     clock,
                     seat,
-                    player or Scene.alternate,
+                    play or Scene.alternate,
                 )
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
@@ -159,7 +159,7 @@ async def _open_and_play(
     sandboxes: "Sandboxes | None",
     clock: asyncio.Timeout,
     seat: "Seat | None",
-    player: "Play",
+    play: "Play",
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
         env = config.build(sandboxes)
@@ -169,7 +169,7 @@ async def _open_and_play(
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
         trajectory.panels = panels_of(env, config.id)
-        await player(Scene(env, policy, trajectory, deadlines, clock, seat, config.max_turns))
+        await play(Scene(env, policy, trajectory, deadlines, clock, seat, config.max_turns))
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
@@ -179,7 +179,7 @@ async def _open_and_play(
 class Scene:
     """An episode that has begun: an environment that was reset, a policy, and where it is written.
 
-    `trajectory` has the prompt and the tools of reset; its steps and its end are for the player.
+    `trajectory` has the prompt and the tools of reset; its steps and its end are for who plays it.
     """
 
     def __init__(
@@ -210,12 +210,16 @@ class Scene:
                 await asyncio.sleep(0)
                 self._since = time.perf_counter()
             try:
-                step = await self._decision()
+                reply, timings = await self.act(self._messages, trajectory.tools)
             except ContextFull as full:
                 trajectory.end, trajectory.reason = "truncated", full.reason
                 break
+            step = self._begun(reply, timings)
             trajectory.steps.append(step)
-            answer = await self._answer(step)
+            began = time.perf_counter()
+            answer = await self.step(reply.message)
+            timings.env_s = time.perf_counter() - began
+            self._answered(step, answer)
             if answer.terminated or answer.truncated:
                 trajectory.end = "terminated" if answer.terminated else "truncated"
                 trajectory.reason = "env"
@@ -284,9 +288,8 @@ class Scene:
         """
         return panels_of(self.env, self._name)
 
-    async def _decision(self) -> Step:
+    def _begun(self, reply: Reply, timings: Timings) -> Step:
         """Return the next step; the environment has yet to answer it."""
-        reply, timings = await self.act(self._messages, self.trajectory.tools)
         return Step(
             message=reply.message,
             completion=reply.completion,
@@ -296,6 +299,15 @@ class Scene:
             timed_out=True,  # until the environment has answered
             timings=timings,
         )
+
+    def _answered(self, step: Step, answer: EnvStep) -> None:
+        """Write the environment's answer to its step."""
+        step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
+        step.timed_out = bool(answer.info.get("timed_out", False))
+        self._state_key = state_key_of(self.env, answer.messages) if answer.messages else None
+        step.next_state_key = self._state_key
+        step.panels = self.panels()
+        self._messages += (step.message, *step.replies)
 
     async def _turn(self, seat: "Seat", waiting: Awaitable[None]) -> float:
         """Wait for the engine; return the seconds, which are no time of the episode."""
@@ -315,19 +327,6 @@ class Scene:
             raise
         except (Exception, SystemExit) as error:
             raise attributed(error, PolicyError, "the policy") from error
-
-    async def _answer(self, step: Step) -> EnvStep:
-        """Ask the environment, and write its answer to the step."""
-        began = time.perf_counter()
-        answer = await self.step(step.message)
-        step.replies, step.reward_terms = tuple(answer.messages), dict(answer.reward)
-        step.timed_out = bool(answer.info.get("timed_out", False))
-        self._state_key = state_key_of(self.env, answer.messages) if answer.messages else None
-        step.next_state_key = self._state_key
-        step.timings.env_s = time.perf_counter() - began
-        step.panels = self.panels()
-        self._messages += (step.message, *step.replies)
-        return answer
 
 
 Play = Callable[[Scene], Awaitable[None]]

@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import NamedTuple
 
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.env import Env
@@ -20,13 +22,12 @@ from agentgym.types import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A policy's answer; `completion` is None when no tokens of ours were sampled."""
 
     message: Message
     completion: Completion | None = None
-    usage: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, float] = {}
     """What a foreign model reported: prompt_tokens, completion_tokens, cost, retries."""
 
 
@@ -163,11 +164,11 @@ class TokenPolicy(Policy):
     ) -> tuple[Segment, list[int]]:
         """Return the segment that a conversation goes on in, or another, and what it adds there."""
         for segment, said in zip(reversed(self._segments), reversed(self._said), strict=True):
-            if said is None or said.shared(messages) < len(said.messages):
-                continue
-            if said.tools != tuple(tools):
+            if said is None or said.tools != tuple(tools):
                 continue
             known = len(said.messages)
+            if list(messages[:known]) != said.messages:
+                continue
             more = self._renderer.extend(segment.token_ids, messages, tools, known=known)
             if more is not None:
                 return segment, more
@@ -212,7 +213,4 @@ class _Said:
     def shared(self, messages: Sequence[Message]) -> int:
         """Return how many messages both begin with."""
         pairs = zip(self.messages, messages, strict=False)
-        return next((n for n, (a, b) in enumerate(pairs) if a != b), self._shorter(messages))
-
-    def _shorter(self, messages: Sequence[Message]) -> int:
-        return min(len(self.messages), len(messages))
+        return len([*takewhile(lambda pair: pair[0] == pair[1], pairs)])

@@ -217,10 +217,10 @@ class Seat:
 
     def count(self, reply: "Reply") -> None:
         """Take note of what an answer cost."""
-        usage = reply.usage
-        tokens = usage.get("completion_tokens", 0.0)
-        if reply.completion is not None:
-            tokens = len(reply.completion.token_ids)
+        completion, usage = reply.completion, reply.usage
+        if completion is None and not usage:
+            return
+        tokens = len(completion.token_ids) if completion else usage.get("completion_tokens", 0.0)
         self._scheduler.budget.add(tokens=int(tokens), cost=usage.get("cost", 0.0))
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from agentgym.errors import StoreError
 from agentgym.store.columns import Columns, decode_columns, encode_columns
-from agentgym.store.jsonline import check_schema, from_json, to_json
+from agentgym.store.jsonline import check_schema, from_json, quick_json, to_json
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -178,7 +178,8 @@ def encode_record(
     """
     frame = compressor.compress(line + b"\n", zstd.ZstdCompressor.FLUSH_FRAME)
     cols = _skippable(COLS_MAGIC, encode_columns(columns)) if columns else b""
-    rest = to_json({"frame": len(frame), "cols": len(cols), "head": head})[1:]
+    fields = {"frame": len(frame), "cols": len(cols), "head": head}
+    rest = (quick_json(fields) or to_json(fields))[1:]
     crc = zlib.crc32(cols, zlib.crc32(frame, zlib.crc32(rest)))
     return _skippable(HEAD_MAGIC, b'{"crc":"%08x",' % crc + rest) + frame + cols
 
@@ -248,7 +249,7 @@ def _record(
     at = head.body - head.offset
     try:
         values = from_json(data[_PREFIX.size : at])
-        if zlib.crc32(data[_PREFIX.size + _CRC_BYTES :]) != int(values["crc"], 16):
+        if values["crc"] != f"{zlib.crc32(data[_PREFIX.size + _CRC_BYTES :]):08x}":
             raise StoreError(f"{head.shard}: the record at byte {head.offset} is broken (CRC)")
         cols = at + values["frame"]
         body = from_json(zstd.decompress(data[at:cols])) if with_body else {}

@@ -16,7 +16,7 @@ from agentgym.bench.rollout_modes import MODES, Play, endless_jobs
 from agentgym.bench.rollout_overhead import bench_overhead
 from agentgym.engine import Engine
 from agentgym.engines.model import load_model
-from agentgym.errors import AgentGymError, EngineError
+from agentgym.errors import AgentGymError, ConfigError, EngineError
 from agentgym.renderer import Renderer
 from agentgym.renderers.chat import ChatRendererConfig
 from agentgym.store.episodes import read_episodes
@@ -105,7 +105,7 @@ async def test_lengths_are_drawn_evenly_and_tools_are_slow_as_often_as_they_shou
 
 
 def test_only_what_was_answered_in_the_window_counts() -> None:
-    """Two streams, a window from 10 to 20: 30 + 50 tokens, and 4 + 10 + 5 of 20 seconds."""
+    """A window from 10 to 20: 30 + 50 tokens, and 4 + 10 + 5 seconds of requests in ten."""
     requests = [
         Request(4, 9, 100),
         Request(9, 14, 30),
@@ -113,8 +113,9 @@ def test_only_what_was_answered_in_the_window_counts() -> None:
         Request(5, 10, 50),
         Request(15, 25, 60),
     ]
-    found = rollout._rate(requests, 10, 20, streams=2)
-    assert found == Rate(tokens=8.0, steps=0.2, busy=0.95)
+    assert rollout._rate(requests, 10, 20) == Rate(tokens=8.0, steps=0.2, requests=1.9)
+    with pytest.raises(ConfigError, match="answered nothing in 2 s"):
+        rollout._rate(requests, 11, 13)
 
 
 async def test_modes_take_turns_and_ratios_are_those_of_single_rounds(
@@ -140,7 +141,7 @@ async def test_modes_take_turns_and_ratios_are_those_of_single_rounds(
         ratios = sorted(a.tokens / b.tokens for a, b in zip(rates, raw, strict=True))
         assert row.ratio_to_raw == ratios[1]
     assert measured[0][0].ratio_to_raw == 1.0
-    assert all(rate.busy == pytest.approx(1, abs=0.1) for rate in raw)
+    assert all(rate.requests == pytest.approx(4, abs=0.4) for rate in raw)
     assert measured[1][0].ratio_to_raw < 0.95  # it waits for the slowest
 
 

@@ -1,6 +1,7 @@
 """Each check of a run finds the damage that it is there for, and an untouched record passes all."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -546,6 +547,37 @@ def test_versions(root: Path) -> None:
                 step.completion = replace(step.completion, versions=((0, 0),))
 
     rewrite(root, stale)
+    assert failed(root) == {"versions"}
+
+
+@pytest.mark.parametrize(("most", "expected"), [(0, {"versions"}), (1, set()), (2, set())])
+def test_versions_may_be_as_old_as_the_training_allows(
+    root: Path, most: int, expected: set[str]
+) -> None:
+    """In step 1 one of four tokens of each step is of policy 0; the probabilities are its own."""
+
+    def stale(t: Trajectory) -> None:
+        for step in t.steps:
+            if t.id.startswith("train-000001"):
+                step.completion = replace(step.completion, versions=((0, 0), (1, 1)))
+
+    def noted(payload: dict, columns: dict) -> None:
+        if payload["step"] == 1:
+            columns["staleness"][::2] = 1
+            columns["logprobs"][::2] -= np.float32(5)
+
+    rewrite(root, stale)
+    rewrite_notes(root, noted)
+    config = root / "config.toml"
+    config.write_text(re.sub("max_staleness = 0", f"max_staleness = {most}", config.read_text()))
+    assert failed(root) == (expected | {"gap"} if not most else expected)
+
+
+def test_a_token_that_is_newer_than_the_policy_or_noted_otherwise_is_found(root: Path) -> None:
+    rewrite_notes(root, lambda _, columns: columns["staleness"].__iadd__(1))
+    assert failed(root) == {"versions"}
+    config = root / "config.toml"
+    config.write_text(re.sub("max_staleness = 0", "max_staleness = 9", config.read_text()))
     assert failed(root) == {"versions"}
 
 

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 from outside_programs import write_program
 
+from agentgym.env import first_tasks
+from agentgym.envs.calculator import CalculatorConfig
 from agentgym.store.episodes import read_episodes
 from agentgym.store.run import Run
 from agentgym.trainers.exact import check_exact
@@ -91,10 +93,21 @@ def test_programs_are_run_scored_and_recorded(agentgym, tmp_path: Path) -> None:
     assert "calc expression=" in shown
     first = next(read_episodes(tmp_path / "r"))
     assert "$ calc" in first.steps[0].panels[-1].text
-    assert "not in the record" in agentgym("replay", "r").out
+    assert "not in the record" in agentgym("replay", "r", "--verify").out
     refused = agentgym("fork", "r", "run-test-000.0.0", "--turn", "0")
     assert refused.code == 2
     assert "a program from outside" in refused.err
+
+
+def test_a_program_is_named_from_where_the_user_is(agentgym, tmp_path: Path) -> None:
+    (tmp_path / "agent.sh").write_text(f"#!/bin/sh\nexec {sys.executable} $1\n")
+    (tmp_path / "agent.sh").chmod(0o755)
+    write_program(tmp_path, SOLVES)
+    words = ("gateway", CALCULATOR, "-n", "1", "-o", "r", "--json")
+    done = agentgym(*words, "--agent", "./agent.sh program.py")
+    assert done.json["success"]["mean"] == 1.0
+    command = f'command = "{tmp_path}/agent.sh {tmp_path}/program.py"'
+    assert command in (tmp_path / "r" / "config.toml").read_text()
 
 
 def test_one_task_is_named_and_a_program_that_fails_is_told(agentgym, tmp_path: Path) -> None:
@@ -104,9 +117,7 @@ def test_one_task_is_named_and_a_program_that_fails_is_told(agentgym, tmp_path: 
     assert "no episode came to an end: PolicyError: the agent program exited with 1" in done.err
     assert "no idea" in done.err
     (second,) = {each.task.id for each in read_episodes(tmp_path / "r")}
-    listed = agentgym("run", CALCULATOR, "-n", "3", "-o", "s")
-    assert listed.code == 0
-    assert second == [each.task.id for each in read_episodes(tmp_path / "s")][2]
+    assert second == first_tasks(CalculatorConfig(), "test", number=3)[2].id
 
 
 @pytest.mark.parametrize(

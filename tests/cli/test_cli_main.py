@@ -12,7 +12,7 @@ from agentgym.errors import AgentGymError, SandboxUnavailable
 from agentgym.version import __version__
 
 COMMANDS = ["envs", "check", "run", "train", "resume", "eval", "show", "replay", "doctor", "config"]
-COMMANDS += ["compare", "export", "demo", "fork"]
+COMMANDS += ["compare", "export", "demo", "fork", "gateway"]
 HEAVY = ("torch", "transformers", "numpy", "pydantic", "rich", "asyncio", "tomlkit")
 
 

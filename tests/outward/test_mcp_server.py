@@ -18,6 +18,7 @@ import pytest
 from outward.notes_env import NotesConfig, events
 
 import agentgym as ag
+from agentgym.cli.main import main
 from agentgym.envs.calculator import CalculatorConfig
 from agentgym.errors import MissingError
 from agentgym.outward import mcp as served
@@ -30,6 +31,16 @@ from agentgym.types import Trajectory
 pytestmark = pytest.mark.slow
 
 NOTES = f"{Path(__file__).with_name('notes_env.py')}:NotesConfig"
+
+HELLO = {
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "x", "version": "0"},
+    },
+}
 
 
 def command(*words: str) -> list[str]:
@@ -115,7 +126,7 @@ async def test_what_a_model_did_wrong_comes_back_as_the_environment_says_it(url:
         for name, given, expected in (
             ("nope", {}, "There is no tool `nope`."),
             ("note", {"txt": "a"}, "`text`: Field required."),
-            ("say", {"txt": "a"}, "There is no tool `say`."),
+            ("say", {"txt": "a"}, "Expected one argument, `text`, a string."),
             ("reset", {"index": 99}, "no task 99: 'train' has 8 tasks"),
             ("reset", {"seed": -1}, "seed is -1, expected 0 or more"),
             ("reset", {"nr": 1}, "unknown option 'nr' of reset"),
@@ -228,11 +239,9 @@ def test_a_client_that_vanishes_in_a_step_leaves_nothing(log: Path) -> None:
     assert process.stdin
     assert process.stdout
     assert process.stderr
-    client = {"name": "x", "version": "0"}
-    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
     with process.stdin, process.stdout:
         for message in (
-            {"id": 1, "method": "initialize", "params": hello},
+            HELLO,
             {"method": "notifications/initialized"},
             {"id": 2, "method": "tools/call", "params": {"name": "hang"}},
         ):
@@ -244,6 +253,22 @@ def test_a_client_that_vanishes_in_a_step_leaves_nothing(log: Path) -> None:
         assert process.stderr.read() == b""
     assert process.wait(10) == 0
     assert events(log) == ["start", "hang", "close"]
+
+
+def test_a_signal_ends_it_although_the_client_stays(log: Path) -> None:
+    process = subprocess.Popen(
+        command(NOTES, f"env.log={log}"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin
+    assert process.stdout
+    with process.stdin, process.stdout:
+        for message in (HELLO, {"id": 2, "method": "tools/list"}):
+            process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    assert events(log) == ["start", "close"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -304,6 +329,31 @@ async def test_an_environment_with_sandboxes_is_served_and_leaves_none() -> None
         assert inside
     _, alive = psutil.wait_procs([server, *inside], timeout=10)
     assert not alive
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["mcp", "agentgym/KeyDor-v0"], 2, "did you mean"),
+        (["mcp", NOTES, "--split", "tset"], 2, "unknown split 'tset'"),
+        (["mcp", NOTES, "env.lgo=x"], 2, "hint: did you mean `env.log`?"),
+        (["mcp", NOTES, "credit.name=grpo"], 2, "credit"),
+        (["openenv", NOTES], 3, "hint: pip install 'agentgym-framework[openenv]'"),
+    ],
+)
+def test_what_cannot_be_exposed_is_said(
+    words: list[str],
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "openenv.core.env_server", None)
+    monkeypatch.delitem(sys.modules, "agentgym.outward.openenv", raising=False)
+    assert main(["expose", *words]) == code
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert told in error
 
 
 def test_without_the_package_the_error_says_what_to_install(

@@ -52,8 +52,14 @@ def url(server: tuple[str, Path]) -> str:
 
 @pytest.fixture
 def log(server: tuple[str, Path]) -> Path:
-    server[1].unlink(missing_ok=True)
-    return server[1]
+    """The log of the server, empty: what the tests before this one played has ended."""
+    log = server[1]
+    end = time.monotonic() + 10
+    while events(log).count("start") != events(log).count("close"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    log.unlink(missing_ok=True)
+    return log
 
 
 def client(url: str) -> Any:

@@ -73,7 +73,7 @@ async def played(
             config=config or CalculatorConfig(),
             make_policy=token_policies(engine or Saying(ANSWER), Letters(), SamplingConfig()),
             deadlines=DeadlineConfig(episode_s=episode_s),
-            player=lambda scene: play(gateway, scene),
+            play=lambda scene: play(gateway, scene),
         )
 
 
@@ -404,7 +404,7 @@ async def test_only_the_key_of_an_open_session_opens_it() -> None:
             Job(task=TASK, group_id="g"),
             config=CalculatorConfig(),
             make_policy=token_policies(Saying(ANSWER), Letters(), SamplingConfig()),
-            player=play,
+            play=play,
         )
     assert found.end == "terminated"
     assert len(keys[0]) > 30
@@ -502,6 +502,8 @@ async def test_a_program_that_fails_is_no_failure_of_the_model(tmp_path: Path) -
     found = await by_program(tmp_path, "print('bye')")
     assert found.reason == "PolicyError: the agent program ended and never asked the model"
     assert "bye" in found.panels[-1].text
+    found = await by_program(tmp_path, "send('/answer', b'42')")  # it solved the task by itself
+    assert found.reason == "PolicyError: the agent program ended and never asked the model"
     answers = "send('/answer', b'42')\nsys.exit(7)"
     found = await by_program(tmp_path, asks + answers)  # what came before stands
     assert (found.end, found.outcome) == ("terminated", 1.0)
@@ -543,6 +545,32 @@ def is_gone(pid: int) -> bool:
     except OSError:
         return True
     return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+async def test_an_environment_that_hangs_is_left_at_the_deadline(tmp_path: Path) -> None:
+    class Hanging(CalculatorConfig):
+        def build(self, sandboxes: object = None) -> Any:
+            calculator = super().build(sandboxes)
+
+            async def step(message: Message) -> Any:
+                await asyncio.sleep(600)
+
+            calculator.step = step
+            return calculator
+
+    hangs = "ask([{'role': 'user', 'content': task}])\nsend('/tools/calc', {'expression': '1'})\n"
+    began = time.perf_counter()
+    found = await by_program(tmp_path, hangs, config=Hanging(), episode_s=1)
+    assert (found.end, found.reason) == ("truncated", "episode_deadline")
+    assert time.perf_counter() - began < 5
+
+
+async def test_a_program_that_writes_without_end_holds_nobody_up(tmp_path: Path) -> None:
+    spews = "ask([{'role': 'user', 'content': task}])\nwhile True: os.write(1, b'x' * 65536)\n"
+    began = time.perf_counter()
+    found = await by_program(tmp_path, spews, episode_s=1)
+    assert found.reason == "episode_deadline"
+    assert time.perf_counter() - began < 5
 
 
 async def test_a_program_that_is_not_there_is_a_mistake_of_the_user() -> None:

@@ -235,3 +235,19 @@ async def test_it_tells_how_well_the_engine_was_used():
     assert found["rollout/in_flight"] == pytest.approx(2, abs=0.1)
     assert found["rollout/most_in_flight"] == 2
     assert scheduler.scalars() == {}
+
+
+async def test_who_gave_up_waiting_for_a_turn_may_ask_again():
+    scheduler = Scheduler(slots=1)
+    first, second = await begun(scheduler, groups=1, size=2)
+    assert first.enter() is None
+    for _ in range(2):
+        waiting = asyncio.ensure_future(second.enter())
+        await settled()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    waiting = asyncio.ensure_future(second.enter())
+    await settled()
+    first.leave()
+    await asyncio.wait_for(waiting, 1)
+    assert second.entered() >= 0

@@ -8,7 +8,7 @@ from letters import STOP, Letters
 from agentgym.engine import Engine, SamplingConfig
 from agentgym.rollout.policy import ContextFull, TokenPolicy
 from agentgym.rollout.recall import recall
-from agentgym.types import Completion, Message, Step, Task, Trajectory
+from agentgym.types import Completion, Message, Step, Task, ToolSpec, Trajectory
 
 
 class Repeating(Engine):
@@ -135,3 +135,55 @@ async def test_a_person_s_answer_that_cannot_be_appended_is_recalled_in_another_
     assert segments[1].token_ids == [*Forgetful().prompt(rendered[:3], ()), ord("x"), STOP]
     assert not any(segments[1].sampled)
     assert completions == [reply.completion, None]
+
+
+class Stalling(Repeating):
+    """Does not answer while it is told to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def generate(self, token_ids: Sequence[int], *_: Any, **__: Any) -> Completion:
+        await self.may.wait()
+        return await super().generate(token_ids)
+
+
+async def test_what_is_asked_and_given_up_leaves_no_trace() -> None:
+    engine = Stalling()
+    agent = TokenPolicy(engine, Letters(), SamplingConfig(), session="s")
+    engine.may.set()
+    messages = [Message("user", "ab")]
+    messages += [(await agent.act(messages, (), seed=0)).message, Message("user", "cd")]
+    engine.may.clear()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(agent.act(messages, (), seed=0), 0.01)
+    (segment,) = agent.segments
+    before = len(segment.token_ids)
+    assert before == segment.steps[-1][2]
+    engine.may.set()
+    await agent.act(messages, (), seed=0)
+    assert "".join(map(chr, engine.prompts[-1])).count("cd") == 1
+    assert len(agent.segments) == 1
+
+
+async def test_an_answer_asked_for_again_is_a_branch_and_every_segment_may_go_on() -> None:
+    agent, _ = policy()
+    first = [Message("user", "ab")]
+    one = (await agent.act(first, (), seed=0)).message
+    two = (await agent.act(first, (), seed=0)).message
+    await agent.act([*first, one, Message("user", "x")], (), seed=0)
+    await agent.act([*first, two, Message("user", "y")], (), seed=0)
+    assert [(each.reason, each.parent) for each in agent.segments] == [
+        ("start", None), ("branch", 0)
+    ]  # fmt: skip
+    assert [[step for step, *_ in each.steps] for each in agent.segments] == [[0, 2], [1, 3]]
+    assert agent.drift == 0
+
+
+async def test_other_tools_are_shown_in_a_segment_of_their_own() -> None:
+    agent, _ = policy()
+    messages = [Message("user", "ab")]
+    messages += [(await agent.act(messages, (), seed=0)).message, Message("user", "c")]
+    await agent.act(messages, (ToolSpec("f", "", {}),), seed=0)
+    assert [(each.reason, each.parent) for each in agent.segments] == [("start", None), ("edit", 0)]

@@ -18,6 +18,7 @@ from agentgym.trainers.player import Player
 from agentgym.trainers.staleness import describe_staleness, staleness
 from agentgym.trainers.update import Updater
 from agentgym.types import Completion, Message, Step, Task, Trajectory
+from agentgym.viewer.versions import ribbon
 
 
 def test_each_token_is_as_old_as_the_policy_that_sampled_it():
@@ -61,6 +62,10 @@ async def test_no_token_is_older_than_allowed_and_all_is_recorded(tmp_path, max_
         recorded = note.columns["staleness"]
         step = note.payload["step"]
         assert recorded.tolist() == staleness(trajectories, version=step).tolist()
+        lags = [
+            each.lag for t in trajectories for each in ribbon(t, trained=note.payload["version"])
+        ]
+        assert max(lags) == recorded.max()
         assert 0 <= recorded.min() <= recorded.max() <= min(step, max_staleness)
         scalars = read_metrics(run.metrics_path)[step + 1]
         assert scalars["staleness/max"] == recorded.max()
@@ -157,6 +162,12 @@ async def test_groups_keep_their_tasks_where_later_ones_were_drawn_already(tmp_p
     assert before.items() <= after.items()
     tasks = [task for group, task in after.items() if group.startswith("train-")]
     assert len(tasks) == len(set(tasks))
+
+
+def test_an_engine_that_shall_sleep_while_it_plays_is_told_of():
+    words = ("train.max_staleness=1", "engine.name=vllm", "engine.sleep=true")
+    (found,) = doubts(resolve(*words).config)
+    assert "engine.sleep plays no part" in found
 
 
 def test_what_cannot_be_the_same_every_time_is_refused_and_uncorrected_tokens_are_told_of():

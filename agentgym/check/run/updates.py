@@ -11,10 +11,12 @@ from agentgym.store.address import address_of
 from agentgym.table import Bools, Floats
 from agentgym.trainers.credit.base import ROUNDING, TrajectoryCredit
 from agentgym.trainers.recompute import same_bits
+from agentgym.trainers.staleness import staleness
 
 
 def check_versions(found: UpdateSubject, subject: RunSubject) -> Iterator[str]:
     """All tokens were sampled by the policy that was then trained, or by one that may be as old."""
+    noted = found.update.columns.get("staleness")
     newest, oldest = found.update.version, found.update.version - subject.max_staleness
     for trajectory in found.update.trajectories:
         for number, step in enumerate(trajectory.steps):
@@ -25,6 +27,10 @@ def check_versions(found: UpdateSubject, subject: RunSubject) -> Iterator[str]:
                 expected = f"{oldest} to {newest}" if oldest < newest else str(newest)
                 place = address_of(subject.run.root, trajectory.id, number)
                 yield f"{found.where}: {place} is of policy {some(sorted(versions))}, not {expected}"
+    if noted is not None and not np.array_equal(
+        noted, staleness(found.update.trajectories, version=newest)
+    ):
+        yield f"{found.where}: the column staleness is not what the versions of the tokens tell"
 
 
 def check_rewards(found: UpdateSubject, _: RunSubject) -> Iterator[str]:

@@ -35,7 +35,7 @@ class Echoes:
         Results of tools then name the calls as the answers do.
         """
         found: list[Message] = []
-        seen: defaultdict[Any, int] = defaultdict(int)
+        seen: defaultdict[int, int] = defaultdict(int)
         ids: dict[str, str] = {}
         for message in given:
             if message.role == "assistant":
@@ -54,21 +54,21 @@ class Echoes:
         steps = range(len(self._said) - 1, -1, -1)
         return next((step for step in steps if self._said[step] is message), None)
 
-    def _own(self, message: Message, seen: defaultdict[Any, int]) -> Message:
+    def _own(self, message: Message, seen: defaultdict[int, int]) -> Message:
         """Return the answer that a message repeats; the message itself, where there is none."""
-        key = _meaning(message)
-        alike = self._by_meaning.get(key)
+        alike = self._by_meaning.get(_meaning(message))
         if not alike:
             return message
-        time, seen[key] = seen[key], seen[key] + 1
-        exact = [each for each in alike if _is_verbatim(each, message)]
-        chosen = exact or alike
+        chosen = [each for each in alike if _words(each) == _words(message)] or alike
+        first = id(chosen[0])
+        time, seen[first] = seen[first], seen[first] + 1
         return chosen[min(time, len(chosen) - 1)]
 
 
 def _meaning(message: Message) -> tuple[Any, ...]:
     """Return what an answer says, however it is written.
 
+    >>> from agentgym.types import ToolCall
     >>> call = ToolCall("run", '{"a": 1, "b": 2}', "x")
     >>> again = ToolCall("run", '{"b":2,"a":1}', "y")
     >>> _meaning(Message("assistant", " ok", (call,))) == _meaning(Message("assistant", "ok", (again,)))
@@ -78,9 +78,9 @@ def _meaning(message: Message) -> tuple[Any, ...]:
     return message.content.strip(), calls
 
 
-def _is_verbatim(own: Message, message: Message) -> bool:
-    pairs = zip(own.tool_calls, message.tool_calls, strict=True)
-    return own.content == message.content and all(a.arguments == b.arguments for a, b in pairs)
+def _words(message: Message) -> tuple[Any, ...]:
+    """Return how an answer is written, but for ids."""
+    return message.content, tuple((call.name, call.arguments) for call in message.tool_calls)
 
 
 def _canonical(arguments: str) -> str:

@@ -42,14 +42,13 @@ class Gateway:
         key = f"sk-agentgym-{secrets.token_urlsafe(24)}"
         session = Session(scene, id=secrets.token_hex(8), key=key)
         self._open[key] = session
+        is_whole = False
         try:
             yield session
+            is_whole = True
         finally:
-            del self._open[key]
-            self._ended[key] = "it is closed"
-            while len(self._ended) > _REMEMBERED:
-                self._ended.popitem(last=False)
-            await session.leave()
+            self._close(key)
+            await session.leave(at_once=not is_whole)
 
     async def play(self, scene: Scene, command: str) -> None:
         """Let a program play an episode.
@@ -70,7 +69,8 @@ class Gateway:
                 code = await _ended(program, session)
             finally:
                 await program.end()
-                session.show(Terminal(text=program.output, title="written by the program"))
+                if program.output.strip():
+                    session.show(Terminal(text=program.output, title="written by the program"))
         await session.settle(failed=None if code is None else program.ended_with(code))
 
     async def wait(
@@ -91,6 +91,12 @@ class Gateway:
                 announce(session, scene)
             await _first(session.over.wait(), leaving.wait())
         await session.settle()
+
+    def _close(self, key: str) -> None:
+        del self._open[key]
+        self._ended[key] = "it is closed"
+        while len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
 
 
 async def _ended(program: Program, session: Session) -> int | None:

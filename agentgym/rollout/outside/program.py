@@ -17,6 +17,7 @@ from agentgym.errors import ConfigError
 
 _KEPT_BYTES = 64 << 10
 _READ_BYTES = 64 << 10
+_LAST_PARTS = 64  # more than a pipe holds
 _LAST_CHARS = 1000
 _SWEEPS = 20  # a process that starts others faster than they are found is left to its own
 _PLACEHOLDER = re.compile(r"\{(prompt|task|task_file|workdir|base_url)\}")
@@ -37,7 +38,7 @@ class Program:
     ) -> None:
         self._process = process
         self._folder = folder
-        self._marker = f"AGENTGYM_URL={url}".encode()
+        self._marker = _marker(url)
         self._pipe = output
         self._output: deque[bytes] = deque()
         self._kept = 0
@@ -81,6 +82,7 @@ class Program:
             ) from error
         except BaseException:
             os.close(reading)
+            await asyncio.to_thread(_kill_marked, _marker(url))  # it may have been started
             folder.cleanup()
             raise
         finally:
@@ -104,7 +106,9 @@ class Program:
         _kill_group(self._process.pid)
         await self._process.wait()
         await asyncio.to_thread(_kill_marked, self._marker)
-        self._read()
+        for _ in range(_LAST_PARTS):
+            if not self._read():
+                break
         self._close_pipe()
         await asyncio.to_thread(self._folder.cleanup)
 
@@ -121,17 +125,23 @@ class Program:
         said = self.output.strip()[-_LAST_CHARS:]
         return f"the agent program {how}{f', having written: {said}' if said else ''}"
 
-    def _read(self) -> None:
-        """Take what there is to read; only the end is kept."""
-        with suppress(BlockingIOError, OSError):
-            while part := os.read(self._pipe, _READ_BYTES):
-                self._output.append(part)
-                self._kept += len(part)
-                while self._kept - len(self._output[0]) > _KEPT_BYTES:
-                    self._kept -= len(self._output.popleft())
-                if len(part) < _READ_BYTES:
-                    return
+    def _read(self) -> bool:
+        """Take a part of what there is to read, of which the end is kept; return whether it was any.
+
+        One part at a time: a program that writes without end must not hold the event loop.
+        """
+        try:
+            part = os.read(self._pipe, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not part:
             asyncio.get_running_loop().remove_reader(self._pipe)
+            return False
+        self._output.append(part)
+        self._kept += len(part)
+        while self._kept - len(self._output[0]) > _KEPT_BYTES:
+            self._kept -= len(self._output.popleft())
+        return True
 
     def _close_pipe(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pipe)
@@ -160,6 +170,10 @@ def _variables(url: str, key: str, task_file: Path) -> dict[str, str]:
         "NO_PROXY": direct,
         "no_proxy": direct,
     }
+
+
+def _marker(url: str) -> bytes:
+    return f"AGENTGYM_URL={url}".encode()
 
 
 def _kill_group(pid: int) -> None:

@@ -75,7 +75,11 @@ class Session:
         Raises:
             Refused: the context is full, the episode has ended, or ends by a fault.
         """
-        return await self._doing(self._complete(request, is_again), self._asking)
+        task = self._start(self._complete(request, is_again), self._asking)
+        try:
+            return await _outcome(task)
+        finally:
+            task.cancel()
 
     def lost(self, answer: Answer) -> None:
         """Take note that an answer did not reach the program; it is kept for who asks again."""
@@ -92,7 +96,7 @@ class Session:
         """
         call = ToolCall(name, arguments, f"outside_{len(self._log)}")
         message = Message("assistant", tool_calls=(call,))
-        return await asyncio.shield(self._start(self._hand(message), self._acting))
+        return await _outcome(self._start(self._hand(message), self._acting))
 
     async def answer(self, text: str) -> Told:
         """Hand a text to the environment, as if the model had said it and nothing else.
@@ -102,16 +106,16 @@ class Session:
         """
         self._has_answered = True
         message = Message("assistant", text)
-        return await asyncio.shield(self._start(self._hand(message), self._acting))
+        return await _outcome(self._start(self._hand(message), self._acting))
 
     # Its end
 
-    async def leave(self) -> None:
-        """Stop what is asked of the model, and let the environment finish what it does."""
-        for task in self._asking:
+    async def leave(self, *, at_once: bool) -> None:
+        """Stop what is asked of the model; the environment finishes what it does, or `at_once`."""
+        under_way = [*self._asking, *self._acting]
+        for task in under_way if at_once else [*self._asking]:
             task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
-        await asyncio.gather(*self._acting, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     async def settle(self, *, failed: str | None = None) -> None:
         """End the episode, now that the program did: by itself, or `failed`, which says how.
@@ -126,14 +130,14 @@ class Session:
             raise self._failure
         if self._end is None and self._full:
             self._end = ("truncated", self._full)
+        if self._end is None and failed is not None:
+            raise PolicyError(failed)
+        if not self._steps and not self._full:
+            raise PolicyError(
+                "the agent program ended and never asked the model",
+                hint="it is to send its requests to OPENAI_BASE_URL, or to {base_url}",
+            )
         if self._end is None:
-            if failed is not None:
-                raise PolicyError(failed)
-            if not self._steps:
-                raise PolicyError(
-                    "the agent program ended and never asked the model",
-                    hint="it is to send its requests to OPENAI_BASE_URL, or to {base_url}",
-                )
             await self._hand_in()
         trajectory = self._scene.trajectory
         trajectory.end, trajectory.reason = self._end or ("terminated", "agent")
@@ -327,17 +331,20 @@ class Session:
         task.add_done_callback(_retrieve)  # the program may have gone meanwhile
         return task
 
-    async def _doing(self, work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> T:
-        """Await work that ends with whoever awaits it, or with the session."""
-        task = self._start(work, among)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            task.cancel()
-            me = asyncio.current_task()
-            if me is not None and me.cancelling():
-                raise
-            raise is_over("the agent program ended") from None
+
+async def _outcome(task: asyncio.Task[T]) -> T:
+    """Return what a task comes to, which goes on where the caller is cancelled.
+
+    Raises:
+        Refused: it was cancelled, since the episode ended.
+    """
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        me = asyncio.current_task()
+        if me is not None and me.cancelling():
+            raise
+        raise is_over("the agent program ended") from None
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -1,6 +1,7 @@
 """The section `[agent]` of a run's configuration."""
 
 import shlex
+from pathlib import Path
 
 from pydantic import BaseModel, field_validator
 
@@ -10,11 +11,29 @@ class AgentConfig(BaseModel, extra="forbid", frozen=True):
 
     command: str | None = None
     """The program and its arguments, with {prompt}, {task}, {task_file}, {workdir} and {base_url}
-    in them; null: there is none. It runs on this machine, as you, once per episode."""
+    in them; null: there is none. It runs on this machine, as you, once per episode. Files that are
+    named from here are made absolute."""
 
     @field_validator("command")
     @classmethod
-    def _check_command(cls, command: str | None) -> str | None:
-        if command is not None and not shlex.split(command):  # raises ValueError at open quotes
+    def _find_files(cls, command: str | None) -> str | None:
+        """Make files absolute that are named from here: the program runs elsewhere."""
+        if command is None:
+            return None
+        words = shlex.split(command)  # raises ValueError where a quote is not closed
+        if not words:
             raise ValueError("should name a program")
-        return command
+        program, *others = words
+        found = [_absolute(program) if "/" in program else program, *map(_absolute, others)]
+        return command if found == words else shlex.join(found)
+
+
+def _absolute(word: str) -> str:
+    return str(Path(word).absolute()) if _is_file(word) else word
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):
+        return False

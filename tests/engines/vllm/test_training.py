@@ -123,6 +123,24 @@ def test_keydoor_is_interrupted_and_resumed(tmp_path: Path) -> None:
     finish(agentgym("check", "run", root))
 
 
+@pytest.mark.soak
+def test_keydoor_is_trained_while_it_plays_ahead_and_interrupted(tmp_path: Path) -> None:
+    file, root = tmp_path / "keydoor.toml", tmp_path / "run"
+    file.write_text(COMMON.format(context=256) + KEYDOOR)
+    words = ("train.max_staleness=2", "train.steps=5", "loss.correction.name=icepop", f"out={root}")
+    training = agentgym("train", file, *words, start_new_session=True)
+    for line in training.stdout:
+        if line.startswith("step 2/"):
+            break
+    training.send_signal(signal.SIGINT)
+    assert "agentgym resume" in finish(training, code=130)
+    finish(agentgym("resume", root))
+    steps = read_metrics(Run.open(root).metrics_path)
+    assert all(steps[step]["sync/gap"] <= 1e-3 for step in range(1, 6))
+    assert 0 < max(steps[step]["staleness/max"] for step in range(1, 6)) <= 2
+    finish(agentgym("check", "run", root))
+
+
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 def test_code_is_trained(tmp_path: Path) -> None:
     file, root = tmp_path / "code.toml", tmp_path / "run"

@@ -1,0 +1,60 @@
+"""Endpoints for programs that a person starts, printed for a shell."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agentgym.cli.output import note, one_line
+from agentgym.cli.web import needs_web
+
+if TYPE_CHECKING:
+    from agentgym.config.run import RunConfig
+    from agentgym.rollout.episode import Play, Scene
+    from agentgym.rollout.outside.gateway import Gateway
+    from agentgym.rollout.outside.session import Session
+
+
+def by_hand(port: int) -> "Callable[[RunConfig], AbstractAsyncContextManager[Play]]":
+    """Return what opens sessions for programs that a person starts; Ctrl-C ends them."""
+
+    @asynccontextmanager
+    async def open_sessions(config: "RunConfig") -> "AsyncIterator[Play]":
+        with needs_web("the gateway", extra="serve"):
+            from agentgym.rollout.outside.gateway import open_gateway
+            from agentgym.viewer.serve import listen
+        leaving = asyncio.Event()
+        with listen("127.0.0.1", port) as taken, _heard(leaving):
+            async with open_gateway(taken) as found:
+                yield partial(found.wait, leaving=leaving, announce=partial(_announce, found))
+
+    return open_sessions
+
+
+@contextmanager
+def _heard(leaving: asyncio.Event) -> Iterator[None]:
+    """Hear the first Ctrl-C as the wish to end the episodes; the second one ends the process."""
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        leaving.set()
+
+    loop.add_signal_handler(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def _announce(found: "Gateway", session: "Session", scene: "Scene") -> None:
+    """Print where an episode is, in a form that a shell reads."""
+    url = found.url_of(session)
+    note(
+        f"\nepisode {scene.trajectory.id}, task {one_line(scene.trajectory.task_id)}\n"
+        f"export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={session.key} AGENTGYM_URL={url}\n"
+        'curl -sS -H "Authorization: Bearer $OPENAI_API_KEY" "$AGENTGYM_URL/task"\n'
+        "Ctrl-C when the program is done"
+    )
