@@ -83,7 +83,7 @@ class Episodes:
         rollout: RolloutConfig,
         sandboxes: Sandboxes | None = None,
         on_episode: Callable[[Trajectory], None] | None = None,
-        player: Play | None = None,
+        play: Play | None = None,
         scheduler: Scheduler | None = None,
     ) -> None:
         """`scheduler`: see `agentgym.rollout.collect`; it is set once the engine is known."""
@@ -94,7 +94,7 @@ class Episodes:
         self._rollout = rollout
         self._sandboxes = sandboxes
         self._on_episode = on_episode
-        self._player = player
+        self._play = play
         self._faults = FaultLimit(rollout.max_fault_rate, run=run_dir)
 
     def scalars(self) -> dict[str, float]:
@@ -127,7 +127,7 @@ class Episodes:
             sandboxes=self._sandboxes,
             on_episode=self._record,
             faults=self._faults,
-            player=self._player,
+            play=self._play,
             scheduler=self.scheduler,
             order=order,
         )

@@ -55,11 +55,11 @@ async def train(
     sandboxes: Sandboxes | None = None,
     on_step: OnStep | None = None,
     on_phase: OnPhase | None = None,
-    player: Play | None = None,
+    play: Play | None = None,
 ) -> None:
     """Train to the end, from the newest checkpoint where the run has one.
 
-    `player` is how episodes are played; by turns, where nothing else is said.
+    `play` is how episodes are played; by turns, where nothing else is said.
 
     What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
     own success), `eval`, `checkpoint`, `fault`, `warning` (settings that are hardly what was
@@ -75,7 +75,7 @@ async def train(
     status: Status = "failed"
     with seeded(seed, deterministic=settings.rollout.deterministic), Interrupt() as interrupt:
         watch = Watch(interrupt, on_phase)
-        trainer = Trainer(settings, run, env=env, sandboxes=sandboxes, watch=watch, player=player)
+        trainer = Trainer(settings, run, env=env, sandboxes=sandboxes, watch=watch, play=play)
         trainer.on_step = on_step
         try:
             await trainer.start()
@@ -113,7 +113,7 @@ class Trainer:
         env: EnvConfig,
         sandboxes: Sandboxes | None,
         watch: Watch,
-        player: Play | None = None,
+        play: Play | None = None,
     ) -> None:
         self.settings = settings
         self.run = run
@@ -135,7 +135,7 @@ class Trainer:
             rollout=settings.rollout,
             sandboxes=sandboxes,
             on_episode=self._on_episode,
-            player=player,
+            play=play,
         )
         sinks = [TensorBoardSink(run.root / "tensorboard")] if settings.train.tensorboard else []
         self._metrics = Metrics(JsonlSink(run.metrics_path), *sinks)

@@ -94,10 +94,10 @@ def gateway(
     if task is not None:
         of = config.eval.split or config.env.config.held_out_split
         chosen = [find_task(config.env.config, of, task)]
-    players = None if config.agent.command else by_hand(port)
+    opening = None if config.agent.command else by_hand(port)
     with _ended_as_by_ctrl_c():
         score_and_report(
-            resolved, model=model, clean=clean, json=json, players=players, tasks=chosen
+            resolved, model=model, clean=clean, json=json, opening=opening, tasks=chosen
         )
 
 

@@ -86,12 +86,12 @@ def score_and_report(
     model: str,
     clean: bool,
     json: bool,
-    players: "Callable[[RunConfig], AbstractAsyncContextManager[Play | None]] | None" = None,
+    opening: "Callable[[RunConfig], AbstractAsyncContextManager[Play | None]] | None" = None,
     tasks: "Sequence[Task] | None" = None,
 ) -> None:
     """Record a run of `eval.episodes` tasks of `eval.split`, and print its score.
 
-    `players` opens what plays the episodes, by default `open_player`; `tasks` are others instead.
+    `opening` holds what plays the episodes, by default `open_play`; `tasks` are others instead.
 
     Raises:
         AgentGymError: it cannot be run, or too many episodes ended by a fault.
@@ -108,7 +108,7 @@ def score_and_report(
         run.update(kind="score", policy=model, sandbox=sandbox)
         try:
             work = _score(
-                config, players or open_player, tasks, model=model, root=run.root, show=not json
+                config, opening or open_play, tasks, model=model, root=run.root, show=not json
             )
             report = run_aside(work)
         except KeyboardInterrupt:
@@ -169,7 +169,7 @@ def give_up(run: "Run") -> None:
 
 async def _score(
     config: "RunConfig",
-    players: "Callable[[RunConfig], AbstractAsyncContextManager[Play | None]]",
+    opening: "Callable[[RunConfig], AbstractAsyncContextManager[Play | None]]",
     tasks: "Sequence[Task] | None",
     *,
     model: str,
@@ -194,7 +194,7 @@ async def _score(
     async with (
         open_sandboxes(config) as sandboxes,
         open_policies(config, model) as policies,
-        players(config) as player,
+        opening(config) as play,
     ):
         with EpisodeCounter(len(jobs), show=show) as counter:
             episodes = Episodes(
@@ -204,7 +204,7 @@ async def _score(
                 sandboxes=sandboxes,
                 on_episode=counter.advance,
                 scheduler=config.rollout.scheduler(slots=policies.slots, sandboxes=sandboxes),
-                player=player,
+                play=play,
             )
             try:
                 found = await episodes.collect(jobs, make_policy=policies.make, policy_name=model)
@@ -228,7 +228,7 @@ async def _score(
 
 
 @asynccontextmanager
-async def open_player(config: "RunConfig") -> "AsyncIterator[Play | None]":
+async def open_play(config: "RunConfig") -> "AsyncIterator[Play | None]":
     """Hold the gateway to the program that plays the episodes; None, where no program does.
 
     Raises:

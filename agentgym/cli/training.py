@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgym.cli.output import echo, echo_json, note, run_aside, sparkline
 from agentgym.cli.progress import TrainingProgress
-from agentgym.cli.scoring import open_player, open_sandboxes
+from agentgym.cli.scoring import open_play, open_sandboxes
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
@@ -41,7 +41,7 @@ def report_training(config: "RunConfig", run: "Run", *, json: bool) -> None:
 async def _train(config: "RunConfig", run: "Run", *, json: bool) -> None:
     from agentgym.trainers.trainer import train
 
-    async with open_sandboxes(config) as sandboxes, open_player(config) as player:
+    async with open_sandboxes(config) as sandboxes, open_play(config) as play:
         with TrainingProgress(aside=json, successes=successes(run)) as progress:
             await train(
                 config,
@@ -50,7 +50,7 @@ async def _train(config: "RunConfig", run: "Run", *, json: bool) -> None:
                 sandboxes=sandboxes,
                 on_step=progress.on_step,
                 on_phase=progress.on_phase,
-                player=player,
+                play=play,
             )
 
 

@@ -114,7 +114,7 @@ async def collect(
     sandboxes: "Sandboxes | None" = None,
     on_episode: Callable[[Trajectory], None] | None = None,
     faults: FaultLimit | None = None,
-    player: Play | None = None,
+    play: Play | None = None,
     scheduler: Scheduler | None = None,
     order: int = 0,
 ) -> list[Trajectory]:
@@ -148,7 +148,7 @@ async def collect(
             policy_name=policy_name,
             deadlines=rollout.deadlines,
             sandboxes=sandboxes,
-            player=player,
+            play=play,
             seat=seat,
         )
         if on_episode is not None:
@@ -156,7 +156,7 @@ async def collect(
         faults.count(trajectory)
         return trajectory
 
-    async def play(place: int, job: Job, seat: Seat) -> None:
+    async def complete(place: int, job: Job, seat: Seat) -> None:
         try:
             trajectory = await attempt(job, seat)
             if trajectory.end == "error" and not cut:
@@ -175,7 +175,7 @@ async def collect(
                 seat.close()
                 break
             group_id = job.group_id
-            task = tasks.create_task(play(place, job, seat))
+            task = tasks.create_task(complete(place, job, seat))
             task.add_done_callback(seat.close_after)  # it may be cancelled before it begins
     if cut:
         raise _spent(cut)

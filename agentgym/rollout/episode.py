@@ -98,9 +98,9 @@ async def run_episode(
     deadlines: DeadlineConfig | None = None,
     sandboxes: "Sandboxes | None" = None,
     seat: "Seat | None" = None,
-    player: "Play | None" = None,
+    play: "Play | None" = None,
 ) -> Trajectory:
-    """Play one episode to its end: by turns, or as `player` does.
+    """Play one episode to its end: by turns, or as `play` does.
 
     Where others share the engine, `seat` says when it is this episode's turn; what it waits for
     that is no time of the episode.
@@ -136,7 +136,7 @@ async def run_episode(
                     sandboxes,
                     clock,
                     seat,
-                    player or Scene.alternate,
+                    play or Scene.alternate,
                 )
     except TimeoutError:
         trajectory.end, trajectory.reason = "truncated", "episode_deadline"
@@ -159,7 +159,7 @@ async def _open_and_play(
     sandboxes: "Sandboxes | None",
     clock: asyncio.Timeout,
     seat: "Seat | None",
-    player: "Play",
+    play: "Play",
 ) -> None:
     with boundary(EnvError, f"building {config.id}"):
         env = config.build(sandboxes)
@@ -169,7 +169,7 @@ async def _open_and_play(
         policy = make_policy(env, trajectory.task, trajectory.seed)
         trajectory.prompt, trajectory.tools = tuple(reset.messages), tuple(reset.tools)
         trajectory.panels = panels_of(env, config.id)
-        await player(Scene(env, policy, trajectory, deadlines, clock, seat, config.max_turns))
+        await play(Scene(env, policy, trajectory, deadlines, clock, seat, config.max_turns))
     finally:
         if policy is not None:
             trajectory.segments, trajectory.drift = policy.segments, policy.drift
@@ -179,7 +179,7 @@ async def _open_and_play(
 class Scene:
     """An episode that has begun: an environment that was reset, a policy, and where it is written.
 
-    `trajectory` has the prompt and the tools of reset; its steps and its end are for the player.
+    `trajectory` has the prompt and the tools of reset; its steps and its end are for who plays it.
     """
 
     def __init__(
@@ -318,8 +318,11 @@ class Scene:
     async def _ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         policy = self.policy
         try:
+            keeps_time = (
+                policy.keeps_time
+            )  # before there is work, which it may fail to be asked for
             work = policy.act(messages, tools, seed=self.trajectory.seed)
-            if not policy.keeps_time:
+            if not keeps_time:
                 return await within(self._deadlines.generation_s, "the policy", work)
             async with _stopped(self._clock):
                 return await work

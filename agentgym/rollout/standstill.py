@@ -56,22 +56,27 @@ class Standstill:
 
     def _watch(self) -> None:
         is_still, looked = False, time.monotonic()
+        before: Place | None = None
         while not self._over.wait(_BEAT_S):
             now = time.monotonic()
             machine_stood, looked = now - looked > self._long_s, now
             still_s = now - self._seen
             was_still, is_still = is_still, still_s >= self._long_s and not machine_stood
+            place = None
             if is_still:
                 self.seconds += _BEAT_S if was_still else still_s
-                self._tell(sys._current_frames().get(self._of_loop))
+                place = in_environment(sys._current_frames().get(self._of_loop))
+                # Thousands of quick calls in a row are no standstill of any one of them.
+                if place and before and place.call is before.call:
+                    self._tell(place)
+            before = place
 
-    def _tell(self, frame: FrameType | None) -> None:
+    def _tell(self, found: "Place") -> None:
         """Warn, once for each method; what is not of an environment is counted and no more.
 
         On a machine with too much to do the loop may come to nothing anywhere.
         """
-        found = in_environment(frame)
-        if found is None or found.method in self._told:
+        if found.method in self._told:
             return
         self._told.add(found.method)
         logger.warning(
@@ -89,6 +94,8 @@ class Place(NamedTuple):
     method: str
     line: str
     """The innermost, which may be a library's."""
+    call: FrameType
+    """This call of the method, and no other."""
 
 
 def in_environment(frame: FrameType | None) -> Place | None:
@@ -97,6 +104,6 @@ def in_environment(frame: FrameType | None) -> Place | None:
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, Env):
-            return Place(f"{type(owner).__name__}.{frame.f_code.co_name}", line)
+            return Place(f"{type(owner).__name__}.{frame.f_code.co_name}", line, frame)
         frame = frame.f_back
     return None

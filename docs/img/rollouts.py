@@ -51,7 +51,10 @@ async def play(
 
 
 def in_rows(requests: list[Request]) -> list[tuple[int, float, float]]:
-    """Put each request in the first row that is free: (row, from, to)."""
+    """Put each request in the first row that is free: (row, from, to).
+
+    A request in a row that the engine has no slot for waits inside it.
+    """
     free = [0.0] * len(requests)
     placed = []
     for each in sorted(requests):
@@ -79,7 +82,7 @@ def draw(found: dict[str, list[tuple[int, float, float]]]) -> None:
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     figure, panels = plt.subplots(len(found), 1, figsize=(9, 5), sharex=True)
     for panel, (mode, bars) in zip(panels, found.items(), strict=True):
-        busy = sum(stop - start for _, start, stop in bars) / SLOTS / SECONDS
+        busy = sum(stop - start for row, start, stop in bars if row < SLOTS) / SLOTS / SECONDS
         for row, start, stop in bars:
             panel.barh(row, stop - start, left=start, height=0.82, color="#3b74af", linewidth=0)
         panel.set(yticks=[], ylabel=f"{SLOTS} slots", xlim=(0, SECONDS), ylim=(-0.6, SLOTS - 0.4))

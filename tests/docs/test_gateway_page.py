@@ -56,7 +56,7 @@ sys.exit(done.returncode)
             Job(task=Task("What is 6 * 7?", answer=42), group_id="g"),
             config=CalculatorConfig(),
             make_policy=scripted_policies("scripted:noop"),
-            player=lambda scene: gateway.play(scene, write_program(tmp_path, body)),
+            play=lambda scene: gateway.play(scene, write_program(tmp_path, body)),
         )
     assert (found.end, found.reason, found.outcome) == ("terminated", "env", 1.0)
     assert "$ calc" in found.steps[0].panels[0].text

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 TOOL_S = 0.2
 TURNS = 5
+LATE_S = 1.0
 HANGS = "hangs"
 
 
@@ -87,7 +88,7 @@ def check(played: list[Trajectory], *, episode_s: float) -> None:
     for each in played:
         if each.task.answer == HANGS:
             assert (each.end, each.reason) == ("truncated", "episode_deadline")
-            assert episode_s <= each.seconds < episode_s + 1
+            assert episode_s <= each.seconds < episode_s + LATE_S
         else:
             assert (each.end, len(each.steps), each.outcome) == ("terminated", TURNS, 1.0)
 
@@ -95,7 +96,7 @@ def check(played: list[Trajectory], *, episode_s: float) -> None:
 @pytest.mark.parametrize(
     ("episodes", "waves", "episode_s"),
     [
-        pytest.param(100, 1, 2.0, id="sample"),
+        pytest.param(100, 1, 3.0, id="sample"),
         pytest.param(2000, 24, 6.0, id="soak", marks=pytest.mark.soak),
     ],
 )
@@ -146,5 +147,5 @@ async def test_episodes_that_never_wait_let_others_go_on_and_have_deadlines() ->
     )
     watching.cancel()
     assert {(each.end, each.reason) for each in played} == {("truncated", "episode_deadline")}
-    assert all(each.seconds < 0.3 + 1 for each in played)
+    assert all(each.seconds < 0.3 + LATE_S for each in played)
     assert statistics.median(gaps) < 0.05  # 8 episodes, each 0.2 ms

@@ -73,7 +73,7 @@ async def played(
             config=config or CalculatorConfig(),
             make_policy=token_policies(engine or Saying(ANSWER), Letters(), SamplingConfig()),
             deadlines=DeadlineConfig(episode_s=episode_s),
-            player=lambda scene: play(gateway, scene),
+            play=lambda scene: play(gateway, scene),
         )
 
 
@@ -404,7 +404,7 @@ async def test_only_the_key_of_an_open_session_opens_it() -> None:
             Job(task=TASK, group_id="g"),
             config=CalculatorConfig(),
             make_policy=token_policies(Saying(ANSWER), Letters(), SamplingConfig()),
-            player=play,
+            play=play,
         )
     assert found.end == "terminated"
     assert len(keys[0]) > 30

@@ -99,7 +99,7 @@ async def play(mini: str, engine: Engine, renderer: Renderer, folder: Path) -> T
             Job(task=Task("What is 6 * 7?", answer=42), group_id="g"),
             config=CalculatorConfig(),
             make_policy=token_policies(engine, renderer, SamplingConfig(max_tokens=40)),
-            player=lambda scene: gateway.play(scene, command),
+            play=lambda scene: gateway.play(scene, command),
         )
     check_exact([found])
     assert found.drift == 0

@@ -62,6 +62,25 @@ async def test_a_loop_that_is_merely_busy_is_let_be(caplog):
     assert not caplog.records
 
 
+class QuickConfig(SleepsConfig):
+    def build(self, sandboxes=None):
+        return Quick()
+
+
+class Quick(Sleeps):
+    async def step(self, message):
+        time.sleep(0.02)  # noqa: ASYNC251
+        return EnvStep([], {}, terminated=True, truncated=False)
+
+
+async def test_many_quick_calls_in_a_row_are_no_standstill_of_any(caplog):
+    with caplog.at_level(logging.WARNING), Standstill(long_s=0.2):
+        env = Quick()
+        for _ in range(40):
+            await env.step(None)  # the loop hears of none of them
+    assert not caplog.records
+
+
 async def test_what_blocks_outside_of_environments_is_counted(caplog):
     with caplog.at_level(logging.WARNING), Standstill(long_s=0.2) as watch:
         time.sleep(0.6)  # noqa: ASYNC251
