@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from backports import zstd
 from trained_run import ENV, make_trained_run
 
 from agentgym.check.report import Status
@@ -34,6 +35,7 @@ from agentgym.store.episodes import (
     read_episodes,
 )
 from agentgym.store.frames import encode_header, encode_record, read_heads, read_records
+from agentgym.store.jsonline import to_json
 from agentgym.store.notes import SCHEMA, NoteWriter, read_notes
 from agentgym.store.run import Run
 from agentgym.trainers.causes import Cause
@@ -682,7 +684,9 @@ def test_a_broken_episode_is_a_finding(root: Path) -> None:
         columns = record.columns
         if number == 0:
             columns["logprobs"] = columns["logprobs"][:-2]
-        data += encode_record(record.head.fields, record.body, columns)
+        data += encode_record(
+            record.head.fields, to_json(record.body), columns, zstd.ZstdCompressor()
+        )
     shard.write_bytes(data)
     assert "logprobs" in failed(root)
     found = {each.name: each for each in report(root).results}

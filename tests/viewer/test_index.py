@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backports import zstd
 from trained_run import make_episode, make_trained_run
 
 from agentgym.errors import StoreError
@@ -291,8 +292,10 @@ def test_a_head_that_says_nonsense_is_told_and_the_others_count(trained, tmp_pat
     (shard,) = shards(root / "episodes")
     fields = next(read_heads(root)).frame.fields
     with shard.open("ab") as file:
-        file.write(encode_record(fields | change, {}, {}))
-        file.write(encode_record(fields | {"id": "last \ud800 \0"}, {}, {}))
+        file.write(encode_record(fields | change, b"{}", {}, zstd.ZstdCompressor()))
+        file.write(
+            encode_record(fields | {"id": "last \ud800 \0"}, b"{}", {}, zstd.ZstdCompressor())
+        )
     index = filled(root, tmp_path / "cache")
     assert len(rows(index)) == 40
     assert len(index.broken) == 1

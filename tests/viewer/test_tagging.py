@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backports import zstd
 from trained_run import make_episode, make_trained_run
 
 from agentgym.store.episodes import EpisodeWriter, read_episodes, read_heads
@@ -100,8 +101,12 @@ def test_a_group_that_grows_is_looked_at_anew(root, index):
 def test_a_broken_episode_has_no_tags_and_stops_nothing(root, index):
     head = next(read_heads(root)).frame
     with head.shard.open("ab") as file:
-        file.write(encode_record(head.fields | {"id": "broken"}, {"steps": 3}, {}))
-        file.write(encode_record(head.fields | {"id": "wild \ud800"}, {}, {}))
+        file.write(
+            encode_record(head.fields | {"id": "broken"}, b'{"steps":3}', {}, zstd.ZstdCompressor())
+        )
+        file.write(
+            encode_record(head.fields | {"id": "wild \ud800"}, b"{}", {}, zstd.ZstdCompressor())
+        )
     read(index)
     tags = TagIndex(index, lambda: 1.0)
     while tags.refresh():
