@@ -110,8 +110,10 @@ class ToldPolicy(TokenPolicy):
         self._sampler.text = self._say(messages)
         seen = [*messages[:first], *summary, *messages[stop:]]
         reply = await super().act(seen, tools, seed=seed)
+        if how is not None:
+            self.segments[-1].reason = how
         if how == "branch":
-            self.segments[-1].reason, self.segments[-1].parent = "branch", 0
+            self.segments[-1].parent = 0
         return reply
 
 
