@@ -101,12 +101,16 @@ def print_table(found: dict[int, list[dict[str, float]]]) -> None:
     """Print a table for docs/benchmarks.md; ± is the 95 % interval of the mean over seeds."""
     write = sys.stdout.write
     write(
-        "| max_staleness | mean success over the steps | last 10 steps | held out | wall s | "
-        "overlap | staleness: mean, most |\n|---|---|---|---|---|---|---|\n"
+        "| max_staleness | mean success over the steps | last 10 steps | held out | its difference "
+        "to the first row, by seed | wall s | overlap | staleness: mean, most |\n"
+        "|---|---|---|---|---|---|---|---|\n"
     )
+    first = next(iter(found.values()))
     for staleness, runs in found.items():
         cells = [str(staleness)]
         cells += [interval([run[name] for run in runs]) for name in ("auc", "last", "held_out")]
+        pairs = zip(runs, first, strict=True)
+        cells += [interval([run["held_out"] - other["held_out"] for run, other in pairs])]
         cells += [f"{np.median([run['wall_s'] for run in runs]):.0f}"]
         cells += [f"{np.mean([run['overlap'] for run in runs]):.2f}"]
         mean, most = np.mean([r["staleness"] for r in runs]), max(r["most"] for r in runs)
