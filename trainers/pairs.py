@@ -184,7 +184,7 @@ def result_in(run: Run, heads: Iterable[Listed], which: str, *, keep_heads: bool
         reason = "only episodes that ended by a fault" if tried else "no whole episode"
         raise StoreError(f"{run.root} has {reason}", hint=f"agentgym show {run.root}")
     return Result(
-        episodes=list(whole.values()),
+        episodes=[whole[place] for place in sorted(whole)],  # not in that of their ends
         which=which,
         faults=len(tried) - len(whole),
         envs=tuple(sorted(envs)),

@@ -65,7 +65,7 @@ def test_an_attempt_that_failed_is_a_fault_only_where_no_other_came_through(tmp_
         )
     )
     assert found is not None
-    assert [(each.task, each.outcome) for each in found.episodes] == [("g1", 0.0), ("g0", 1.0)]
+    assert [(each.task, each.outcome) for each in found.episodes] == [("g0", 1.0), ("g1", 0.0)]
     assert found.faults == 1
     assert (found.envs, found.splits) == (("me/E-v0",), ("test",))
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from agentgym.cli.main import main
 from agentgym.errors import ConfigError
-from agentgym.store.episodes import read_episode, read_heads
+from agentgym.store.episodes import find_episode, read_episode, read_heads
 from agentgym.viewer.app import make_app
 from agentgym.viewer.forking import Tokens
 from agentgym.viewer.forks import MOST_SAMPLES, ForkProcess, Forks, Wish
@@ -125,8 +125,7 @@ def test_a_person_plays_turn_by_turn_and_what_was_played_is_kept(client, root) -
         return client.post(address, json=line, headers=HOME)
 
     asked = wait(client, lambda fork: fork["asked"])["asked"]
-    (head, *_) = read_heads(root)
-    parent = read_episode(head)
+    parent = read_episode(find_episode(root, EPISODE))
     assert asked["messages"] == [each.to_openai() for each in parent.steps[0].replies]
     assert say(say='{"tool_calls": 3}').status_code == 200
     refused = wait(client, lambda fork: fork["asked"])
