@@ -110,6 +110,19 @@ def test_colours_and_numbers_are_those_of_the_estimator_that_is_asked(page, addr
     assert float(first) == pytest.approx(given[0], abs=5e-3)
 
 
+def test_what_is_typed_stays_when_an_answer_comes_meanwhile(page):
+    held = []
+    page.route("**/lens?*", lambda route: held.append(route), times=1)
+    with page.expect_request("**/lens?*"):
+        page.goto(f"{REPAIR}?turn=1")
+    page.get_by_label("credit", exact=True).fill("gigpo")
+    held[0].continue_()
+    page.locator("#estimators option[value=gigpo]").wait_for(state="attached")
+    assert page.get_by_label("credit", exact=True).input_value() == "gigpo"
+    page.get_by_label("credit", exact=True).press("Enter")
+    page.get_by_text("shown: gigpo", exact=True).wait_for()
+
+
 def test_an_estimator_that_cannot_be_asked_is_told(page):
     page.goto(f"{REPAIR}?turn=1&credit=nonsense")
     page.get_by_role("alert").get_by_text("nonsense").wait_for()

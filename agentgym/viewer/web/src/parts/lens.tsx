@@ -1,6 +1,7 @@
 // Which estimator is asked: any one, less another one, with any shaping.
 
 import "./lens.css";
+import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { file } from "../model/shared";
 import { look, query } from "../model/state";
@@ -39,10 +40,13 @@ export function Asking({
   label: string | null;
   known?: readonly string[];
 }): JSX.Element {
+  // What is typed and not yet asked: an answer that comes meanwhile must not wipe it away.
+  const typed = useSignal<Record<string, string>>({});
   const take = (event: SubmitEvent & { currentTarget: HTMLFormElement }) => {
     event.preventDefault();
     const given = new FormData(event.currentTarget);
     look(Object.fromEntries(FIELDS.map(([name]) => [name, String(given.get(name) ?? "")])), true);
+    typed.value = {};
   };
   if (file)
     return (
@@ -63,7 +67,10 @@ export function Asking({
             spellcheck={false}
             size={9}
             placeholder={example}
-            value={query.value[name] ?? ""}
+            value={typed.value[name] ?? query.value[name] ?? ""}
+            onInput={(event) =>
+              (typed.value = { ...typed.value, [name]: event.currentTarget.value })
+            }
             onChange={(event) => event.currentTarget.form?.requestSubmit()}
           />
         </label>
