@@ -1,6 +1,6 @@
 """KeyDoor at several values of train.max_staleness: the table in docs/benchmarks.md.
 
-    .venv/bin/python docs/experiments/staleness.py [--seeds 1 2 3] [--staleness 0 1 4] [key=value ...]
+    .venv/bin/python docs/experiments/staleness.py [--seeds 1,2,3] [--staleness 0,1,4] [key=value ...]
     .venv/bin/python docs/experiments/staleness.py --root runs/slow env.id=docs/experiments/slow_keydoor.py
 
 One run after the other, settings in turn, so that a machine that is slow for a while is so for all.
@@ -37,8 +37,8 @@ WORDS = (
 def main() -> None:
     """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--staleness", type=int, nargs="+", default=[0, 1, 4])
+    parser.add_argument("--seeds", type=numbers, default=[1, 2, 3])
+    parser.add_argument("--staleness", type=numbers, default=[0, 1, 4])
     parser.add_argument("--root", type=Path, default=Path("runs/staleness"))
     parser.add_argument("overrides", nargs="*", help="keys of the configuration")
     options = parser.parse_args()
@@ -50,6 +50,11 @@ def main() -> None:
             for staleness in options.staleness
         }
     )
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers between commas."""
+    return [int(each) for each in text.split(",")]
 
 
 def run(folder: Path, staleness: int, seed: int, overrides: list[str]) -> None:
