@@ -172,6 +172,35 @@ async def test_the_end_of_the_server_ends_what_is_open(
     assert events(log) == ["start", "close"]
 
 
+async def test_a_step_that_hangs_holds_no_server_up(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process, url = started(NOTES, f"env.log={log}")
+    async with client(url) as env:
+        await env.reset()
+        hanging = asyncio.create_task(env.step(call("hang")))
+        await until(lambda: "hang" in events(log))
+        began = time.monotonic()
+        assert await asyncio.to_thread(stopped, process) == 0
+        assert time.monotonic() - began < 8  # the step takes 20
+        with pytest.raises(RuntimeError, match="was broken off: the episode was closed"):
+            await hanging
+    assert events(log) == ["start", "hang", "close"]
+
+
+async def test_a_page_of_another_site_drives_no_episode(url: str) -> None:
+    import websockets
+
+    with pytest.raises(websockets.InvalidStatus, match="403"):
+        async with websockets.connect(f"{url.replace('http', 'ws')}/ws", origin="http://evil.com"):
+            pass
+
+
+async def test_a_step_without_a_websocket_is_told_what_it_needs(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as http:
+        answer = await http.post("/step", json={"action": {"content": "3"}})
+    assert (answer.status_code, "same WebSocket" in answer.json()["error"]) == (400, True)
+
+
 async def test_an_environment_with_sandboxes_is_served_and_leaves_none() -> None:
     process, url = started("agentgym/Code-v0", "env.tier=easy", "sandbox.spares=0")
     async with client(url) as env:
