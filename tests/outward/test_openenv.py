@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from documents import File, steps
 from outward.notes_env import events
 
 pytestmark = [pytest.mark.soak, pytest.mark.outward]
 openenv = pytest.importorskip("openenv.core", reason="run by the python of .venv-outward")
 
+PAGE = Path(__file__).parents[2] / "docs" / "outward.md"
 NOTES = f"{Path(__file__).with_name('notes_env.py')}:NotesConfig"
 
 
@@ -185,6 +187,21 @@ async def test_a_step_that_hangs_holds_no_server_up(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="was broken off: the episode was closed"):
             await hanging
     assert events(log) == ["start", "hang", "close"]
+
+
+def test_the_client_of_the_page_plays_an_episode(tmp_path: Path) -> None:
+    files = {each.name: each.text for each in steps(PAGE) if isinstance(each, File)}
+    process, url = started("agentgym/Calculator-v0")
+    try:
+        script = tmp_path / "client.py"
+        script.write_text(files["openenv_client.py"].replace("http://127.0.0.1:8200", url))
+        ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    finally:
+        assert stopped(process) == 0
+    assert ran.returncode == 0, ran.stderr
+    first, *_, last = ran.stdout.splitlines()
+    assert first.startswith("Use the calculator.")
+    assert last == "0.0 True {'outcome': 0.0}"
 
 
 async def test_a_page_of_another_site_drives_no_episode(url: str) -> None:
