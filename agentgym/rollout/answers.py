@@ -50,7 +50,7 @@ def checked_terms(given: Any, what: str) -> dict[str, float]:
 def state_key_of(env: Env, observation: Sequence[Message]) -> str:
     """Return the key of the present state; the last observation where it has none of its own."""
     key = env.state_key()
-    return digest_texts(message.content for message in observation) if key is None else key
+    return digest_texts([each.content for each in observation]) if key is None else key
 
 
 def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
