@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agentgym.cli.output import note, one_line
-from agentgym.cli.web import needs_web
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
@@ -22,9 +21,9 @@ def by_hand(port: int) -> "Callable[[RunConfig], AbstractAsyncContextManager[Pla
 
     @asynccontextmanager
     async def open_sessions(config: "RunConfig") -> "AsyncIterator[Play]":
-        with needs_web("the gateway", extra="serve"):
-            from agentgym.rollout.outside.gateway import open_gateway
-            from agentgym.viewer.serve import listen
+        from agentgym.rollout.outside.gateway import open_gateway
+        from agentgym.web.port import listen
+
         leaving = asyncio.Event()
         with listen("127.0.0.1", port) as taken, _heard(leaving):
             async with open_gateway(taken) as found:

@@ -10,7 +10,6 @@ import typer
 
 from agentgym.cli.options import Overrides
 from agentgym.cli.output import echo, note
-from agentgym.cli.web import needs_web
 
 if TYPE_CHECKING:
     from agentgym.outward.settings import Exposed
@@ -60,8 +59,8 @@ def mcp(
     if not http:
         asyncio.run(_stdio(exposed))
         return
-    with needs_web("an MCP server over HTTP", extra="mcp"):
-        from agentgym.viewer.serve import listen
+    from agentgym.web.port import listen
+
     with listen(host, port) as taken:
         asyncio.run(_http(exposed, taken, host=host))
 
@@ -82,7 +81,7 @@ def openenv(
     """
     exposed = _resolve(env, overrides or [], split=split, seed=seed)
     from agentgym.outward.openenv import serve
-    from agentgym.viewer.serve import listen
+    from agentgym.web.port import listen
 
     with listen(host, port) as taken:
         url = _url(host, taken)

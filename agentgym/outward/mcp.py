@@ -100,30 +100,16 @@ async def serving_http(
     sessions: Sessions, taken: socket.socket, *, host: str, has_own_tools: bool = True
 ) -> AsyncIterator[None]:
     """Serve streamable HTTP at `PATH` of a socket while the block runs; then all episodes end."""
-    import uvicorn
-
-    class Quiet(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Leave signals to the process."""
-            yield
+    from agentgym.web.server import serving
 
     app = http_app(sessions, host=host, has_own_tools=has_own_tools)
-    server = Quiet(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=1
-        )
-    )
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks, serving(app, taken, has_lifespan=True):
             reaper = tasks.create_task(sessions.end_idle())
-            served = tasks.create_task(server.serve(sockets=[taken]))
             try:
                 yield
             finally:
-                server.should_exit = True
                 reaper.cancel()
-                await asyncio.wait([served])
     finally:
         await sessions.stage.close()
 

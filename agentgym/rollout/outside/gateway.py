@@ -1,20 +1,20 @@
 """The gateway: one port of this machine, behind which every episode has a session of its own."""
 
 import asyncio
-import contextlib
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agentgym.errors import MissingError
 from agentgym.panels import Terminal
 from agentgym.rollout.episode import Scene
 from agentgym.rollout.outside.program import Program
 from agentgym.rollout.outside.session import Session
 from agentgym.rollout.outside.telling import prompt_text, task_text
+from agentgym.web.packages import needs_web
+from agentgym.web.port import listen
 
 _GRACE_S = 5.0  # for a program to notice that its episode has ended
 _REMEMBERED = 1024  # keys of sessions that have ended
@@ -129,42 +129,10 @@ async def open_gateway(taken: socket.socket | None = None) -> AsyncIterator[Gate
     Raises:
         MissingError: the packages of a server are not installed.
     """
-    try:
-        import uvicorn
-
+    with needs_web("the gateway", extra="serve"):
         from agentgym.rollout.outside.app import make_app
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
-            raise
-        raise MissingError(
-            f"the gateway needs the package {error.name}",
-            hint="pip install 'agentgym-framework[serve]'",
-        ) from error
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # signals are for the process, which has more to end
-
-    with taken or socket.create_server(("127.0.0.1", 0), backlog=1024) as taken:
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait 40 ms
+        from agentgym.web.server import serving
+    with taken or listen("127.0.0.1", 0) as taken:
         gateway = Gateway(f"http://127.0.0.1:{taken.getsockname()[1]}")
-        server = Server(
-            uvicorn.Config(
-                make_app(gateway.find),
-                log_level="warning",
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                proxy_headers=False,
-                ws="none",
-                timeout_graceful_shutdown=1,
-            )
-        )
-        serving = asyncio.create_task(server.serve(sockets=[taken]))
-        try:
+        async with serving(make_app(gateway.find), taken):
             yield gateway
-        finally:
-            server.should_exit = True
-            await asyncio.wait({serving})
-            serving.result()
