@@ -55,7 +55,7 @@ def state_key_of(env: Env, observation: Sequence[Message]) -> str:
     """
     key = env.state_key()
     if key is None:
-        return digest_texts(message.content for message in observation)
+        return digest_texts([each.content for each in observation])
     if not isinstance(key, str):
         raise EnvError(f"state_key of {type(env).__name__} gave {key!r:.80}, expected a text")
     return key
