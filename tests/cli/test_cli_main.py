@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,22 @@ def test_errors_become_text_and_exit_codes(
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith(text)
     assert "a bug" not in done.err
+
+
+ENDING = """
+import atexit, os, signal, sys
+from agentgym.cli import check, main
+def interrupted(*_):
+    raise KeyboardInterrupt
+check._load = interrupted
+atexit.register(os.kill, os.getpid(), signal.SIGINT)  # as libraries tidy up
+sys.exit(main.main(["check", "agentgym/KeyDoor-v0"]))
+"""
+
+
+def test_ctrl_c_while_python_ends_shows_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "interrupted\n")
 
 
 def test_an_unexpected_error_keeps_its_traceback_in_a_file(
