@@ -112,8 +112,10 @@ def test_a_program_is_named_from_where_the_user_is(agentgym, tmp_path: Path) -> 
 
 def test_one_task_is_named_and_a_program_that_fails_is_told(agentgym, tmp_path: Path) -> None:
     words = ("gateway", CALCULATOR, "--task", "2", "-o", "r")
-    done = agentgym(*words, "--agent", write_program(tmp_path, "sys.exit('no idea')"))
+    program = write_program(tmp_path, "sys.exit('no idea')")
+    done = agentgym(*words, "--agent", f"{program} {{promt}}")
     assert done.code == 1
+    assert "warning: {promt} is handed on as it stands; did you mean {prompt}?" in done.err
     assert "no episode came to an end: PolicyError: the agent program exited with 1" in done.err
     assert "no idea" in done.err
     (second,) = {each.task.id for each in read_episodes(tmp_path / "r")}
