@@ -85,7 +85,7 @@ def openenv(
 
     with listen(host, port) as taken:
         url = _url(host, taken)
-        serve(exposed, taken, sessions=sessions, on_start=lambda: _tell(exposed, url))
+        serve(exposed, taken, host=host, sessions=sessions, on_start=lambda: _tell(exposed, url))
 
 
 def _resolve(env: str, words: list[str], *, split: str | None, seed: int) -> "Exposed":

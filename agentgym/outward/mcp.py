@@ -8,8 +8,9 @@ host keeps from its model; the text of a result is the environment's own.
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import AgentGymError, ConfigError, MissingError
@@ -80,7 +81,10 @@ def make_server(sessions: Sessions, *, has_own_tools: bool = True) -> "Server[An
 
 
 async def serve_stdio(sessions: Sessions) -> None:
-    """Serve one client over stdin and stdout until it leaves; its episode is ended."""
+    """Serve one client over stdin and stdout until it leaves; its episode is ended.
+
+    What the environment prints goes to stderr: stdout is the protocol's.
+    """
     server = make_server(sessions)
     from mcp.server import NotificationOptions
     from mcp.server.stdio import stdio_server
@@ -88,11 +92,13 @@ async def serve_stdio(sessions: Sessions) -> None:
     options = server.create_initialization_options(NotificationOptions(tools_changed=True))
     try:
         async with stdio_server() as (reading, writing):
-            await server.run(reading, writing, options)
+            with redirect_stdout(sys.stderr):
+                try:
+                    await server.run(reading, writing, options)
+                finally:
+                    await sessions.stage.close()
     except* BrokenPipeError:
         pass  # a client that left is not answered any more
-    finally:
-        await sessions.stage.close()
 
 
 @asynccontextmanager

@@ -204,6 +204,11 @@ class Scene:
         self._state_key: str | None = state_key_of(env, self._messages)
         self._started = time.perf_counter()
 
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether it is being cancelled because the deadline of the episode is over."""
+        return self._clock.expired()
+
     async def alternate(self) -> None:
         """Go on by turns until the environment ends, a limit does, or the context is full."""
         trajectory = self.trajectory

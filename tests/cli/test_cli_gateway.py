@@ -126,6 +126,9 @@ def test_one_task_is_named_and_a_program_that_fails_is_told(agentgym, tmp_path: 
         (["gateway", CALCULATOR, "--agent", "no-such-program"], "cannot be started"),
         (["gateway", CALCULATOR, "--agent", "'"], "agent.command"),
         (["gateway", CALCULATOR, "--task", "nine"], "no task 'nine'"),
+        (["gateway", CALCULATOR, "--agent", "true", "--port", "1"], "--port has no effect"),
+        (["gateway", CALCULATOR, "--concurrency", "2"], "--concurrency has no effect"),
+        (["gateway", CALCULATOR, "agent.command=sh"], "--agent COMMAND"),
         (["train", f"env.id={CALCULATOR}", "agent.command=x", "warm_start.steps=3"], "warm_start"),
     ],
 )
@@ -147,6 +150,18 @@ def test_without_a_program_endpoints_are_told_and_ctrl_c_scores(tmp_path: Path) 
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
     assert "success  1.000" in out
+
+
+def test_ctrl_c_before_a_program_asked_is_no_fault_of_one(tmp_path: Path) -> None:
+    process = start(tmp_path, "gateway", CALCULATOR, "--port", "0", "-o", "r")
+    told(process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-2:] == ["recorded so far: agentgym show r", "interrupted"]
+    assert Run.open(str(tmp_path / "r")).status == "interrupted"
+    assert not list(read_episodes(tmp_path / "r"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from agentgym.cli import main as cli_main
-from agentgym.cli.output import one_line, paint, safe, sparkline
+from agentgym.cli.output import one_line, paint, run_aside, safe, sparkline
 from agentgym.errors import AgentGymError, SandboxUnavailable
 from agentgym.version import __version__
 
@@ -198,3 +198,19 @@ def test_a_sparkline_is_at_most_as_wide_as_asked() -> None:
 def test_stdout_that_cannot_encode_is_no_error(process) -> None:
     env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     assert process("envs", env=env).code == 0
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_ctrl_c_just_before_work_begins_is_told_of_by_no_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None: ...
+
+    def interrupted(work: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncio.run", interrupted)
+    begun = work()
+    with pytest.raises(KeyboardInterrupt):
+        run_aside(begun)
+    assert begun.cr_frame is None  # it is closed

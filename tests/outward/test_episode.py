@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from outward.notes_env import NotesConfig, events
@@ -205,3 +206,42 @@ async def test_an_environment_that_cannot_start_is_a_fault_and_is_closed(log: Pa
     with pytest.raises(EnvError, match="ZeroDivisionError"):
         await Stage(Broken(log=str(log))).open()
     assert events(log) == ["close"]
+
+
+async def test_closing_breaks_off_a_step_that_is_under_way(stage: Stage, log: Path) -> None:
+    episode = await stage.open()
+    hanging = asyncio.create_task(episode.call("hang", {}))
+    while "hang" not in events(log):  # noqa: ASYNC110  it is a file
+        await asyncio.sleep(0.01)
+    await episode.close()
+    with pytest.raises(EnvError, match="was broken off: the episode was closed"):
+        await asyncio.wait_for(hanging, 5)
+    assert events(log) == ["start", "hang", "close"]
+    assert (episode.end, episode.fault) == ("error", None)
+
+
+async def test_a_session_that_ends_while_its_episode_starts_leaves_none_open(log: Path) -> None:
+    may = asyncio.Event()
+
+    class Slow(NotesConfig):
+        def build(self, sandboxes: object = None) -> Any:
+            env = super().build(sandboxes)
+            reset = env.reset
+
+            async def wait(task: ag.Task, *, seed: int) -> Any:
+                await may.wait()
+                return await reset(task, seed=seed)
+
+            env.reset = wait
+            return env
+
+    sessions = Sessions(Stage(Slow(log=str(log))))
+    started = asyncio.create_task(sessions.episode("a"))
+    await asyncio.sleep(0)
+    ended = asyncio.create_task(sessions.end("a"))
+    await asyncio.sleep(0.01)
+    may.set()
+    await ended
+    assert (await started).is_closed
+    assert events(log) == ["start", "close"]
+    assert len(sessions) == 0

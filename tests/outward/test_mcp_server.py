@@ -43,6 +43,37 @@ HELLO = {
 }
 
 
+PRINTS = """
+import agentgym as ag
+
+print("imported")
+
+class PrintsConfig(ag.EnvConfig):
+    id = "me/Prints-v0"
+
+    def tasks(self, split):
+        yield ag.Task("Go.")
+
+    def build(self, sandboxes=None):
+        print("built")
+        return Prints()
+
+class Prints(ag.Env):
+    inline = True
+
+    def reset(self, task, *, seed):
+        print("reset")
+        return ag.Reset((ag.Message("user", task.prompt),))
+
+    def step(self, message):
+        print("stepped")
+        return ag.EnvStep((), {})
+
+    async def close(self):
+        print("closed")
+"""
+
+
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "agentgym", "expose", "mcp", *words]
 
@@ -253,6 +284,31 @@ def test_a_client_that_vanishes_in_a_step_leaves_nothing(log: Path) -> None:
         assert process.stderr.read() == b""
     assert process.wait(10) == 0
     assert events(log) == ["start", "hang", "close"]
+
+
+def test_what_an_environment_prints_is_not_said_to_the_client(tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text(PRINTS)
+    messages = (
+        HELLO,
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "say", "arguments": {"text": "a"}}},
+    )
+    process = subprocess.Popen(
+        command(str(tmp_path / "prints.py")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    for message in messages:
+        print(json.dumps({"jsonrpc": "2.0", **message}), file=process.stdin, flush=True)
+    answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+    rest, err = process.communicate(timeout=20)
+    assert [each["id"] for each in answers] == [1, 2]
+    assert rest == ""
+    assert err.split() == ["imported", "built", "reset", "stepped", "closed"]
 
 
 def test_a_signal_ends_it_although_the_client_stays(log: Path) -> None:

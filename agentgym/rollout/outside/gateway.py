@@ -1,6 +1,7 @@
 """The gateway: one port of this machine, behind which every episode has a session of its own."""
 
 import asyncio
+import hashlib
 import secrets
 import socket
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from typing import Any
 from agentgym.panels import Terminal
 from agentgym.rollout.episode import Scene
 from agentgym.rollout.outside.program import Program
-from agentgym.rollout.outside.session import Session
+from agentgym.rollout.outside.session import Session, never_asked
 from agentgym.rollout.outside.telling import prompt_text, task_text
 from agentgym.web.packages import needs_web
 from agentgym.web.port import listen
@@ -25,12 +26,13 @@ class Gateway:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._open: dict[str, Session] = {}
-        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._open: dict[bytes, Session] = {}
+        self._ended: OrderedDict[bytes, str] = OrderedDict()
 
     def find(self, key: str) -> Session | str | None:
         """Return the session of a key; why it ended; None: there never was one."""
-        return self._open.get(key) or self._ended.get(key)
+        hidden = _hidden(key)
+        return self._open.get(hidden) or self._ended.get(hidden)
 
     def url_of(self, session: Session) -> str:
         """Return where a session is."""
@@ -38,16 +40,25 @@ class Gateway:
 
     @asynccontextmanager
     async def session(self, scene: Scene) -> AsyncIterator[Session]:
-        """Hold the session of an episode; behind it nothing of it is under way."""
+        """Hold the session of an episode; behind it nothing of it is under way.
+
+        Raises:
+            PolicyError: the time of the episode was over before the model was asked: that is no
+                failure of the model.
+        """
         key = f"sk-agentgym-{secrets.token_urlsafe(24)}"
         session = Session(scene, id=secrets.token_hex(8), key=key)
-        self._open[key] = session
+        self._open[_hidden(key)] = session
         is_whole = False
         try:
             yield session
             is_whole = True
+        except asyncio.CancelledError as error:
+            if scene.is_out_of_time and not session.was_asked:
+                raise never_asked("took all of its time") from error
+            raise
         finally:
-            self._close(key)
+            self._close(session)
             await session.leave(at_once=not is_whole)
 
     async def play(self, scene: Scene, command: str) -> None:
@@ -92,11 +103,17 @@ class Gateway:
             await _first(session.over.wait(), leaving.wait())
         await session.settle()
 
-    def _close(self, key: str) -> None:
-        del self._open[key]
-        self._ended[key] = "it is closed"
+    def _close(self, session: Session) -> None:
+        hidden = _hidden(session.key)
+        del self._open[hidden]
+        self._ended[hidden] = session.why_over
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+
+
+def _hidden(key: str) -> bytes:
+    """Return what a key is found by: how long that takes tells nothing of other keys."""
+    return hashlib.sha256(key.encode()).digest()
 
 
 async def _ended(program: Program, session: Session) -> int | None:
