@@ -423,7 +423,7 @@ class Trainer:
     def _drawn_since(self) -> dict[str, int]:
         """Return the tasks of groups that a process drew, and did not live to save."""
         first = group_ids(self.step)
-        drawn = (event["groups"] for event in self.run.events() if event["kind"] == "drawn")
+        drawn = (event["groups"] for event in self.run.events() if event.get("kind") == "drawn")
         return {name: place for each in drawn for name, place in each.items() if name >= first}
 
     def _state(self) -> dict[str, Any]:
