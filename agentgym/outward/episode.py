@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 STEP_S = 120.0
-"""A reset or a step that takes longer is a fault."""
+"""A reset, a step or a close that takes longer is a fault."""
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class Episode:
         if env is None:
             return
         self.end = self.end or "error"
-        if self._clock is not None:
+        if self._clock is not None and not self._clock.expired():
             self._clock.reschedule(asyncio.get_running_loop().time())
         closing = asyncio.ensure_future(self._close(env))
         try:
@@ -210,8 +210,9 @@ class Episode:
 
     async def _close(self, env: Env) -> None:
         try:
-            with boundary(EnvError, f"close of {self.config.id}"):
-                await call_env(env, env.close)
+            async with asyncio.timeout(self._step_s):
+                with boundary(EnvError, f"close of {self.config.id}"):
+                    await call_env(env, env.close)
         except Exception:
             logger.exception("closing an episode failed")
 

@@ -245,3 +245,43 @@ async def test_a_session_that_ends_while_its_episode_starts_leaves_none_open(log
     assert (await started).is_closed
     assert events(log) == ["start", "close"]
     assert len(sessions) == 0
+
+
+async def test_closing_while_a_deadline_fires_closes() -> None:
+    class Late(ag.Env):
+        async def reset(self, task: ag.Task, *, seed: int) -> ag.Reset:
+            return ag.Reset((ag.Message("user", task.prompt),))
+
+        async def step(self, message: ag.Message) -> ag.EnvStep:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await episode.close()
+
+    class LateConfig(NotesConfig):
+        def build(self, sandboxes: object = None) -> ag.Env:
+            return Late()
+
+    episode = await Episode.open(LateConfig(), ag.Task("Go."), seed=0, step_s=0.05)
+    with pytest.raises(EnvError, match="was broken off: the episode was closed"):
+        await episode.say("a")
+
+
+async def test_a_close_that_hangs_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(ag.Env):
+        async def reset(self, task: ag.Task, *, seed: int) -> ag.Reset:
+            return ag.Reset((ag.Message("user", task.prompt),))
+
+        async def step(self, message: ag.Message) -> ag.EnvStep:
+            return ag.EnvStep(())
+
+        async def close(self) -> None:
+            await asyncio.sleep(60)
+
+    class StuckConfig(NotesConfig):
+        def build(self, sandboxes: object = None) -> ag.Env:
+            return Stuck()
+
+    episode = await Episode.open(StuckConfig(), ag.Task("Go."), seed=0, step_s=0.05)
+    await asyncio.wait_for(episode.close(), 5)
+    assert "closing an episode failed" in caplog.text
