@@ -41,15 +41,15 @@ def by_hand(port: int) -> "Callable[[RunConfig], AbstractAsyncContextManager[Pla
 def _heard(leaving: asyncio.Event, told: "Sequence[Session]") -> Iterator[None]:
     """Hear the first Ctrl-C as the wish to end the episodes, if there is one to end.
 
-    The second one interrupts, as does the first where no program has asked the model: there is
-    nothing to score.
+    The second one interrupts, as does the first where there is nothing to score: no program has
+    asked the model, or all wait for an answer.
     """
     loop = asyncio.get_running_loop()
     before = signal.getsignal(signal.SIGINT)
 
     def leave() -> None:
         restore()
-        if any(session.was_asked for session in told):
+        if any(session.was_asked and not session.is_under_way for session in told):
             leaving.set()
         else:
             signal.raise_signal(signal.SIGINT)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agentgym.cli.options import Json, Overrides
+from agentgym.cli.output import note
 from agentgym.errors import ConfigError
 
 PORT = 8200
@@ -73,6 +74,7 @@ def gateway(
     from agentgym.config.overlay import resolve
     from agentgym.config.run import RunConfig
     from agentgym.config.toml import render_value
+    from agentgym.rollout.outside.settings import misspelt
 
     _check_effect(agent, concurrency, port)
     episodes = episodes or (10 if agent else 1)
@@ -103,6 +105,8 @@ def gateway(
     if task is not None:
         of = config.eval.split or config.env.config.held_out_split
         chosen = [find_task(config.env.config, of, task)]
+    for name, meant in misspelt(agent or "").items():
+        note(f"warning: {{{name}}} is handed on as it stands; did you mean {{{meant}}}?")
     opening = None if agent else by_hand(PORT if port is None else port)
     with _ended_as_by_ctrl_c():
         score_and_report(

@@ -126,8 +126,15 @@ def http_app(sessions: Sessions, *, host: str, has_own_tools: bool = True) -> "A
     app = server.streamable_http_app(streamable_http_path=PATH, host=host)
 
     async def with_ends(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
-        if scope["type"] == "http" and scope["method"] == "DELETE":
+        is_done = False
+
+        async def noted(message: Any) -> None:
+            nonlocal is_done
+            is_done |= message.get("status") == 200
+            await send(message)
+
+        await app(scope, receive, noted)
+        if is_done and scope["type"] == "http" and scope["method"] == "DELETE":
             name = dict(scope["headers"]).get(b"mcp-session-id", b"").decode("latin-1")
             await sessions.end(name)
 

@@ -107,12 +107,12 @@ class AgentGymEnvironment(interfaces.Environment):  # type: ignore[misc]
         """Start an episode.
 
         Raises:
-            ConfigError: the options name no task.
+            ConfigError: the options name no task; the present episode goes on.
             EnvError: the environment raised.
         """
+        episode = loop.run(self._stage.open(options, seed=seed))
         self.close()
-        episode = self._episode = loop.run(self._stage.open(options, seed=seed))
-        self._id = episode_id
+        self._episode, self._id = episode, episode_id
         start = episode.start
         return MessagesObservation(
             text=text_of(start.messages),

@@ -214,3 +214,22 @@ def test_ctrl_c_just_before_work_begins_is_told_of_by_no_warning(
     with pytest.raises(KeyboardInterrupt):
         run_aside(begun)
     assert begun.cr_frame is None  # it is closed
+
+
+def test_ctrl_c_while_the_program_is_loaded_leaves_no_traceback() -> None:
+    code = """
+import builtins, sys
+
+load = builtins.__import__
+
+def press(name, *others, **more):
+    if name == "typer":
+        raise KeyboardInterrupt
+    return load(name, *others, **more)
+
+builtins.__import__ = press
+from agentgym.__main__ import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mcp
 import psutil
 import pytest
@@ -193,6 +194,14 @@ async def test_a_client_without_sessions_names_its_episode(url: str) -> None:
     async with mcp.Client(url) as nameless:
         with pytest.raises(mcp.MCPError, match=r"connect to /mcp\?episode=NAME"):
             await nameless.call_tool("note", {"text": "a"})
+
+
+async def test_nobody_ends_the_episode_of_another_by_its_name(url: str) -> None:
+    async with mcp.Client(f"{url}?episode=mine") as client, httpx.AsyncClient() as http:
+        await client.call_tool("note", {"text": "a"})
+        refused = await http.delete(url, headers={"mcp-session-id": "?mine"})
+        assert refused.status_code == 404
+        assert told(await client.call_tool("note", {"text": "a"})) == "2 notes"
 
 
 async def test_who_is_silent_is_ended(log: Path) -> None:
@@ -394,6 +403,9 @@ async def test_an_environment_with_sandboxes_is_served_and_leaves_none() -> None
         (["mcp", NOTES, "--split", "tset"], 2, "unknown split 'tset'"),
         (["mcp", NOTES, "env.lgo=x"], 2, "hint: did you mean `env.log`?"),
         (["mcp", NOTES, "credit.name=grpo"], 2, "credit"),
+        (["mcp", NOTES, "--port", "0"], 2, "--port has no effect without --http"),
+        (["mcp", NOTES, "--host", "::1"], 2, "--host has no effect without --http"),
+        (["mcp", NOTES, "idle_s=5"], 2, "`idle_s` has no effect without --http"),
         (["openenv", NOTES], 3, "hint: pip install 'agentgym-framework[openenv]'"),
     ],
 )

@@ -120,6 +120,10 @@ async def test_what_a_program_did_wrong_is_an_error_and_the_session_goes_on(url:
             await env.step({"content": "3"})
         with pytest.raises(RuntimeError, match="no task 99: 'train' has 8 tasks"):
             await env.reset(index=99)
+        await env.reset(index=3)
+        with pytest.raises(RuntimeError, match="no task 99"):
+            await env.reset(index=99)
+        assert (await env.step({"content": "3"})).reward == 1.0  # the episode before goes on
         with pytest.raises(RuntimeError, match="VALIDATION_ERROR"):
             await env.step({"contents": "3"})
         assert (await env.reset(seed=1)).observation["task_id"].startswith("train-")

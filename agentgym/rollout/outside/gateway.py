@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from agentgym.errors import PolicyError
 from agentgym.panels import Terminal
 from agentgym.rollout.episode import Scene
 from agentgym.rollout.outside.program import Program
@@ -94,13 +95,15 @@ class Gateway:
         """Let programs that others start play an episode, until it has ended or they leave.
 
         Raises:
-            PolicyError: nobody asked the model.
+            PolicyError: nobody asked the model, or they left in the middle of a request.
             AgentGymError: the machinery failed.
         """
         async with self.session(scene) as session:
             if not leaving.is_set():
                 announce(session, scene)
             await _first(session.over.wait(), leaving.wait())
+            if session.is_under_way and not session.over.is_set():
+                raise PolicyError("the agent program was left in the middle of a request")
         await session.settle()
 
     def _close(self, session: Session) -> None:

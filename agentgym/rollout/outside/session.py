@@ -71,6 +71,11 @@ class Session:
         return bool(self._steps or self._full or self._asking)
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether a request waits for the model or the environment."""
+        return bool(self._asking or self._acting)
+
+    @property
     def why_over(self) -> str:
         """What is told to a program that goes on behind the end."""
         if self._failure is not None:
