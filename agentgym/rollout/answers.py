@@ -61,6 +61,18 @@ def state_key_of(env: Env, observation: Sequence[Message]) -> str:
     return key
 
 
+def action_key_of(env: Env, message: Message) -> str:
+    """Return the environment's key of an action.
+
+    Raises:
+        EnvError: it is no text.
+    """
+    key = env.action_key(message)
+    if not isinstance(key, str):
+        raise EnvError(f"action_key of {type(env).__name__} gave {key!r:.80}, expected a text")
+    return key
+
+
 def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
     """Return what the environment called `name` draws of the present state.
 

@@ -25,6 +25,7 @@ from agentgym.errors import (
 )
 from agentgym.panels import Panel
 from agentgym.rollout.answers import (
+    action_key_of,
     checked_reset,
     checked_step,
     checked_terms,
@@ -304,7 +305,7 @@ class Scene:
             message=reply.message,
             completion=reply.completion,
             state_key=self._state_key,
-            action_key=self.env.action_key(reply.message),
+            action_key=action_key_of(self.env, reply.message),
             usage=dict(reply.usage),
             timed_out=True,  # until the environment has answered
             timings=timings,
