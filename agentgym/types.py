@@ -269,7 +269,7 @@ def digest(*parts: Any) -> str:
 
 def digest_texts(texts: Iterable[str]) -> str:
     """Return `digest(list(texts))`, in half the time: an observation is digested at each step."""
-    return _digest(f"[[{','.join([_quoted(text) for text in texts])}]]")
+    return _digest(f"[[{','.join(map(_quoted, texts))}]]")
 
 
 def _digest(text: str) -> str:

@@ -23,8 +23,13 @@ ENV = "agentgym/KeyDoor-v0"
 LOGPROB = float(np.float32(-0.7))
 
 
-def make_episode(chance: np.random.Generator, step: int, group: int, member: int) -> Trajectory:
-    """A walk of up to four turns over few states, two tokens a turn; some are cut off."""
+def make_episode(
+    chance: np.random.Generator, step: int, group: int, member: int, *, lag: int = 0
+) -> Trajectory:
+    """A walk of up to four turns over few states, two tokens a turn; some are cut off.
+
+    The policy of its first turn is older than that of the others, by `lag` steps where it can be.
+    """
     group_id = f"train-{step:06d}-{group:03d}"
     segment, steps = Segment(), []
     cut = member == 2
@@ -53,7 +58,7 @@ def make_episode(chance: np.random.Generator, step: int, group: int, member: int
                     token_ids=ids,
                     logprobs=(LOGPROB,) * 2,
                     finish_reason="stop",
-                    versions=((0, step),),
+                    versions=((0, step if turn else max(0, step - lag)),),
                 ),
             )
         )
@@ -70,7 +75,7 @@ def make_episode(chance: np.random.Generator, step: int, group: int, member: int
     )
 
 
-def make_trained_run(root: Path, *words: str, steps: int = 3, seed: int = 0) -> str:
+def make_trained_run(root: Path, *words: str, steps: int = 3, seed: int = 0, lag: int = 0) -> str:
     """Record `steps` optimiser steps of three groups of four; methods as `words` say."""
     resolved = resolve_words([f"env.id={ENV}", *words])
     config, chance = resolved.config, np.random.default_rng(seed)
@@ -82,7 +87,8 @@ def make_trained_run(root: Path, *words: str, steps: int = 3, seed: int = 0) -> 
         run.update(kind="train", status="finished", step=steps)
         recorder = Recorder(root)
         for step in range(steps):
-            made = [make_episode(chance, step, k, m) for k in range(3) for m in range(4)]
+            places = [(step, group, member) for group in range(3) for member in range(4)]
+            made = [make_episode(chance, *place, lag=lag) for place in places]
             fault = replace(made[0], id=f"{made[0].id}x", end="error", reason="EnvError: broke")
             for trajectory in [*made, fault]:
                 writer.append(trajectory)

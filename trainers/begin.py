@@ -36,9 +36,11 @@ async def begin(
     demos: list[Trajectory] = []
     if settings.warm_start.steps:
         demos = await _demonstrate(settings, episodes=episodes, tasks=tasks, watch=watch)
-    loaded = await load_first_model(
+    loading = load_first_model(
         settings, run.root / "model", env=env, sandboxes=sandboxes, seen=demos
     )
+    loaded = await watch.run("model", 1, loading)  # episodes may be played for its words
+    watch.advance()
     parts = build_parts(settings, loaded)
     if settings.warm_start.steps:
         loss = _imitate(settings, parts, demos, metrics=metrics, watch=watch)

@@ -176,8 +176,9 @@ class TaskStream:
         return {group_id: draw.number for group_id, draw in self._kept.items()} | self._drawn
 
     def skip(self, position: int, *, drawn: Mapping[str, int] | None = None) -> None:
-        """Go on after the first `position` tasks; those in `drawn` are kept for their groups."""
+        """Go on after the first `position` tasks and all in `drawn`, kept for their groups."""
         owners = {number: group_id for group_id, number in (drawn or {}).items()}
+        position = max(position, max(owners, default=-1) + 1)
         while self.position < position:
             draw = self._next()
             if draw.number in owners:

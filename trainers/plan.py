@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentgym.engines.vllm.settings import VllmEngineConfig
 from agentgym.errors import ConfigError
+from agentgym.rollout.budget import BudgetConfig
 from agentgym.trainers.credit.base import CreditConfig
 from agentgym.trainers.recompute import FILLED, name_of
 from agentgym.trainers.shaping.base import ShaperConfig
@@ -60,12 +61,18 @@ def doubts(settings: "Settings") -> list[str]:
         *_idle_settings(settings.credit),
         *settings.loss.doubts(),
         *_of_playing_ahead(settings),
+        *_of_the_budget(settings.rollout.budget),
     ]
 
 
 def _of_playing_ahead(settings: "Settings") -> Iterator[str]:
-    """Tell of stale tokens that nothing weighs, and of an engine that finds no time to sleep."""
-    ahead = settings.train.max_staleness
+    """Tell of stale tokens that nothing weighs, and of what finds no time."""
+    ahead, steps = settings.train.max_staleness, settings.train.steps
+    if ahead >= steps > 1:
+        yield (
+            f"train.max_staleness is {ahead} and train.steps {steps}: the episodes of all steps begin "
+            "at once, most of them before anything is learnt; 1 to 4 keep an engine busy"
+        )
     if ahead and isinstance(settings.engine, VllmEngineConfig) and settings.engine.sleep:
         yield (
             f"engine.sleep plays no part where train.max_staleness is {ahead}: the engine plays on "
@@ -75,6 +82,20 @@ def _of_playing_ahead(settings: "Settings") -> Iterator[str]:
         yield (
             f"train.max_staleness is {ahead} and loss.correction.name is none: tokens of older "
             "policies count like those of the present one; set it to tis or icepop"
+        )
+
+
+def _of_the_budget(budget: BudgetConfig) -> Iterator[str]:
+    """Tell of one half of a limit in dollars: what an engine of ours costs is its machine."""
+    if budget.dollars_per_hour and budget.dollars is None:
+        yield (
+            "rollout.budget.dollars_per_hour plays no part without rollout.budget.dollars, which is "
+            "the limit: set it too"
+        )
+    if budget.dollars is not None and not budget.dollars_per_hour:
+        yield (
+            "rollout.budget.dollars is never spent where rollout.budget.dollars_per_hour is 0: in a "
+            "training it is the machine that costs; set it too"
         )
 
 

@@ -28,15 +28,20 @@ class Player:
         make_policy: MakePolicy,
         policy_name: Callable[[], str],
         are_equal: Judge,
+        on_draw: Callable[[dict[str, int]], None],
         watch: Watch,
     ) -> None:
-        """`policy_name` tells who plays what begins now, `are_equal` which groups teach nothing."""
+        """`policy_name` tells who plays what begins now, `are_equal` which groups teach nothing.
+
+        `on_draw` hears which task each group has, as `TaskStream.drawn`, before it is played.
+        """
         self._rollout = rollout
         self._tasks = tasks
         self._episodes = episodes
         self._make_policy = make_policy
         self._policy_name = policy_name
         self._are_equal = are_equal
+        self._on_draw = on_draw
         self._watch = watch
 
     async def play(self, step: int) -> Collected:
@@ -52,11 +57,10 @@ class Player:
     async def _roll_out(self, step: int, first: int, count: int) -> list[Group]:
         """Play `count` groups of fresh tasks, which count from `first`."""
         size, ids = self._rollout.group_size, group_ids(step)
-        jobs = [
-            job
-            for index in range(first, first + count)
-            for job in self._tasks.jobs(f"{ids}-{index:03d}", group_size=size)
-        ]
+        groups = [f"{ids}-{index:03d}" for index in range(first, first + count)]
+        jobs = [job for each in groups for job in self._tasks.jobs(each, group_size=size)]
+        drawn = self._tasks.drawn
+        self._on_draw({each: drawn[each] for each in groups})
         if first:
             self._watch.expect(len(jobs), of=ids)
         trajectories = await self._episodes.collect(

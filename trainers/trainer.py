@@ -62,8 +62,9 @@ async def train(
     `play` is how episodes are played; by turns, where nothing else is said.
 
     What happened stands in the run: `events.jsonl` has `start`, `warm_start` (with the teacher's
-    own success), `eval`, `checkpoint`, `fault`, `warning` (settings that are hardly what was
-    meant) and `alarm` (of shaping, as it comes on).
+    own success), `eval`, `checkpoint`, `fault`, `drawn` (the tasks of groups, where their order
+    depends on the clock), `warning` (settings that are hardly what was meant) and `alarm` (of
+    shaping, as it comes on).
 
     Raises:
         KeyboardInterrupt: the user stopped it; everything up to here is saved.
@@ -376,6 +377,7 @@ class Trainer:
             make_policy=token_policies(parts.engine, parts.renderer, rollout.sampling),
             policy_name=lambda: self._policy_name,
             are_equal=self._are_equal,
+            on_draw=self._on_draw,
             watch=self._watch,
         )
         train = self.settings.train
@@ -383,6 +385,11 @@ class Trainer:
 
     def _are_equal(self, table: StepTable) -> Bools:
         return equal_groups(table, self.shape(table).rewards)
+
+    def _on_draw(self, drawn: dict[str, int]) -> None:
+        """Write down which tasks groups have, where that depends on the clock."""
+        if self._is_ahead and self.settings.rollout.refill_equal_groups:
+            self.run.event("drawn", step=self.step, groups=drawn)
 
     def _on_episode(self, trajectory: Trajectory) -> None:
         if trajectory.end == "error":
@@ -411,7 +418,13 @@ class Trainer:
         self.parts, self.updater, state = restore(self.settings, folder)
         self.step = self._saved = state["step"]
         self._lookout.restore(state.get("lookout", {"batches": state.get("history", ())}))
-        self._tasks.skip(state["tasks"], drawn=state.get("drawn"))
+        self._tasks.skip(state["tasks"], drawn={**state.get("drawn", {}), **self._drawn_since()})
+
+    def _drawn_since(self) -> dict[str, int]:
+        """Return the tasks of groups that a process drew, and did not live to save."""
+        first = group_ids(self.step)
+        drawn = (event["groups"] for event in self.run.events() if event.get("kind") == "drawn")
+        return {name: place for each in drawn for name, place in each.items() if name >= first}
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -126,10 +126,17 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def tiny_model(folder: Path, *, max_context: int, layers: int = 2) -> ModelConfig:
-    """Make the small model that is measured with where none is named: 0.2 M parameters a layer."""
+_TEXTS = ("def solve(xs):\n    return sum(xs) + 1\n", "Add 3 to every number, then sum them.")
+
+
+def tiny_model(
+    folder: Path, *, max_context: int, layers: int = 2, texts: Sequence[str] = _TEXTS
+) -> ModelConfig:
+    """Make the small model that is measured with where none is named: 0.2 M parameters a layer.
+
+    A word of `texts` is a token, as most words are to a real model; others are spelled in bytes.
+    """
     tiny = TinyConfig(layers=layers, width=128, heads=4, max_context=max_context)
-    texts = ("def solve(xs):\n    return sum(xs) + 1\n", "Add 3 to every number, then sum them.")
     load_model(ModelConfig(tiny=tiny, device="cpu"), folder=folder, texts=texts)
     return ModelConfig(path=str(folder))
 

@@ -104,9 +104,10 @@ async def _play(
             await playing
             return began, clock()
         done, _ = await asyncio.wait({playing}, timeout=2 * seconds)
-        if done and clock() < ends:
+        if done:
             await playing
-            raise AgentGymError(f"{mode} ended {ends - clock():.1f} s before its time")
+            if clock() < ends:
+                raise AgentGymError(f"{mode} ended {ends - clock():.1f} s before its time")
         return began + seconds, ends
     finally:
         playing.cancel()

@@ -11,6 +11,9 @@ from agentgym.types import Message, Task, derive_seed
 ANSWER = "The tool has run. Its output is 0 lines long, there were no errors. What do you do next?"
 _PROMPT = "Task {number}. Use the tools that you are given until the work is done, one call a turn."
 
+TEXTS = (_PROMPT, ANSWER)
+"""What the tokenizer of a model shall know."""
+
 
 class WaitingConfig(EnvConfig):
     """A tool that takes as long as chance says, the same in every mode."""

@@ -126,10 +126,13 @@ def _engine(text: str | None, *, streams: int) -> "EngineConfig":
 def _model(path: str | None, folder: str, *, device: str, threads: int) -> "ModelConfig":
     from agentgym.bench.engine_sides import tiny_model
     from agentgym.bench.rollout import MAX_CONTEXT
+    from agentgym.bench.rollout_env import TEXTS
     from agentgym.engines.settings import ModelConfig
 
-    found = path or tiny_model(Path(folder) / "model", max_context=MAX_CONTEXT, layers=4).path
-    return ModelConfig(path=found, device=device, threads=threads)
+    if path is None:
+        made = tiny_model(Path(folder) / "model", max_context=MAX_CONTEXT, layers=4, texts=TEXTS)
+        path = made.path
+    return ModelConfig(path=path, device=device, threads=threads)
 
 
 def _measure(

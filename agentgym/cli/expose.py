@@ -10,7 +10,7 @@ import typer
 
 from agentgym.cli.options import Overrides
 from agentgym.cli.output import echo, note
-from agentgym.cli.web import needs_web
+from agentgym.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentgym.outward.settings import Exposed
@@ -26,6 +26,7 @@ _SPLIT = Annotated[
 _SEED = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
 _HOST = Annotated[str, typer.Option(help="Where to listen.")]
 _PORT = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
+_LOCALHOST = "127.0.0.1"
 
 app = typer.Typer(
     help="Serve an environment to programs that know nothing of agentgym.", rich_markup_mode=None
@@ -46,8 +47,15 @@ def mcp(
     http: Annotated[
         bool, typer.Option("--http", help="Over HTTP; without, over stdin and stdout.")
     ] = False,
-    host: _HOST = "127.0.0.1",
-    port: _PORT = PORT,
+    host: Annotated[
+        str | None, typer.Option(help=f"With --http: where to listen; {_LOCALHOST}.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help=f"With --http: the port; {PORT}, and 0 takes a free one."
+        ),
+    ] = None,
 ) -> None:
     """Serve an environment as an MCP server: its tools are the tools.
 
@@ -58,11 +66,13 @@ def mcp(
     with redirect_stdout(sys.stderr):  # the environment is imported, and stdout is the protocol's
         exposed = _resolve(env, overrides or [], split=split, seed=seed)
     if not http:
+        _check_effect(exposed, host=host, port=port)
         asyncio.run(_stdio(exposed))
         return
-    with needs_web("an MCP server over HTTP", extra="mcp"):
-        from agentgym.viewer.serve import listen
-    with listen(host, port) as taken:
+    host = host or _LOCALHOST
+    from agentgym.web.port import listen
+
+    with listen(host, PORT if port is None else port) as taken:
         asyncio.run(_http(exposed, taken, host=host))
 
 
@@ -72,7 +82,7 @@ def openenv(
     overrides: Overrides = None,
     split: _SPLIT = None,
     seed: _SEED = 0,
-    host: _HOST = "127.0.0.1",
+    host: _HOST = _LOCALHOST,
     port: _PORT = PORT,
     sessions: Annotated[int, typer.Option(min=1, help="Clients at once, an episode each.")] = 64,
 ) -> None:
@@ -82,11 +92,11 @@ def openenv(
     """
     exposed = _resolve(env, overrides or [], split=split, seed=seed)
     from agentgym.outward.openenv import serve
-    from agentgym.viewer.serve import listen
+    from agentgym.web.port import listen
 
     with listen(host, port) as taken:
         url = _url(host, taken)
-        serve(exposed, taken, sessions=sessions, on_start=lambda: _tell(exposed, url))
+        serve(exposed, taken, host=host, sessions=sessions, on_start=lambda: _tell(exposed, url))
 
 
 def _resolve(env: str, words: list[str], *, split: str | None, seed: int) -> "Exposed":
@@ -108,6 +118,24 @@ def _resolve(env: str, words: list[str], *, split: str | None, seed: int) -> "Ex
     if exposed.split is not None:
         TaskPicker(exposed.env.config, exposed.split)
     return exposed
+
+
+def _check_effect(exposed: "Exposed", *, host: str | None, port: int | None) -> None:
+    """Refuse what does nothing over stdin and stdout.
+
+    Raises:
+        ConfigError: there is such a thing.
+    """
+    given = {
+        "--host": host is not None,
+        "--port": port is not None,
+        "`idle_s`": "idle_s" in exposed.model_fields_set,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise ConfigError(
+                f"{name} has no effect without --http", hint="a process serves one client"
+            )
 
 
 async def _stdio(exposed: "Exposed") -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from agentgym.cli.options import Json, Overrides
+from agentgym.cli.output import note
+from agentgym.errors import ConfigError
 
 PORT = 8200
 _PATIENCE_S = 24 * 3600.0  # of an episode that a person has a program play
@@ -40,10 +42,15 @@ def gateway(
         str | None, typer.Option(help="Of which tasks; test, where there is such a split.")
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Episodes per task.")] = 1,
-    concurrency: Annotated[int, typer.Option(min=1, help="Programs at once.")] = 4,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="With --agent: programs at once; 4.")
+    ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="By hand: the port; 0 takes a free one.")
-    ] = PORT,
+        int | None,
+        typer.Option(
+            min=0, max=65535, help=f"Without --agent: the port; {PORT}, and 0 takes a free one."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     out: Annotated[str | None, typer.Option("-o", "--out", help="The run directory.")] = None,
     clean: Annotated[
@@ -67,13 +74,15 @@ def gateway(
     from agentgym.config.overlay import resolve
     from agentgym.config.run import RunConfig
     from agentgym.config.toml import render_value
+    from agentgym.rollout.outside.settings import misspelt
 
+    _check_effect(agent, concurrency, port)
     episodes = episodes or (10 if agent else 1)
     given: dict[str, Any] = {
         "env.id": env,
         "eval.episodes": episodes,
         "eval.samples": samples,
-        "rollout.concurrency": concurrency if agent else episodes * samples,
+        "rollout.concurrency": (concurrency or 4) if agent else episodes * samples,
         "seed": seed,
     }
     if agent is None:
@@ -88,16 +97,36 @@ def gateway(
     words = [f"{key}={render_value(value)}" for key, value in given.items()]
     resolved = resolve(RunConfig, overrides=[*words, *(overrides or ())])
     config = resolved.config
+    if agent is None and config.agent.command is not None:
+        raise ConfigError("`agent.command` is given as a key", hint="give it by --agent COMMAND")
     if kind_of(model) == "openai":
         refuse_ineffective(resolved)
     chosen = None
     if task is not None:
         of = config.eval.split or config.env.config.held_out_split
         chosen = [find_task(config.env.config, of, task)]
-    opening = None if config.agent.command else by_hand(port)
+    for name, meant in misspelt(agent or "").items():
+        note(f"warning: {{{name}}} is handed on as it stands; did you mean {{{meant}}}?")
+    opening = None if agent else by_hand(PORT if port is None else port)
     with _ended_as_by_ctrl_c():
         score_and_report(
             resolved, model=model, clean=clean, json=json, opening=opening, tasks=chosen
+        )
+
+
+def _check_effect(agent: str | None, concurrency: int | None, port: int | None) -> None:
+    """Refuse options that would do nothing.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if agent is not None and port is not None:
+        raise ConfigError(
+            "--port has no effect with --agent", hint="a program finds the URL in OPENAI_BASE_URL"
+        )
+    if agent is None and concurrency is not None:
+        raise ConfigError(
+            "--concurrency has no effect without --agent", hint="all episodes are open at once"
         )
 
 

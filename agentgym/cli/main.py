@@ -1,8 +1,10 @@
 """The entry point: which commands there are, and what an error looks like."""
 
+import atexit
 import errno
 import gc
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -157,6 +159,8 @@ def _report(error: BaseException, *, debug: bool) -> int:
         return found.code if isinstance(found.code, int) else 1
     if isinstance(found, KeyboardInterrupt | typer.Abort):
         note("interrupted")
+        # Libraries tidy up as Python ends: who cannot wait for them need not see where they were.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
         return _INTERRUPTED
     if isinstance(found, AgentGymError):
         if debug:

@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 
 from agentgym.cli.outfile import check_output, output_file
 from agentgym.cli.output import counted, note
-from agentgym.cli.web import needs_web
 from agentgym.errors import ConfigError
+from agentgym.web.packages import needs_web
 
 
 def export_html(

@@ -41,7 +41,10 @@ def run_aside(work: Coroutine[Any, Any, R]) -> R:
     import asyncio
 
     with redirect_stdout(sys.stderr):
-        return asyncio.run(work)
+        try:
+            return asyncio.run(work)
+        finally:
+            work.close()  # Ctrl-C may have come before it was begun
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

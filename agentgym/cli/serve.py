@@ -9,8 +9,8 @@ import typer
 
 from agentgym.cli.options import Json, Overrides
 from agentgym.cli.output import counted, echo, echo_json, echo_table, note, one_line
-from agentgym.cli.web import needs_web
 from agentgym.errors import ConfigError
+from agentgym.web.packages import needs_web
 
 if TYPE_CHECKING:
     from agentgym.engines.served.fleet import Fleet
@@ -60,7 +60,7 @@ def serve(
         from agentgym.engines.served.directory import private_directory
         from agentgym.engines.served.identity import weight_files
         from agentgym.engines.served.serve import find_token, run
-        from agentgym.viewer.serve import listen
+        from agentgym.web.port import listen
     service = _resolve(model, overrides or [], replicas=replicas, deterministic=deterministic)
     size = sum(file.stat().st_size for file in weight_files(Path(service.model.path)))
     with (

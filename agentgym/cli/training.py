@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agentgym.cli.output import echo, echo_json, note, run_aside, sparkline
 from agentgym.cli.progress import TrainingProgress
 from agentgym.cli.scoring import open_play, open_sandboxes
+from agentgym.errors import BudgetError
 
 if TYPE_CHECKING:
     from agentgym.config.run import RunConfig
@@ -18,12 +19,13 @@ def run_training(config: "RunConfig", run: "Run", *, json: bool) -> None:
 
     Raises:
         KeyboardInterrupt: the user stopped it; it is saved.
+        BudgetError: no more may be spent; it is saved.
         AgentGymError: it cannot start or go on.
     """
     note(f"run directory {run.root}; watch it: agentgym show {run.root}")
     try:
         (run_aside if json else asyncio.run)(_train(config, run, json=json))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BudgetError):
         note(f"continue with: agentgym resume {run.root}")
         raise
     report_training(config, run, json=json)

@@ -10,8 +10,8 @@ import typer
 
 from agentgym.cli.opened import as_run
 from agentgym.cli.output import counted, echo, note
-from agentgym.cli.web import needs_web
 from agentgym.errors import ConfigError, without_warnings
+from agentgym.web.packages import needs_web
 
 if TYPE_CHECKING:
     from agentgym.store.address import Address
@@ -51,7 +51,8 @@ def view(
         from agentgym.viewer.guard import Door
         from agentgym.viewer.roots import find_runs
         from agentgym.viewer.runs import OpenRuns
-        from agentgym.viewer.serve import listen, serve
+        from agentgym.viewer.serve import serve
+        from agentgym.web.port import listen
     with ExitStack() as held:
         places = [_place(each) for each in runs or _here()]
         given = list(dict.fromkeys(each.run for each in places))

@@ -205,6 +205,8 @@ def _first_required(model: type[BaseModel], path: KeyPath) -> KeyPath:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
     text = (
         render_value(value) if isinstance(value, str | int | float | list | dict) else repr(value)
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 STEP_S = 120.0
-"""A reset or a step that takes longer is a fault."""
+"""A reset, a step or a close that takes longer is a fault."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Episode:
         self._env: Env | None = env
         self._step_s = step_s
         self._turn = asyncio.Lock()
+        self._clock: asyncio.Timeout | None = None  # of what the environment does now
 
     @classmethod
     async def open(
@@ -122,7 +123,7 @@ class Episode:
         """Step with a message of the policy.
 
         Raises:
-            EnvError: the environment raised; the episode is over.
+            EnvError: the environment raised, or was closed meanwhile; the episode is over.
             DeadlineError: it took too long; the episode is over.
         """
         async with self._turn:
@@ -145,11 +146,16 @@ class Episode:
             return {} if self._env is None else await self._truncated()
 
     async def close(self) -> None:
-        """Free what the environment holds, also when the caller is cancelled."""
+        """Free what the environment holds, also when the caller is cancelled.
+
+        A step that is under way is broken off, whoever waits for it.
+        """
         env, self._env = self._env, None
         if env is None:
             return
         self.end = self.end or "error"
+        if self._clock is not None and not self._clock.expired():
+            self._clock.reschedule(asyncio.get_running_loop().time())
         closing = asyncio.ensure_future(self._close(env))
         try:
             await asyncio.shield(closing)
@@ -186,22 +192,27 @@ class Episode:
                 await self._in_time(what, call_env(self._env, method, *args, **kwargs)), what
             )
         except BaseException as error:
-            self.fault = error
+            self.fault = self.fault if self.is_closed else error
             await self.close()
             raise
 
     async def _in_time(self, what: str, work: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(self._step_s):
+            async with asyncio.timeout(self._step_s) as self._clock:
                 with boundary(EnvError, what):
                     return await work
         except TimeoutError as error:
+            if self.is_closed:
+                raise EnvError(f"{what} was broken off: the episode was closed") from error
             raise DeadlineError(f"{what} took longer than {self._step_s:g} s") from error
+        finally:
+            self._clock = None
 
     async def _close(self, env: Env) -> None:
         try:
-            with boundary(EnvError, f"close of {self.config.id}"):
-                await call_env(env, env.close)
+            async with asyncio.timeout(self._step_s):
+                with boundary(EnvError, f"close of {self.config.id}"):
+                    await call_env(env, env.close)
         except Exception:
             logger.exception("closing an episode failed")
 

@@ -8,8 +8,9 @@ host keeps from its model; the text of a result is the environment's own.
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import AgentGymError, ConfigError, MissingError
@@ -80,7 +81,10 @@ def make_server(sessions: Sessions, *, has_own_tools: bool = True) -> "Server[An
 
 
 async def serve_stdio(sessions: Sessions) -> None:
-    """Serve one client over stdin and stdout until it leaves; its episode is ended."""
+    """Serve one client over stdin and stdout until it leaves; its episode is ended.
+
+    What the environment prints goes to stderr: stdout is the protocol's.
+    """
     server = make_server(sessions)
     from mcp.server import NotificationOptions
     from mcp.server.stdio import stdio_server
@@ -88,11 +92,13 @@ async def serve_stdio(sessions: Sessions) -> None:
     options = server.create_initialization_options(NotificationOptions(tools_changed=True))
     try:
         async with stdio_server() as (reading, writing):
-            await server.run(reading, writing, options)
+            with redirect_stdout(sys.stderr):
+                try:
+                    await server.run(reading, writing, options)
+                finally:
+                    await sessions.stage.close()
     except* BrokenPipeError:
         pass  # a client that left is not answered any more
-    finally:
-        await sessions.stage.close()
 
 
 @asynccontextmanager
@@ -100,30 +106,16 @@ async def serving_http(
     sessions: Sessions, taken: socket.socket, *, host: str, has_own_tools: bool = True
 ) -> AsyncIterator[None]:
     """Serve streamable HTTP at `PATH` of a socket while the block runs; then all episodes end."""
-    import uvicorn
-
-    class Quiet(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Leave signals to the process."""
-            yield
+    from agentgym.web.server import serving
 
     app = http_app(sessions, host=host, has_own_tools=has_own_tools)
-    server = Quiet(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=1
-        )
-    )
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks, serving(app, taken, has_lifespan=True):
             reaper = tasks.create_task(sessions.end_idle())
-            served = tasks.create_task(server.serve(sockets=[taken]))
             try:
                 yield
             finally:
-                server.should_exit = True
                 reaper.cancel()
-                await asyncio.wait([served])
     finally:
         await sessions.stage.close()
 
@@ -134,8 +126,15 @@ def http_app(sessions: Sessions, *, host: str, has_own_tools: bool = True) -> "A
     app = server.streamable_http_app(streamable_http_path=PATH, host=host)
 
     async def with_ends(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
-        if scope["type"] == "http" and scope["method"] == "DELETE":
+        is_done = False
+
+        async def noted(message: Any) -> None:
+            nonlocal is_done
+            is_done |= message.get("status") == 200
+            await send(message)
+
+        await app(scope, receive, noted)
+        if is_done and scope["type"] == "http" and scope["method"] == "DELETE":
             name = dict(scope["headers"]).get(b"mcp-session-id", b"").decode("latin-1")
             await sessions.end(name)
 

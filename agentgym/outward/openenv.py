@@ -6,6 +6,7 @@ messages that are new, their text, and after a reset the tools. Its reward is th
 step, and `terms` are all that the step paid.
 """
 
+import asyncio
 import json
 import signal
 import socket
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from agentgym.errors import AgentGymError, MissingError
+from agentgym.errors import AgentGymError, ConfigError, MissingError
 from agentgym.outward import loop
 from agentgym.outward.episode import Episode, Turn, text_of
 from agentgym.types import OUTCOME, Message, ToolCall
@@ -23,7 +24,10 @@ from agentgym.types import OUTCOME, Message, ToolCall
 try:
     import uvicorn
     from openenv.core.env_server import http_server, interfaces, types
+    from starlette.responses import JSONResponse
     from starlette.websockets import WebSocketDisconnect
+
+    from agentgym.web.pages import kept_from_pages
 except ImportError as error:
     raise MissingError(
         f"an OpenEnv server needs the package openenv-core ({error})",
@@ -103,12 +107,12 @@ class AgentGymEnvironment(interfaces.Environment):  # type: ignore[misc]
         """Start an episode.
 
         Raises:
-            ConfigError: the options name no task.
+            ConfigError: the options name no task; the present episode goes on.
             EnvError: the environment raised.
         """
+        episode = loop.run(self._stage.open(options, seed=seed))
         self.close()
-        episode = self._episode = loop.run(self._stage.open(options, seed=seed))
-        self._id = episode_id
+        self._episode, self._id = episode, episode_id
         start = episode.start
         return MessagesObservation(
             text=text_of(start.messages),
@@ -123,14 +127,12 @@ class AgentGymEnvironment(interfaces.Environment):  # type: ignore[misc]
         """Say something, or call tools.
 
         Raises:
-            AgentGymError: no episode was started.
+            ConfigError: no episode was started.
             EnvError: the environment raised.
         """
         episode = self._episode
         if episode is None:
-            raise AgentGymError(
-                "no episode was started: send reset first, over the same connection"
-            )
+            raise ConfigError("no episode was started: send reset first, over the same WebSocket")
         return _observation(episode, loop.run(episode.send(action.to_message())))
 
     @property
@@ -170,7 +172,7 @@ def make_app(stage: "Stage", *, sessions: int = 64, idle_s: float | None = None)
         sessions: Clients at once; OpenEnv refuses more.
         idle_s: After so long without a message a session is ended.
     """
-    return http_server.create_app(
+    app = http_server.create_app(
         lambda: AgentGymEnvironment(stage),
         MessageAction,
         MessagesObservation,
@@ -179,12 +181,19 @@ def make_app(stage: "Stage", *, sessions: int = 64, idle_s: float | None = None)
             max_concurrent_envs=sessions, session_timeout=idle_s
         ),
     )
+    app.add_exception_handler(AgentGymError, _told)
+    return app
 
 
 def serve(
-    exposed: "Exposed", taken: socket.socket, *, sessions: int, on_start: Callable[[], None]
+    exposed: "Exposed",
+    taken: socket.socket,
+    *,
+    host: str,
+    sessions: int,
+    on_start: Callable[[], None],
 ) -> None:
-    """Serve on a socket until a signal comes; then all episodes are ended.
+    """Serve on a socket of `host` until a signal comes; then all episodes are ended.
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended it.
@@ -192,7 +201,7 @@ def serve(
     with _Held(exposed) as stage:
         app = make_app(stage, sessions=sessions, idle_s=exposed.idle_s)
         config = uvicorn.Config(
-            _without_leavers(app),
+            kept_from_pages(_without_leavers(app), host=host),
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=1,
@@ -200,7 +209,7 @@ def serve(
         # uvicorn raises a signal again once it has stopped; by default that would be the end here.
         before = signal.signal(signal.SIGTERM, lambda *_: None)
         try:
-            _Server(config, on_start).run(sockets=[taken])
+            _Server(config, on_start, on_stop=lambda: loop.run(stage.close())).run(sockets=[taken])
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -219,16 +228,33 @@ class _Held:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it answers."""
+    """Tells when it answers, and when it is about to end."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[], None],
+        *,
+        on_stop: Callable[[], None],
+    ) -> None:
         super().__init__(config)
-        self._on_start = on_start
+        self._on_start, self._on_stop = on_start, on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets=sockets)
         self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; a thread that waits for a step would be waited for."""
+        await asyncio.to_thread(self._on_stop)
+        await super().shutdown(sockets=sockets)
+
+
+def _told(request: Any, error: AgentGymError) -> Any:
+    """Answer a request without a WebSocket, where OpenEnv would answer nothing of what went wrong."""
+    status = 400 if isinstance(error, ConfigError) else 500
+    return JSONResponse({"error": str(error), "hint": error.hint}, status)
 
 
 def _without_leavers(app: Any) -> Any:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,10 @@ class _Session:
     used: float = field(default_factory=time.monotonic)
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def is_busy(self) -> bool:
+        return self.starting.locked() or (self.episode is not None and self.episode.is_busy)
+
 
 class Sessions:
     """One episode per client, by the name that the transport has for the client.
@@ -47,8 +52,7 @@ class Sessions:
         Raises:
             AgentGymError: it cannot be started, or too many clients are here.
         """
-        session = self._session(key)
-        async with session.starting:
+        async with self._starting(key) as session:
             if session.episode is None:
                 session.episode = await self.stage.open()
             return session.episode
@@ -62,8 +66,7 @@ class Sessions:
             ConfigError: the options name no task; the present episode goes on.
             AgentGymError: it cannot be started, or too many clients are here.
         """
-        session = self._session(key)
-        async with session.starting:
+        async with self._starting(key) as session:
             started = await self.stage.open(options, seed=seed)
             before, session.episode = session.episode, started
         if before is not None:
@@ -75,10 +78,13 @@ class Sessions:
         self._session(key).episode = episode
 
     async def end(self, key: str) -> None:
-        """End the episode of a session, if there is one."""
+        """End the episode of a session, if there is one; also one that is being started."""
         session = self._sessions.pop(key, None)
-        if session is not None and session.episode is not None:
-            await session.episode.close()
+        if session is None:
+            return
+        async with session.starting:
+            if session.episode is not None:
+                await session.episode.close()
 
     async def end_idle(self) -> None:
         """End those that nobody used for `idle_s`, again and again, until cancelled."""
@@ -86,12 +92,22 @@ class Sessions:
             await asyncio.sleep(self.idle_s / _LOOKS)
             now = time.monotonic()
             for session in self._sessions.values():
-                if session.episode is not None and session.episode.is_busy:
+                if session.is_busy:
                     session.used = now
             idle = [key for key, each in self._sessions.items() if each.used < now - self.idle_s]
             for key in idle:
                 logger.info("a client said nothing for %g s; its episode is ended", self.idle_s)
                 await self.end(key)
+
+    @asynccontextmanager
+    async def _starting(self, key: str) -> AsyncIterator[_Session]:
+        """Hold a session while its episode may be started; one that ended meanwhile begins anew."""
+        while True:
+            session = self._session(key)
+            async with session.starting:
+                if self._sessions.get(key) is session:
+                    yield session
+                    return
 
     def _session(self, key: str) -> _Session:
         session = self._sessions.get(key)

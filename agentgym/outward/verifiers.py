@@ -14,7 +14,6 @@ terms are metrics.
 import copy
 import dataclasses
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -32,6 +31,7 @@ from agentgym.outward.stage import Stage
 from agentgym.sandboxes import AnySandbox
 from agentgym.sandboxes.local import LocalSandboxConfig
 from agentgym.types import OUTCOME, Message, Task
+from agentgym.web.port import listen
 
 try:
     import verifiers.v1 as vf
@@ -154,7 +154,7 @@ class AgentGymEnv(vf.Env[AgentGymEnvConfig]):  # type: ignore[misc]
         held = self._held = AsyncExitStack()
         self._stage = await held.enter_async_context(self.taskset.exposed.stage())
         self._sessions = Sessions(self._stage, idle_s=_IDLE_S)
-        taken = held.enter_context(socket.create_server((_HOST, 0)))
+        taken = held.enter_context(listen(_HOST, 0))
         self._url = f"http://{_HOST}:{taken.getsockname()[1]}{PATH}"
         serving = serving_http(self._sessions, taken, host=_HOST, has_own_tools=False)
         await held.enter_async_context(serving)

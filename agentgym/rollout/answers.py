@@ -48,9 +48,29 @@ def checked_terms(given: Any, what: str) -> dict[str, float]:
 
 
 def state_key_of(env: Env, observation: Sequence[Message]) -> str:
-    """Return the key of the present state; the last observation where it has none of its own."""
+    """Return the key of the present state; the last observation where it has none of its own.
+
+    Raises:
+        EnvError: it is no text.
+    """
     key = env.state_key()
-    return digest_texts(message.content for message in observation) if key is None else key
+    if key is None:
+        return digest_texts([each.content for each in observation])
+    if not isinstance(key, str):
+        raise EnvError(f"state_key of {type(env).__name__} gave {key!r:.80}, expected a text")
+    return key
+
+
+def action_key_of(env: Env, message: Message) -> str:
+    """Return the environment's key of an action.
+
+    Raises:
+        EnvError: it is no text.
+    """
+    key = env.action_key(message)
+    if not isinstance(key, str):
+        raise EnvError(f"action_key of {type(env).__name__} gave {key!r:.80}, expected a text")
+    return key
 
 
 def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
@@ -76,6 +96,11 @@ def _check_messages(given: Any, what: str) -> None:
     for each in given:
         if not isinstance(each, Message):
             raise EnvError(f"{what} gave the message {each!r:.80}, expected Message(role, content)")
+        if not isinstance(each.content, str):
+            raise EnvError(
+                f"{what} gave a message with the content {each.content!r:.80}, expected a text",
+                hint="write str(...), or json.dumps(...)",
+            )
 
 
 def _check_terms(given: Any, what: str) -> None:
@@ -86,6 +111,8 @@ def _check_terms(given: Any, what: str) -> None:
             hint='write {"outcome": 1.0}',
         )
     for name, value in given.items():
+        if not isinstance(name, str):
+            raise EnvError(f"{what} gave a reward term the name {name!r:.80}, expected a text")
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise EnvError(
                 f"{what} gave the reward term {name!r} = {value!r:.80}, expected a finite number"

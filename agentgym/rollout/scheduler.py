@@ -89,7 +89,7 @@ class Scheduler:
     def scalars(self) -> dict[str, float]:
         """Return what happened since the last call, by names that begin with `rollout/`.
 
-        `rollout/blocked_s` is of the whole process: how long environments stopped everything.
+        `rollout/blocked_s` is of the whole process: how long everything stood still.
         """
         found = self.occupancy.scalars()
         return {**found, "rollout/blocked_s": self.standstill.seconds} if found else {}

@@ -59,12 +59,13 @@ class Standstill:
         before: Place | None = None
         while not self._over.wait(_BEAT_S):
             now = time.monotonic()
-            machine_stood, looked = now - looked > self._long_s, now
+            passed, looked = now - looked, now
+            machine_stood = passed > self._long_s
             still_s = now - self._seen
             was_still, is_still = is_still, still_s >= self._long_s and not machine_stood
             place = None
             if is_still:
-                self.seconds += _BEAT_S if was_still else still_s
+                self.seconds += passed if was_still else still_s
                 place = in_environment(sys._current_frames().get(self._of_loop))
                 # Thousands of quick calls in a row are no standstill of any one of them.
                 if place and before and place.call is before.call:

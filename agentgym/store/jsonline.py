@@ -13,6 +13,8 @@ from agentgym.errors import StoreError
 
 _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
+_strict = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 def to_json(value: Any, *, what: str = "record") -> bytes:
     """Encode as one line without its end; any text survives, lone surrogates too.
@@ -21,7 +23,7 @@ def to_json(value: Any, *, what: str = "record") -> bytes:
         StoreError: a number is not finite, or a value has no place in JSON; it is named.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _strict(value)
     except (TypeError, ValueError, RecursionError) as error:
         culprit = None
         with suppress(RecursionError):

@@ -21,6 +21,8 @@ else:
 
 ROLL_BYTES = 256 << 20
 
+_LEVEL = 1  # two thirds of the time of the usual 3, for at most 7 % more bytes of text
+
 _NEW = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
 _WRITER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -50,7 +52,7 @@ class ShardWriter:
         self._roll_bytes = roll_bytes
         self._pid = os.getpid() if pid is None else pid
         self._lock = threading.Lock()
-        self._compressor = zstd.ZstdCompressor()  # has a lock of its own
+        self._compressor = zstd.ZstdCompressor(level=_LEVEL)  # has a lock of its own
         self._descriptor: int | None = None
         self._path = folder
 

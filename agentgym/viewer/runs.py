@@ -209,6 +209,8 @@ class OpenRun:
             self._events.clear()
             self._alarms.clear()
         for event in self._lines.new():
+            if event.get("kind") == "drawn":  # for a resume, and more of them than of all others
+                continue
             self._events.append(event)
             if event.get("kind") in ("alarm", "warning"):
                 self._alarms.append(event)

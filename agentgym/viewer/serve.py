@@ -1,6 +1,5 @@
-"""The server as a process: a port of its own, uvicorn, and an end at once by Ctrl-C."""
+"""The server as a process: uvicorn, and an end at once by Ctrl-C."""
 
-import errno
 import gc
 import socket
 import sys
@@ -9,7 +8,6 @@ from types import FrameType
 
 import uvicorn
 
-from agentgym.errors import AgentGymError, ConfigError
 from agentgym.viewer.app import make_app
 from agentgym.viewer.forks import Forks
 from agentgym.viewer.guard import Door
@@ -19,35 +17,6 @@ from agentgym.viewer.tail import Tail
 _CONNECTIONS = 256
 _SWITCH_S = 0.0005  # 5 ms otherwise, so long does a short answer wait for a long one at every turn
 _OBJECTS = 20_000  # between two collections, which took a fifth of the time of a long record
-
-
-class PortError(AgentGymError):
-    """Raised where another program listens already."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take a port; 0 is any free one.
-
-    Raises:
-        PortError: another program has it; one that is free is named.
-        ConfigError: this machine has no such address, or nobody may listen there.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"no address of this machine is called {host!r}: {error}") from error
-    taken = socket.socket(found[0], found[1])
-    try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait 40 ms
-        taken.bind(found[4])
-        taken.listen(128)
-    except OSError as error:
-        taken.close()
-        if error.errno == errno.EADDRINUSE:
-            raise _taken(host, port) from error
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    return taken
 
 
 def serve(
@@ -109,12 +78,3 @@ class _Server(uvicorn.Server):
         """Stop at once: no request changes anything that could be lost."""
         super().handle_exit(sig, frame)
         self.force_exit = True
-
-
-def _taken(host: str, port: int) -> PortError:
-    with listen(host, 0) as other:
-        free = other.getsockname()[1]
-    return PortError(
-        f"another program listens on port {port} of {host}",
-        hint=f"--port {free} is free; --port 0 takes any",
-    )

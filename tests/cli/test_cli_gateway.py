@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,6 +54,29 @@ class Words(ag.Env):
     def step(self, message):
         return ag.EnvStep((), {"outcome": float(len(message.content) % 2 == 0)}, True)
 '''
+SLOW = """
+import asyncio
+from pathlib import Path
+
+import agentgym as ag
+
+class SlowConfig(ag.EnvConfig):
+    id = "test/Slow-v0"
+
+    def tasks(self, split):
+        yield ag.Task("Go.")
+
+    def build(self, sandboxes=None):
+        return Slow()
+
+class Slow(ag.Env):
+    async def reset(self, task, *, seed):
+        return ag.Reset((ag.Message("user", task.prompt),))
+
+    async def step(self, message):
+        Path("stepped").touch()
+        await asyncio.sleep(60)
+"""
 TALKS = """
 messages = [{"role": "user", "content": open(os.environ["AGENTGYM_TASK_FILE"]).read()[:8]}]
 first = ask(messages)
@@ -112,8 +136,10 @@ def test_a_program_is_named_from_where_the_user_is(agentgym, tmp_path: Path) -> 
 
 def test_one_task_is_named_and_a_program_that_fails_is_told(agentgym, tmp_path: Path) -> None:
     words = ("gateway", CALCULATOR, "--task", "2", "-o", "r")
-    done = agentgym(*words, "--agent", write_program(tmp_path, "sys.exit('no idea')"))
+    program = write_program(tmp_path, "sys.exit('no idea')")
+    done = agentgym(*words, "--agent", f"{program} {{promt}}")
     assert done.code == 1
+    assert "warning: {promt} is handed on as it stands; did you mean {prompt}?" in done.err
     assert "no episode came to an end: PolicyError: the agent program exited with 1" in done.err
     assert "no idea" in done.err
     (second,) = {each.task.id for each in read_episodes(tmp_path / "r")}
@@ -126,6 +152,9 @@ def test_one_task_is_named_and_a_program_that_fails_is_told(agentgym, tmp_path: 
         (["gateway", CALCULATOR, "--agent", "no-such-program"], "cannot be started"),
         (["gateway", CALCULATOR, "--agent", "'"], "agent.command"),
         (["gateway", CALCULATOR, "--task", "nine"], "no task 'nine'"),
+        (["gateway", CALCULATOR, "--agent", "true", "--port", "1"], "--port has no effect"),
+        (["gateway", CALCULATOR, "--concurrency", "2"], "--concurrency has no effect"),
+        (["gateway", CALCULATOR, "agent.command=sh"], "--agent COMMAND"),
         (["train", f"env.id={CALCULATOR}", "agent.command=x", "warm_start.steps=3"], "warm_start"),
     ],
 )
@@ -147,6 +176,34 @@ def test_without_a_program_endpoints_are_told_and_ctrl_c_scores(tmp_path: Path) 
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
     assert "success  1.000" in out
+
+
+def test_ctrl_c_before_a_program_asked_is_no_fault_of_one(tmp_path: Path) -> None:
+    process = start(tmp_path, "gateway", CALCULATOR, "--port", "0", "-o", "r")
+    told(process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-2:] == ["recorded so far: agentgym show r", "interrupted"]
+    assert Run.open(str(tmp_path / "r")).status == "interrupted"
+    assert not list(read_episodes(tmp_path / "r"))
+
+
+def test_ctrl_c_in_the_middle_of_a_request_scores_nothing(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    process = start(tmp_path, "gateway", "slow.py", "--port", "0", "-o", "r", "-m", "scripted:noop")
+    url, key = told(process)
+    post(f"{url}/v1/chat/completions", key, {"messages": [{"role": "user", "content": "a"}]})
+    with ThreadPoolExecutor() as threads:
+        answering = threads.submit(post, f"{url}/answer", key, "Go.")
+        while not (tmp_path / "stepped").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert isinstance(answering.exception(), OSError)
+    assert (process.returncode, out) == (130, ""), err
+    assert not list(read_episodes(tmp_path / "r"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

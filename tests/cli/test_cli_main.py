@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 import typer
 
 from agentgym.cli import main as cli_main
-from agentgym.cli.output import one_line, paint, safe, sparkline
+from agentgym.cli.output import one_line, paint, run_aside, safe, sparkline
 from agentgym.errors import AgentGymError, SandboxUnavailable
 from agentgym.version import __version__
 
@@ -109,6 +110,22 @@ def test_errors_become_text_and_exit_codes(
     assert "a bug" not in done.err
 
 
+ENDING = """
+import atexit, os, signal, sys
+from agentgym.cli import check, main
+def interrupted(*_):
+    raise KeyboardInterrupt
+check._load = interrupted
+atexit.register(os.kill, os.getpid(), signal.SIGINT)  # as libraries tidy up
+sys.exit(main.main(["check", "agentgym/KeyDoor-v0"]))
+"""
+
+
+def test_ctrl_c_while_python_ends_shows_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "interrupted\n")
+
+
 def test_an_unexpected_error_keeps_its_traceback_in_a_file(
     agentgym, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -181,3 +198,38 @@ def test_a_sparkline_is_at_most_as_wide_as_asked() -> None:
 def test_stdout_that_cannot_encode_is_no_error(process) -> None:
     env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     assert process("envs", env=env).code == 0
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_ctrl_c_just_before_work_begins_is_told_of_by_no_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None: ...
+
+    def interrupted(work: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncio.run", interrupted)
+    begun = work()
+    with pytest.raises(KeyboardInterrupt):
+        run_aside(begun)
+    assert begun.cr_frame is None  # it is closed
+
+
+def test_ctrl_c_while_the_program_is_loaded_leaves_no_traceback() -> None:
+    code = """
+import builtins, sys
+
+load = builtins.__import__
+
+def press(name, *others, **more):
+    if name == "typer":
+        raise KeyboardInterrupt
+    return load(name, *others, **more)
+
+builtins.__import__ = press
+from agentgym.__main__ import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

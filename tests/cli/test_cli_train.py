@@ -154,6 +154,18 @@ def test_ctrl_c_saves_and_says_how_to_go_on(agentgym, config: str, tmp_path: Pat
     assert list((tmp_path / "r" / "checkpoints").iterdir())
 
 
+def test_a_spent_budget_says_how_to_go_on_and_more_is_allowed(agentgym, config: str) -> None:
+    words = ("train.max_staleness=1", "loss.correction.name=tis", "rollout.budget.tokens=60")
+    done = agentgym("train", config, *words)
+    assert done.code == 1
+    assert "rollout.budget.tokens = 60" in done.err
+    assert "continue with: agentgym resume r\n" in done.err
+    assert Run.open("r").status == "interrupted"
+    done = agentgym("resume", "r", "rollout.budget.tokens=100000")
+    assert done.code == 0, done.err
+    assert Run.open("r").status == "finished"
+
+
 def test_only_trainings_are_resumed(agentgym) -> None:
     agentgym("run", "agentgym/KeyDoor-v0", "-n", "1", "-o", "r")
     done = agentgym("resume", "r")

@@ -8,7 +8,7 @@ from trained_run import make_trained_run
 from agentgym.cli.view import _why_no_fork
 from agentgym.store.episodes import read_heads
 from agentgym.viewer.guard import Door
-from agentgym.viewer.serve import listen
+from agentgym.web.port import listen
 
 WITHOUT = """
 import importlib.abc, sys

@@ -145,6 +145,7 @@ def test_a_section_given_whole_on_the_command_line_replaces_the_one_before(write
         ('[optim]\nlr = "fast"', "`optim.lr` should be a valid number, unable to parse", None),
         ("[optim]\nsteps = true", "`optim.steps` should be a number, not true", None),
         ("[optim]\nsteps = 1.5", "`optim.steps` should be a valid integer", None),
+        ('[optim]\nsteps = "null"', "`optim.steps` should be a valid integer, not null", None),
         ('[optim]\nkind = "adan"', "`optim.kind` should be 'adam' or 'muon', not", '"adam"?'),
         ("[optim]\nbetas = [1, 'b']", "`optim.betas.1` should be a valid number", None),
         ("[credit]\nstep_weight = -1", "`credit.step_weight` should be greater than or eq", None),

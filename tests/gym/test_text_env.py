@@ -314,9 +314,9 @@ class Wrong(Echo):
         return self._given if self._method == "truncate" else {}
 
     def state_key(self) -> str:
-        if self._method == "state_key":
+        if self._method == "state_key" and self._given is None:
             raise ValueError("no key")
-        return "key"
+        return self._given if self._method == "state_key" else "key"
 
 
 @pytest.mark.parametrize(
@@ -331,9 +331,12 @@ class Wrong(Echo):
         ("step", EnvStep((), {"outcome": float("nan")}), "'outcome' = nan, expected a finite"),
         ("step", EnvStep((), {"outcome": "1"}), "'outcome' = '1', expected a finite number"),
         ("step", EnvStep(("text",), {}), "gave the message 'text', expected Message"),
+        ("step", EnvStep((Message("user", {"a"}),), {}), "with the content {'a'}, expected a text"),
+        ("step", EnvStep((), {1: 1.0}), "gave a reward term the name 1, expected a text"),
         ("truncate", None, "truncate of test/Echo-v0 gave the reward None"),
         ("truncate", {"outcome": float("inf")}, "'outcome' = inf, expected a finite number"),
         ("state_key", None, "reset of test/Echo-v0 raised ValueError: no key"),
+        ("state_key", {3}, "state_key of Wrong gave {3}, expected a text"),
     ],
 )
 def test_what_an_environment_must_not_give_is_its_fault_and_ends_the_episode(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from outward.notes_env import NotesConfig, events
@@ -205,3 +206,82 @@ async def test_an_environment_that_cannot_start_is_a_fault_and_is_closed(log: Pa
     with pytest.raises(EnvError, match="ZeroDivisionError"):
         await Stage(Broken(log=str(log))).open()
     assert events(log) == ["close"]
+
+
+async def test_closing_breaks_off_a_step_that_is_under_way(stage: Stage, log: Path) -> None:
+    episode = await stage.open()
+    hanging = asyncio.create_task(episode.call("hang", {}))
+    while "hang" not in events(log):  # noqa: ASYNC110  it is a file
+        await asyncio.sleep(0.01)
+    await episode.close()
+    with pytest.raises(EnvError, match="was broken off: the episode was closed"):
+        await asyncio.wait_for(hanging, 5)
+    assert events(log) == ["start", "hang", "close"]
+    assert (episode.end, episode.fault) == ("error", None)
+
+
+async def test_a_session_that_ends_while_its_episode_starts_leaves_none_open(log: Path) -> None:
+    may = asyncio.Event()
+
+    class Slow(NotesConfig):
+        def build(self, sandboxes: object = None) -> Any:
+            env = super().build(sandboxes)
+            reset = env.reset
+
+            async def wait(task: ag.Task, *, seed: int) -> Any:
+                await may.wait()
+                return await reset(task, seed=seed)
+
+            env.reset = wait
+            return env
+
+    sessions = Sessions(Stage(Slow(log=str(log))))
+    started = asyncio.create_task(sessions.episode("a"))
+    await asyncio.sleep(0)
+    ended = asyncio.create_task(sessions.end("a"))
+    await asyncio.sleep(0.01)
+    may.set()
+    await ended
+    assert (await started).is_closed
+    assert events(log) == ["start", "close"]
+    assert len(sessions) == 0
+
+
+async def test_closing_while_a_deadline_fires_closes() -> None:
+    class Late(ag.Env):
+        async def reset(self, task: ag.Task, *, seed: int) -> ag.Reset:
+            return ag.Reset((ag.Message("user", task.prompt),))
+
+        async def step(self, message: ag.Message) -> ag.EnvStep:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await episode.close()
+
+    class LateConfig(NotesConfig):
+        def build(self, sandboxes: object = None) -> ag.Env:
+            return Late()
+
+    episode = await Episode.open(LateConfig(), ag.Task("Go."), seed=0, step_s=0.05)
+    with pytest.raises(EnvError, match="was broken off: the episode was closed"):
+        await episode.say("a")
+
+
+async def test_a_close_that_hangs_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(ag.Env):
+        async def reset(self, task: ag.Task, *, seed: int) -> ag.Reset:
+            return ag.Reset((ag.Message("user", task.prompt),))
+
+        async def step(self, message: ag.Message) -> ag.EnvStep:
+            return ag.EnvStep(())
+
+        async def close(self) -> None:
+            await asyncio.sleep(60)
+
+    class StuckConfig(NotesConfig):
+        def build(self, sandboxes: object = None) -> ag.Env:
+            return Stuck()
+
+    episode = await Episode.open(StuckConfig(), ag.Task("Go."), seed=0, step_s=0.05)
+    await asyncio.wait_for(episode.close(), 5)
+    assert "closing an episode failed" in caplog.text

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mcp
 import psutil
 import pytest
@@ -41,6 +42,37 @@ HELLO = {
         "clientInfo": {"name": "x", "version": "0"},
     },
 }
+
+
+PRINTS = """
+import agentgym as ag
+
+print("imported")
+
+class PrintsConfig(ag.EnvConfig):
+    id = "me/Prints-v0"
+
+    def tasks(self, split):
+        yield ag.Task("Go.")
+
+    def build(self, sandboxes=None):
+        print("built")
+        return Prints()
+
+class Prints(ag.Env):
+    inline = True
+
+    def reset(self, task, *, seed):
+        print("reset")
+        return ag.Reset((ag.Message("user", task.prompt),))
+
+    def step(self, message):
+        print("stepped")
+        return ag.EnvStep((), {})
+
+    async def close(self):
+        print("closed")
+"""
 
 
 def command(*words: str) -> list[str]:
@@ -164,6 +196,14 @@ async def test_a_client_without_sessions_names_its_episode(url: str) -> None:
             await nameless.call_tool("note", {"text": "a"})
 
 
+async def test_nobody_ends_the_episode_of_another_by_its_name(url: str) -> None:
+    async with mcp.Client(f"{url}?episode=mine") as client, httpx.AsyncClient() as http:
+        await client.call_tool("note", {"text": "a"})
+        refused = await http.delete(url, headers={"mcp-session-id": "?mine"})
+        assert refused.status_code == 404
+        assert told(await client.call_tool("note", {"text": "a"})) == "2 notes"
+
+
 async def test_who_is_silent_is_ended(log: Path) -> None:
     sessions = Sessions(Stage(NotesConfig(log=str(log))), idle_s=0.5)
     async with listening(sessions) as url, mcp.Client(f"{url}?episode=a") as client:
@@ -255,6 +295,31 @@ def test_a_client_that_vanishes_in_a_step_leaves_nothing(log: Path) -> None:
     assert events(log) == ["start", "hang", "close"]
 
 
+def test_what_an_environment_prints_is_not_said_to_the_client(tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text(PRINTS)
+    messages = (
+        HELLO,
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "say", "arguments": {"text": "a"}}},
+    )
+    process = subprocess.Popen(
+        command(str(tmp_path / "prints.py")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    for message in messages:
+        print(json.dumps({"jsonrpc": "2.0", **message}), file=process.stdin, flush=True)
+    answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+    rest, err = process.communicate(timeout=20)
+    assert [each["id"] for each in answers] == [1, 2]
+    assert rest == ""
+    assert err.split() == ["imported", "built", "reset", "stepped", "closed"]
+
+
 def test_a_signal_ends_it_although_the_client_stays(log: Path) -> None:
     process = subprocess.Popen(
         command(NOTES, f"env.log={log}"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -338,6 +403,9 @@ async def test_an_environment_with_sandboxes_is_served_and_leaves_none() -> None
         (["mcp", NOTES, "--split", "tset"], 2, "unknown split 'tset'"),
         (["mcp", NOTES, "env.lgo=x"], 2, "hint: did you mean `env.log`?"),
         (["mcp", NOTES, "credit.name=grpo"], 2, "credit"),
+        (["mcp", NOTES, "--port", "0"], 2, "--port has no effect without --http"),
+        (["mcp", NOTES, "--host", "::1"], 2, "--host has no effect without --http"),
+        (["mcp", NOTES, "idle_s=5"], 2, "`idle_s` has no effect without --http"),
         (["openenv", NOTES], 3, "hint: pip install 'agentgym-framework[openenv]'"),
     ],
 )

@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from documents import File, steps
 from outward.notes_env import events
 
 pytestmark = [pytest.mark.soak, pytest.mark.outward]
 openenv = pytest.importorskip("openenv.core", reason="run by the python of .venv-outward")
 
+PAGE = Path(__file__).parents[2] / "docs" / "outward.md"
 NOTES = f"{Path(__file__).with_name('notes_env.py')}:NotesConfig"
 
 
@@ -118,6 +120,10 @@ async def test_what_a_program_did_wrong_is_an_error_and_the_session_goes_on(url:
             await env.step({"content": "3"})
         with pytest.raises(RuntimeError, match="no task 99: 'train' has 8 tasks"):
             await env.reset(index=99)
+        await env.reset(index=3)
+        with pytest.raises(RuntimeError, match="no task 99"):
+            await env.reset(index=99)
+        assert (await env.step({"content": "3"})).reward == 1.0  # the episode before goes on
         with pytest.raises(RuntimeError, match="VALIDATION_ERROR"):
             await env.step({"contents": "3"})
         assert (await env.reset(seed=1)).observation["task_id"].startswith("train-")
@@ -170,6 +176,50 @@ async def test_the_end_of_the_server_ends_what_is_open(
         code = await asyncio.to_thread(stopped, process, stop)
     assert code == (0 if stop is signal.SIGTERM else 130)
     assert events(log) == ["start", "close"]
+
+
+async def test_a_step_that_hangs_holds_no_server_up(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process, url = started(NOTES, f"env.log={log}")
+    async with client(url) as env:
+        await env.reset()
+        hanging = asyncio.create_task(env.step(call("hang")))
+        await until(lambda: "hang" in events(log))
+        began = time.monotonic()
+        assert await asyncio.to_thread(stopped, process) == 0
+        assert time.monotonic() - began < 8  # the step takes 20
+        with pytest.raises(RuntimeError, match="was broken off: the episode was closed"):
+            await hanging
+    assert events(log) == ["start", "hang", "close"]
+
+
+def test_the_client_of_the_page_plays_an_episode(tmp_path: Path) -> None:
+    files = {each.name: each.text for each in steps(PAGE) if isinstance(each, File)}
+    process, url = started("agentgym/Calculator-v0")
+    try:
+        script = tmp_path / "client.py"
+        script.write_text(files["openenv_client.py"].replace("http://127.0.0.1:8200", url))
+        ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    finally:
+        assert stopped(process) == 0
+    assert ran.returncode == 0, ran.stderr
+    first, *_, last = ran.stdout.splitlines()
+    assert first.startswith("Use the calculator.")
+    assert last == "0.0 True {'outcome': 0.0}"
+
+
+async def test_a_page_of_another_site_drives_no_episode(url: str) -> None:
+    import websockets
+
+    with pytest.raises(websockets.InvalidStatus, match="403"):
+        async with websockets.connect(f"{url.replace('http', 'ws')}/ws", origin="http://evil.com"):
+            pass
+
+
+async def test_a_step_without_a_websocket_is_told_what_it_needs(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as http:
+        answer = await http.post("/step", json={"action": {"content": "3"}})
+    assert (answer.status_code, "same WebSocket" in answer.json()["error"]) == (400, True)
 
 
 async def test_an_environment_with_sandboxes_is_served_and_leaves_none() -> None:

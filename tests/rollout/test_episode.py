@@ -64,6 +64,11 @@ class KeylessAction(Counter):
         raise KeyError("action")
 
 
+class SetAction(Counter):
+    def action_key(self, message: Message) -> str:
+        return {message.content}  # type: ignore[return-value]
+
+
 class Tally(Counter):
     """Pays for every step, and once more where a limit ends the episode."""
 
@@ -198,6 +203,13 @@ async def test_whatever_an_environment_raises_is_a_fault_of_its_episode(kind: ty
     assert trajectory.end == "error"
     assert trajectory.reason.startswith("EnvError: an episode of test/Counter-v0 raised ")
     assert Counter.closed == ["t"]
+
+
+async def test_a_key_that_is_no_text_is_a_fault_and_never_recorded() -> None:
+    trajectory = await play("go", kind=SetAction)
+    assert trajectory.end == "error"
+    assert trajectory.reason == "EnvError: action_key of SetAction gave {'go'}, expected a text"
+    assert not trajectory.steps
 
 
 async def test_a_policy_that_cannot_close_leaves_no_environment_open() -> None:

@@ -398,6 +398,7 @@ async def test_only_the_key_of_an_open_session_opens_it() -> None:
             async with httpx.AsyncClient() as http:
                 ended = await http.get(f"{gateway.url}/task", headers=client.headers)
                 assert error(ended, 410) == "episode_over"
+                assert "the agent program ended" in ended.text
             await session.settle()
 
         found = await run_episode(
@@ -545,6 +546,28 @@ def is_gone(pid: int) -> bool:
     except OSError:
         return True
     return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+async def test_a_program_that_never_asks_in_its_time_is_no_failure_of_the_model(
+    tmp_path: Path,
+) -> None:
+    found = await by_program(tmp_path, "time.sleep(600)", episode_s=1)
+    assert found.end == "error"
+    assert found.reason == (
+        "PolicyError: the agent program took all of its time and never asked the model"
+    )
+
+
+async def test_what_is_kept_of_calls_is_bounded() -> None:
+    async def body(client: Client) -> None:
+        await client.say("a")
+        for _ in range(30):
+            await client.post("/tools/calc", {"expression": "1 + " * 400 + "1"})
+        assert len(client.session._log) <= 20_000
+
+    text = (await by_hand(body)).steps[0].panels[-1].text
+    assert 19_000 < len(text) <= 20_001
+    assert text.endswith("$ 42\n")
 
 
 async def test_an_environment_that_hangs_is_left_at_the_deadline(tmp_path: Path) -> None:

@@ -222,6 +222,14 @@ async def test_seconds_count_from_the_first_turn_on():
         seat.enter()
 
 
+async def test_a_machine_costs_by_the_hour():
+    budget = Budget(BudgetConfig(dollars=0.01, dollars_per_hour=3600))
+    budget.check()
+    await asyncio.sleep(0.02)
+    with pytest.raises(BudgetError, match=r"dollars, and rollout\.budget\.dollars = 0\.01"):
+        budget.check()
+
+
 async def test_it_tells_how_well_the_engine_was_used():
     scheduler = Scheduler(slots=2)
     assert scheduler.scalars() == {}

@@ -14,7 +14,7 @@ from ahead_training import assert_used_exactly_once, resume_training, run_traini
 from agentgym.engines.local import LocalEngine
 from agentgym.errors import AgentGymError, EngineError
 from agentgym.store.run import Run
-from agentgym.trainers import state
+from agentgym.trainers import setup, state
 from agentgym.trainers.checkpoint import latest_checkpoint
 from agentgym.trainers.trainer import Trainer
 from agentgym.trainers.update import Updater
@@ -67,6 +67,21 @@ async def test_ctrl_c_at_any_moment_saves_the_last_step_and_the_run_goes_on(
     assert_used_exactly_once(run.root, steps=4)
     evals = [event["step"] for event in run.events() if event["kind"] == "eval"]
     assert sorted(set(evals)) == [0, 2, 4]
+
+
+async def test_ctrl_c_gives_up_episodes_that_hang_before_there_is_a_model(tmp_path, monkeypatch):
+    async def hanging(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(setup, "collect", hanging)
+    with pytest.raises(KeyboardInterrupt):
+        async with asyncio.timeout(20):
+            await run_training(tmp_path / "run", *WORDS)
+    assert_nothing_runs()
+    assert Run.open(tmp_path / "run").status == "interrupted"
+    monkeypatch.undo()
+    assert (await resume_training(tmp_path / "run", *WORDS)).status == "finished"
 
 
 async def test_an_engine_that_dies_with_episodes_of_three_steps_under_way_ends_the_run(

@@ -101,6 +101,22 @@ def test_what_the_loss_doubts_is_told() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["train.max_staleness=20", "train.steps=20"], "episodes of all steps begin at once"),
+        (["train.max_staleness=19", "train.steps=20"], None),
+        (["rollout.budget.dollars_per_hour=2"], "plays no part without rollout.budget.dollars"),
+        (["rollout.budget.dollars=2"], "is never spent where rollout.budget.dollars_per_hour is 0"),
+        (["rollout.budget={dollars=2,dollars_per_hour=1}"], None),
+        (["rollout.budget={tokens=2,seconds=1}"], None),
+    ],
+)
+def test_limits_that_limit_nothing_are_doubtful(words: list[str], told: str | None) -> None:
+    found = doubts(config(*words, "loss.correction.name=tis"))
+    assert (not found) if told is None else (told in found[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
         (["hgpo", "base.name=rloo"], "base of hgpo plays no part where with_base is false"),
         (["graft", "base.name=rloo"], "base of graft plays no part where base_weight is 0"),
         (["empg", "base={name='hgpo',base={name='rloo'}}"], "base of hgpo plays no part"),

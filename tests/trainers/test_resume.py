@@ -30,7 +30,7 @@ config = RunConfig.model_validate({
     "rollout": {
         "groups": 2, "group_size": 4, "sampling": {"max_tokens": 3},
         "deterministic": mode == "deterministic", "max_refills": 1,
-        "refill_equal_groups": mode != "ahead",
+        "refill_equal_groups": True,
     },
     "shaping": {"name": "gated", "levels": [{"term": "outcome"}, {"term": "valid"}]},
     "optim": {"lr": 0.01, "warmup_steps": 2, "decay": "cosine"},

@@ -145,23 +145,33 @@ async def test_out_of_time_leaves_nothing_under_way_and_loses_no_episode(tmp_pat
     assert_used_exactly_once(run.root, steps=3)
 
 
-async def test_groups_keep_their_tasks_where_later_ones_were_drawn_already(tmp_path):
-    """With refills the order of draws depends on the clock; the checkpoint has it."""
+@pytest.mark.parametrize("every", [1, 9], ids=["saved", "killed"])
+async def test_groups_keep_their_tasks_where_later_ones_were_drawn_already(
+    tmp_path, monkeypatch, every
+):
+    """With refills the order of draws depends on the clock; checkpoint and events have it."""
     words = ("train.max_staleness=2", "rollout.refill_equal_groups=true", "rollout.max_refills=1")
+    words = (*words, "train.steps=4", f"checkpoint.every={every}")
+    whole = Player.play
+
+    async def first_is_last(self, step):
+        await asyncio.sleep(0 if step else 0.1)
+        return await whole(self, step)
 
     def late(step, *_):
         if step == 2:
             raise KeyboardInterrupt
 
-    words = (*words, "train.steps=4", "checkpoint.every=1")
+    monkeypatch.setattr(Player, "play", first_is_last)
     with pytest.raises(KeyboardInterrupt):
         await run_training(tmp_path / "run", *words, on_step=late)
-    before = {head.group_id: head.task_id for head in read_heads(tmp_path / "run")}
+    monkeypatch.undo()
     run = await resume_training(tmp_path / "run", *words)
-    after = {head.group_id: head.task_id for head in read_heads(run.root)}
-    assert before.items() <= after.items()
-    tasks = [task for group, task in after.items() if group.startswith("train-")]
-    assert len(tasks) == len(set(tasks))
+    heads = [head for head in read_heads(run.root) if head.group_id.startswith("train-")]
+    tasks = {(head.group_id, head.task_id) for head in heads}
+    assert len(tasks) == len(dict(tasks)) == len({task for _, task in tasks})
+    ids = [name for note in read_notes(run.root, "update") for name in note.payload["trajectories"]]
+    assert set(ids) <= {head.id for head in heads if head.end != "error"}
 
 
 def test_an_engine_that_shall_sleep_while_it_plays_is_told_of():

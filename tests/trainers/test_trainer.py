@@ -87,6 +87,7 @@ async def test_a_run_leaves_everything_in_its_directory(tmp_path):
     assert steps[0][2]["logprob_gap"] < 1e-4
     assert [name for name, done, total in phases if done == total] == [
         "teach",
+        "model",
         "imitate",
         "engine",
         "eval",

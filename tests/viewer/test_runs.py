@@ -105,6 +105,7 @@ def test_events_are_the_newest_and_alarms_are_kept_apart(tmp_path, open_runs) ->
         run.event("alarm", alarm="hack", reason="too good")
         for number in range(EVENTS + 5):
             run.event("checkpoint", step=number)
+        run.event("drawn", step=7, groups={"train-000007-000": 12})
         (opened,) = open_runs(root)
         detail = opened.detail()
         assert [event["step"] for event in detail["events"]] == list(range(5, EVENTS + 5))

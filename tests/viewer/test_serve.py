@@ -21,7 +21,8 @@ import pytest
 from agentgym.errors import ConfigError
 from agentgym.viewer.guard import Door
 from agentgym.viewer.runs import OpenRuns
-from agentgym.viewer.serve import PortError, listen, serve
+from agentgym.viewer.serve import serve
+from agentgym.web.port import PortError, listen
 
 pytestmark = pytest.mark.slow
 

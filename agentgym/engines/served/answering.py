@@ -1,9 +1,8 @@
-"""What replica and front share as servers: bodies within limits, errors as JSON, clients that leave."""
+"""What replica and front share as servers: bodies within limits, and errors as JSON."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -13,14 +12,12 @@ from starlette.routing import Route
 
 from agentgym.engines.served.wire import LARGEST_BODY, LONGEST_SESSION, SESSION, Malformed
 from agentgym.errors import AgentGymError
+from agentgym.web.requests import BadBody, read_bounded
 
 Kind = Literal["caller", "token", "busy", "away", "engine"]
 """Whose fault it is: what was asked, who asked; too much is asked; nobody is there yet; ours."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-T = TypeVar("T")
-
-_BODY_S = 60.0  # for a whole body: who sends byte after byte holds nothing for long
 
 
 class Refused(Exception):  # noqa: N818  an answer, not a fault of this server
@@ -66,23 +63,16 @@ def make_routes(routes: dict[str, Endpoint]) -> Starlette:
     )
 
 
-async def read_bounded(request: Request) -> bytes:
+async def read_whole(request: Request) -> bytes:
     """Read the body of a request.
 
     Raises:
         Refused: it is too large, or too slow.
     """
-    body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > LARGEST_BODY:
-                    most = f"at most {LARGEST_BODY >> 20} MiB"
-                    raise Refused(413, f"the body is too large, {most}", kind="caller")
-    except TimeoutError:
-        raise Refused(408, f"the body took more than {_BODY_S:g} s", kind="caller") from None
-    return bytes(body)
+        return await read_bounded(request, most=LARGEST_BODY)
+    except BadBody as bad:
+        raise Refused(bad.status, str(bad), kind="caller") from None
 
 
 def session_of(request: Request) -> str | None:
@@ -97,30 +87,6 @@ def session_of(request: Request) -> str | None:
             400, f"a session's name has at most {LONGEST_SESSION} characters", kind="caller"
         )
     return None if given is None else unquote(given)
-
-
-async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what work comes to; it is cancelled when the client goes away.
-
-    Raises:
-        ClientDisconnect: the client went away.
-    """
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        raise ClientDisconnect
-    finally:
-        doing.cancel()
-        leaving.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:

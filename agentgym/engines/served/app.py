@@ -16,12 +16,12 @@ from agentgym.engines.served.answering import (
     Refused,
     answer,
     make_routes,
-    read_bounded,
+    read_whole,
     session_of,
-    while_there,
 )
 from agentgym.engines.served.wire import Generate, Logprobs, Weights, completion_body, read_body
 from agentgym.errors import EngineError
+from agentgym.web.requests import while_there
 
 
 def make_app(engine: Engine, *, facts: dict[str, Any]) -> Starlette:
@@ -62,7 +62,7 @@ class _Desk:
 
     async def generate(self, request: Request) -> Response:
         """Sample a completion; the request ends where the client goes away."""
-        asked = read_body(Generate, await read_bounded(request))
+        asked = read_body(Generate, await read_whole(request))
         sampling = SamplingConfig(temperature=asked.temperature, max_tokens=asked.max_tokens)
         work = self._engine.generate(
             asked.token_ids,
@@ -76,7 +76,7 @@ class _Desk:
 
     async def logprobs(self, request: Request) -> Response:
         """Score given tokens."""
-        asked = read_body(Logprobs, await read_bounded(request))
+        asked = read_body(Logprobs, await read_whole(request))
         async with self._counted(asked.token_ids):
             work = self._engine.logprobs(asked.token_ids)
             return answer({"logprobs": await while_there(request, work)})
@@ -89,7 +89,7 @@ class _Desk:
 
     async def weights(self, request: Request) -> Response:
         """Take other weights."""
-        asked = read_body(Weights, await read_bounded(request))
+        asked = read_body(Weights, await read_whole(request))
         source = Path(asked.folder) if asked.folder is not None else None
         async with self._control:
             await self._engine.load_weights(source, version=asked.version)

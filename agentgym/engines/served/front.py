@@ -15,9 +15,8 @@ from agentgym.engines.served.answering import (
     Refused,
     answer,
     make_routes,
-    read_bounded,
+    read_whole,
     session_of,
-    while_there,
 )
 from agentgym.engines.served.fleet import Fleet
 from agentgym.engines.served.holds import Mode
@@ -31,6 +30,7 @@ from agentgym.engines.served.wire import (
     Weights,
     read_body,
 )
+from agentgym.web.requests import while_there
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class _Desk:
         """Hand a request on to a replica; it ends where the client goes away."""
         session_of(request)  # refuses names that are too long
         session = request.headers.get(SESSION)
-        body = await read_bounded(request)
+        body = await read_whole(request)
         work = self._fleet.forward(request.url.path, body, session=session)
         reply = await while_there(request, work)
         headers = {name: reply.headers[name] for name in _FORWARDED if name in reply.headers}
@@ -88,13 +88,13 @@ class _Desk:
 
     async def weights(self, request: Request) -> Response:
         """Put weights in use, to the end, whether or not the client waits for it."""
-        asked = read_body(Weights, await read_bounded(request))
+        asked = read_body(Weights, await read_whole(request))
         await self._finish(self._fleet.switch(asked))
         return self._answer({"version": asked.version})
 
     async def sees(self, request: Request) -> Response:
         """Tell whether a file that a client wrote can be read here."""
-        asked = read_body(Sight, await read_bounded(request))
+        asked = read_body(Sight, await read_whole(request))
         file = Path(asked.file)
         if not file.name.startswith(SIGHT):
             raise Refused(400, f"the file must be called {SIGHT}...", kind="caller")
@@ -121,7 +121,7 @@ class _Desk:
         return await self._hold(request, Mode.ASLEEP, ends=True)
 
     async def _hold(self, request: Request, mode: Mode, *, ends: bool = False) -> Response:
-        asked = read_body(Hold, await read_bounded(request))
+        asked = read_body(Hold, await read_whole(request))
         lease_s = None if ends else asked.lease_s
         await self._finish(self._fleet.hold(asked.holder, mode, lease_s=lease_s))
         return self._answer({"mode": self._fleet.mode.name.lower()})

@@ -65,7 +65,8 @@ def main() -> int:
 async def _hold(job: Job, told: BinaryIO) -> None:
     from agentgym.engines.model import load_model
     from agentgym.engines.served.app import make_app
-    from agentgym.engines.served.hosting import Server, listen_privately
+    from agentgym.web.port import listen_privately
+    from agentgym.web.server import Server
 
     config = job.engine_config()
     loaded = load_model(job.model, with_module=config.needs_module)

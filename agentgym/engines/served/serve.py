@@ -12,11 +12,11 @@ from pathlib import Path
 from agentgym.engines.served.devices import share_out, visible_gpus
 from agentgym.engines.served.fleet import Fleet
 from agentgym.engines.served.front import make_front
-from agentgym.engines.served.hosting import Server
 from agentgym.engines.served.replica import Job
 from agentgym.engines.served.service import Service
 from agentgym.engines.served.supervised import Replica
 from agentgym.errors import ConfigError
+from agentgym.web.server import Server
 
 _SHORTEST_TOKEN = 16
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

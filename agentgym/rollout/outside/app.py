@@ -1,9 +1,8 @@
 """What a gateway answers over HTTP: who asks is known by a key, and only in their own session."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -14,17 +13,16 @@ from agentgym.rollout.outside.refused import Refused, is_over
 from agentgym.rollout.outside.request import read_request
 from agentgym.rollout.outside.session import Session
 from agentgym.rollout.outside.telling import task_text, tools_text
+from agentgym.web.requests import BadBody, read_bounded, while_there
 
 LARGEST_BODY = 4 << 20
 """Bytes of a request; a conversation that fits a model has a tenth."""
 
-_BODY_S = 60.0  # for a whole body: who sends byte after byte holds nothing for long
 _MODEL = "agentgym"
 
 Find = Callable[[str], "Session | str | None"]
 """The session of a key; why it ended; None: there never was one."""
 Endpoint = Callable[[Request, Session], Awaitable[Response]]
-T = TypeVar("T")
 
 
 def make_app(find: Find) -> Starlette:
@@ -49,9 +47,9 @@ def make_app(find: Find) -> Starlette:
 
 
 async def _complete(request: Request, session: Session) -> Response:
-    asked = read_request(await _read_bounded(request))
+    asked = read_request(await _read_whole(request))
     is_again = request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
-    answer = await _while_there(request, session.complete(asked, is_again=is_again))
+    answer = await while_there(request, session.complete(asked, is_again=is_again))
     if await request.is_disconnected():
         session.lost(answer)
     model = asked.model or _MODEL
@@ -77,13 +75,13 @@ async def _tools(request: Request, session: Session) -> Response:
 
 
 async def _use_tool(request: Request, session: Session) -> Response:
-    body = await _read_bounded(request)
+    body = await _read_whole(request)
     arguments = body.decode("utf-8", "replace").strip() or "{}"
     return _told(request, *await session.use_tool(request.path_params["name"], arguments))
 
 
 async def _answer(request: Request, session: Session) -> Response:
-    body = await _read_bounded(request)
+    body = await _read_whole(request)
     return _told(request, *await session.answer(body.decode("utf-8", "replace")))
 
 
@@ -128,52 +126,15 @@ def _session_of(request: Request, find: Find) -> Session:
             "OPENAI_API_KEY has the key",
             code="invalid_api_key",
         )
-    length = request.headers.get("content-length", "0")
-    if not length.isdigit() or len(length) > 15 or int(length) > LARGEST_BODY:
-        raise _too_large()
     return found
 
 
-async def _read_bounded(request: Request) -> bytes:
-    body = bytearray()
+async def _read_whole(request: Request) -> bytes:
     try:
-        async with asyncio.timeout(_BODY_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > LARGEST_BODY:
-                    raise _too_large()
-    except TimeoutError:
-        raise Refused(408, f"the body took more than {_BODY_S:g} s", code="slow_body") from None
-    return bytes(body)
-
-
-def _too_large() -> Refused:
-    most = f"at most {LARGEST_BODY >> 20} MiB"
-    return Refused(413, f"the body is too large, {most}", code="body_too_large")
-
-
-async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what work comes to; it is cancelled when the client goes away.
-
-    Raises:
-        ClientDisconnect: the client went away.
-    """
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        raise ClientDisconnect
-    finally:
-        doing.cancel()
-        leaving.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        return await read_bounded(request, most=LARGEST_BODY)
+    except BadBody as bad:
+        code = "body_too_large" if bad.status == 413 else "slow_body"
+        raise Refused(bad.status, str(bad), code=code) from None
 
 
 def _json(value: Any, *, status: int = 200) -> Response:

@@ -1,20 +1,22 @@
 """The gateway: one port of this machine, behind which every episode has a session of its own."""
 
 import asyncio
-import contextlib
+import hashlib
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agentgym.errors import MissingError
+from agentgym.errors import PolicyError
 from agentgym.panels import Terminal
 from agentgym.rollout.episode import Scene
 from agentgym.rollout.outside.program import Program
-from agentgym.rollout.outside.session import Session
+from agentgym.rollout.outside.session import Session, never_asked
 from agentgym.rollout.outside.telling import prompt_text, task_text
+from agentgym.web.packages import needs_web
+from agentgym.web.port import listen
 
 _GRACE_S = 5.0  # for a program to notice that its episode has ended
 _REMEMBERED = 1024  # keys of sessions that have ended
@@ -25,12 +27,13 @@ class Gateway:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._open: dict[str, Session] = {}
-        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._open: dict[bytes, Session] = {}
+        self._ended: OrderedDict[bytes, str] = OrderedDict()
 
     def find(self, key: str) -> Session | str | None:
         """Return the session of a key; why it ended; None: there never was one."""
-        return self._open.get(key) or self._ended.get(key)
+        hidden = _hidden(key)
+        return self._open.get(hidden) or self._ended.get(hidden)
 
     def url_of(self, session: Session) -> str:
         """Return where a session is."""
@@ -38,16 +41,25 @@ class Gateway:
 
     @asynccontextmanager
     async def session(self, scene: Scene) -> AsyncIterator[Session]:
-        """Hold the session of an episode; behind it nothing of it is under way."""
+        """Hold the session of an episode; behind it nothing of it is under way.
+
+        Raises:
+            PolicyError: the time of the episode was over before the model was asked: that is no
+                failure of the model.
+        """
         key = f"sk-agentgym-{secrets.token_urlsafe(24)}"
         session = Session(scene, id=secrets.token_hex(8), key=key)
-        self._open[key] = session
+        self._open[_hidden(key)] = session
         is_whole = False
         try:
             yield session
             is_whole = True
+        except asyncio.CancelledError as error:
+            if scene.is_out_of_time and not session.was_asked:
+                raise never_asked("took all of its time") from error
+            raise
         finally:
-            self._close(key)
+            self._close(session)
             await session.leave(at_once=not is_whole)
 
     async def play(self, scene: Scene, command: str) -> None:
@@ -83,20 +95,28 @@ class Gateway:
         """Let programs that others start play an episode, until it has ended or they leave.
 
         Raises:
-            PolicyError: nobody asked the model.
+            PolicyError: nobody asked the model, or they left in the middle of a request.
             AgentGymError: the machinery failed.
         """
         async with self.session(scene) as session:
             if not leaving.is_set():
                 announce(session, scene)
             await _first(session.over.wait(), leaving.wait())
+            if session.is_under_way and not session.over.is_set():
+                raise PolicyError("the agent program was left in the middle of a request")
         await session.settle()
 
-    def _close(self, key: str) -> None:
-        del self._open[key]
-        self._ended[key] = "it is closed"
+    def _close(self, session: Session) -> None:
+        hidden = _hidden(session.key)
+        del self._open[hidden]
+        self._ended[hidden] = session.why_over
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+
+
+def _hidden(key: str) -> bytes:
+    """Return what a key is found by: how long that takes tells nothing of other keys."""
+    return hashlib.sha256(key.encode()).digest()
 
 
 async def _ended(program: Program, session: Session) -> int | None:
@@ -129,42 +149,10 @@ async def open_gateway(taken: socket.socket | None = None) -> AsyncIterator[Gate
     Raises:
         MissingError: the packages of a server are not installed.
     """
-    try:
-        import uvicorn
-
+    with needs_web("the gateway", extra="serve"):
         from agentgym.rollout.outside.app import make_app
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
-            raise
-        raise MissingError(
-            f"the gateway needs the package {error.name}",
-            hint="pip install 'agentgym-framework[serve]'",
-        ) from error
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # signals are for the process, which has more to end
-
-    with taken or socket.create_server(("127.0.0.1", 0), backlog=1024) as taken:
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers wait 40 ms
+        from agentgym.web.server import serving
+    with taken or listen("127.0.0.1", 0) as taken:
         gateway = Gateway(f"http://127.0.0.1:{taken.getsockname()[1]}")
-        server = Server(
-            uvicorn.Config(
-                make_app(gateway.find),
-                log_level="warning",
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                proxy_headers=False,
-                ws="none",
-                timeout_graceful_shutdown=1,
-            )
-        )
-        serving = asyncio.create_task(server.serve(sockets=[taken]))
-        try:
+        async with serving(make_app(gateway.find), taken):
             yield gateway
-        finally:
-            server.should_exit = True
-            await asyncio.wait({serving})
-            serving.result()

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Self
 
 from agentgym.errors import ConfigError
+from agentgym.rollout.outside.settings import PLACES
 
 _KEPT_BYTES = 64 << 10
 _READ_BYTES = 64 << 10
 _LAST_PARTS = 64  # more than a pipe holds
 _LAST_CHARS = 1000
 _SWEEPS = 20  # a process that starts others faster than they are found is left to its own
-_PLACEHOLDER = re.compile(r"\{(prompt|task|task_file|workdir|base_url)\}")
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACES)})\}}")
 
 
 class Program:

@@ -61,8 +61,26 @@ class Session:
         self._acting: set[asyncio.Task[Any]] = set()
         self._lost: OrderedDict[str, Answer] = OrderedDict()
         self._last: tuple[str, Answer] | None = None
-        self._log: list[str] = []
+        self._calls = 0
+        self._log = ""
         self._shown: Panel | None = None
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether the program has asked the model for anything."""
+        return bool(self._steps or self._full or self._asking)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a request waits for the model or the environment."""
+        return bool(self._asking or self._acting)
+
+    @property
+    def why_over(self) -> str:
+        """What is told to a program that goes on behind the end."""
+        if self._failure is not None:
+            return f"{type(self._failure).__name__}: {self._failure}"
+        return self._end[1] if self._end else "the agent program ended"
 
     # What a program may ask
 
@@ -94,7 +112,8 @@ class Session:
         Raises:
             Refused: the episode has ended, or ends by a fault.
         """
-        call = ToolCall(name, arguments, f"outside_{len(self._log)}")
+        self._calls += 1
+        call = ToolCall(name, arguments, f"outside_{self._calls}")
         message = Message("assistant", tool_calls=(call,))
         return await _outcome(self._start(self._hand(message), self._acting))
 
@@ -132,11 +151,8 @@ class Session:
             self._end = ("truncated", self._full)
         if self._end is None and failed is not None:
             raise PolicyError(failed)
-        if not self._steps and not self._full:
-            raise PolicyError(
-                "the agent program ended and never asked the model",
-                hint="it is to send its requests to OPENAI_BASE_URL, or to {base_url}",
-            )
+        if not self.was_asked:
+            raise never_asked("ended")
         if self._end is None:
             await self._hand_in()
         trajectory = self._scene.trajectory
@@ -199,7 +215,7 @@ class Session:
         trajectory = self._scene.trajectory
         if not self._steps:
             trajectory.prompt, trajectory.tools = tuple(messages), tools
-        self._log = []
+        self._log = ""
         step = Step(
             message=reply.message,
             completion=reply.completion,
@@ -274,7 +290,7 @@ class Session:
     def _take_in(self, message: Message, found: EnvStep, text: str, *, env_s: float) -> None:
         self._pay(found.reward)
         said = " ".join(f"{call.name} {call.arguments}" for call in message.tool_calls)
-        self._log.append(f"$ {said or message.content}\n{text}\n")
+        self._log = f"{self._log}$ {said or message.content}\n{text}\n\n"[-_CALLS_CHARS:]
         if self._steps:
             step = self._steps[-1]
             step.timed_out |= bool(found.info.get("timed_out", False))
@@ -286,8 +302,7 @@ class Session:
         """Show the environment, and what was asked of it since the model spoke."""
         if not self._steps:
             return
-        text = "\n".join(self._log)[-_CALLS_CHARS:]
-        calls = Terminal(text=text, title="asked of the environment")
+        calls = Terminal(text=self._log.strip("\n") + "\n", title="asked of the environment")
         shown = (calls, self._shown) if self._shown else (calls,)
         self._steps[-1].panels = (*panels[: MOST_PANELS - 2], *shown)
 
@@ -317,10 +332,8 @@ class Session:
         return Refused(500, f"{type(error).__name__}: {error}", code="machinery_failed")
 
     def _refuse_if_over(self) -> None:
-        if self._failure is not None:
-            raise is_over(f"{type(self._failure).__name__}: {self._failure}")
-        if self._end is not None:
-            raise is_over(self._end[1])
+        if self._failure is not None or self._end is not None:
+            raise is_over(self.why_over)
 
     def _start(
         self, work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]
@@ -330,6 +343,14 @@ class Session:
         task.add_done_callback(among.discard)
         task.add_done_callback(_retrieve)  # the program may have gone meanwhile
         return task
+
+
+def never_asked(what: str) -> PolicyError:
+    """Return the fault of a program that did `what` and never asked the model."""
+    return PolicyError(
+        f"the agent program {what} and never asked the model",
+        hint="it is to send its requests to OPENAI_BASE_URL, or to {base_url}",
+    )
 
 
 async def _outcome(task: asyncio.Task[T]) -> T:

@@ -1,9 +1,14 @@
 """The section `[agent]` of a run's configuration."""
 
+import difflib
+import re
 import shlex
 from pathlib import Path
 
 from pydantic import BaseModel, field_validator
+
+PLACES = ("prompt", "task", "task_file", "workdir", "base_url")
+"""Names that stand in braces in a command, for what is put there."""
 
 
 class AgentConfig(BaseModel, extra="forbid", frozen=True):
@@ -26,6 +31,17 @@ class AgentConfig(BaseModel, extra="forbid", frozen=True):
         program, *others = words
         found = [_absolute(program) if "/" in program else program, *map(_absolute, others)]
         return command if found == words else shlex.join(found)
+
+
+def misspelt(command: str) -> dict[str, str]:
+    """Return names in braces that are none of ours but like one, and which: braces else stay.
+
+    >>> misspelt("agent {promt} {x} {task}")
+    {'promt': 'prompt'}
+    """
+    names = [name for name in re.findall(r"\{([\w-]+)\}", command) if name not in PLACES]
+    close = {name: difflib.get_close_matches(name, PLACES, n=1, cutoff=0.75) for name in names}
+    return {name: found[0] for name, found in close.items() if found}
 
 
 def _absolute(word: str) -> str:

@@ -190,7 +190,8 @@ from agentgym.engines.vllm.settings import VllmEngineConfig
 
 async def main(folder, weights):
     from safetensors.torch import load_file
-    config = VllmEngineConfig(kv_cache_gib=1, max_batch=4, weights_dir=str(folder.parent / "kept"))
+    kept = str(folder.parent / "kept")
+    config = VllmEngineConfig(kv_cache_gib=1, max_batch=4, weights_dir=kept, tensor_parallel=2)
     engine = config.build(Loaded(None, None, folder, 128))
     await engine.start()
     await engine.load_weights(load_file(weights), version=3)
@@ -220,16 +221,18 @@ async def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     )
     assert owner.stdout is not None
     with owner:
-        pid, found = json.loads(await asyncio.to_thread(owner.stdout.readline))
-        expected = Reference(model, weights).logprobs([5, 6, 7, 8])
-        assert max(abs(a - float(b)) for a, b in zip(found, expected, strict=True)) < 1e-3
-        core = psutil.Process(pid)
-        family = [core, *core.children(recursive=True)]
-        assert os.getpgid(pid) == pid
-        mapped = [each.path for each in core.memory_maps()]
-        shared = [path for path in mapped if path.startswith("/dev/shm/psm_")]
-        assert shared
-        owner.kill()
+        try:
+            pid, found = json.loads(await asyncio.to_thread(owner.stdout.readline))
+            expected = Reference(model, weights).logprobs([5, 6, 7, 8])
+            assert max(abs(a - float(b)) for a, b in zip(found, expected, strict=True)) < 1e-3
+            core = psutil.Process(pid)
+            family = [core, *core.children(recursive=True)]
+            assert os.getpgid(pid) == pid
+            mapped = [each.path for each in core.memory_maps()]
+            shared = [path for path in mapped if path.startswith("/dev/shm/psm_")]
+            assert shared
+        finally:
+            owner.kill()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert not any(map(os.path.exists, shared))

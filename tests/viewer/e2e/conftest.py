@@ -34,7 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(demo: Path) -> Iterator[str]:
     """Where the runs are shown, the demo among them; without a slash at its end."""
-    make_trained_run(demo.parent / "trained", "credit.name=gigpo")
+    make_trained_run(demo.parent / "trained", "credit.name=gigpo", lag=2)
     make_hostile_run(demo.parent / "hostile")
     write_demo(demo.parent / "torn", flawed=True)
     with viewing(demo.parent, demo.parent / "cache") as url:

@@ -181,3 +181,14 @@ def test_less_motion_is_drawn_less_often_and_ends_at_the_same_turn(page):
     page.keyboard.press("Space")
     page.get_by_text("turn 11 of 12").wait_for()
     assert page.evaluate("window.seen.size") <= 3
+
+
+def test_tokens_are_coloured_by_how_old_their_policy_was(page):
+    page.goto("/run/trained/episode/train-000002-001.0.0?view=tokens&turn=0&token=0")
+    page.locator(".t.chosen").wait_for()
+    page.keyboard.press("0")
+    page.locator(".t.chosen.s7").wait_for()
+    assert "colour=staleness" in page.url
+    assert "staleness\n2" in page.locator(".pairs").inner_text()
+    given = page.locator(".t.s7").count(), page.locator(".t.s0").count()
+    assert given == (2, 2 * (page.locator(".gutter .turn").count() - 1))

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { colourOf, downFromZero, fromLeast, legend, symmetric } from "../src/model/colours";
+import {
+  colourOf,
+  downFromZero,
+  fromLeast,
+  legend,
+  symmetric,
+  upFromZero,
+} from "../src/model/colours";
 
 test("both signs are treated alike, and zero is neither", () => {
   const scale = symmetric([-2, 0.5, null, NaN]);
@@ -51,4 +58,14 @@ test("what is least likely has the strongest colour", () => {
     ["s0", "s0", "s4", "s7"],
   );
   assert.equal(colourOf(downFromZero([]), 0), "s0");
+});
+
+test("what is oldest has the strongest colour, and what is not old has none of it", () => {
+  const scale = upFromZero([2, 1, null]);
+  assert.deepEqual(
+    [0, 1, 2].map((value) => colourOf(scale, value)),
+    ["s0", "s4", "s7"],
+  );
+  assert.equal(colourOf(upFromZero([0, 0]), 0), "s0");
+  assert.equal(colourOf(upFromZero([]), 0), "s0");
 });

@@ -48,6 +48,16 @@ export function downFromZero(values: Iterable<number | null>): Scale {
   };
 }
 
+/** A scale from 0 up to the greatest value, which has the strongest colour. */
+export function upFromZero(values: Iterable<number | null>): Scale {
+  const least = fromLeast(values);
+  return {
+    kind: "sequential",
+    low: 0,
+    high: least.kind === "sequential" ? Math.max(0, least.high) : 0,
+  };
+}
+
 /** Steps of a scale for its legend: the class and a number that has it. */
 export function legend(scale: Scale): { colour: string; value: number }[] {
   const values: number[] = [];

@@ -1,7 +1,7 @@
 // The tokens of a segment: which step sampled each, where its numbers are, what they mean.
 
 import type { Column, Columns } from "./api";
-import { downFromZero, fromLeast, type Scale, symmetric } from "./colours";
+import { downFromZero, fromLeast, type Scale, symmetric, upFromZero } from "./colours";
 import type { Step } from "./types";
 
 /** Tokens [first, stop) of a segment that belong together. */
@@ -143,6 +143,14 @@ export const MODES: readonly Mode[] = [
     copies: "sampled",
     scale: symmetric,
     what: "reward of the step",
+  },
+  {
+    name: "staleness",
+    needs: ["staleness"],
+    value: of("staleness"),
+    copies: "sampled",
+    scale: upFromZero,
+    what: "versions from the policy that sampled it to the one that was trained on it",
   },
 ];
 
