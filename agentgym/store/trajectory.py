@@ -6,6 +6,7 @@ first, stop]`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from itertools import chain
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from agentgym.errors import StoreError
 from agentgym.panels import Panel, panel_to_json, panels_from_json
 from agentgym.store.columns import Columns
-from agentgym.store.jsonline import quick_json, to_json
+from agentgym.store.jsonline import is_plain, quick_json, to_json
 from agentgym.types import (
     Completion,
     Message,
@@ -89,16 +90,15 @@ def to_body(trajectory: Trajectory) -> tuple[dict[str, Any], Columns]:
 
 
 def to_line(body: Mapping[str, Any]) -> bytes:
-    """Encode what `to_body` gave; the steps, which are most of it, quickly.
+    """Encode what `to_body` gave, quickly where task and tools hold what JSON has.
 
     Raises:
         StoreError: it holds what has no place in JSON.
     """
-    steps = quick_json(body["steps"])
-    if steps is None:
-        return to_json(body)
-    rest = to_json({name: value for name, value in body.items() if name != "steps"})
-    return b'%b,"steps":%b}' % (rest[:-1], steps)
+    with suppress(RecursionError):  # too deep for one is too deep for the other
+        if is_plain(body["task"]) and is_plain(body["tools"]):
+            return quick_json(body) or to_json(body)
+    return to_json(body)
 
 
 def from_body(body: Mapping[str, Any], columns: Columns) -> Trajectory:
