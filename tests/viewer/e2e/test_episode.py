@@ -186,7 +186,7 @@ def test_less_motion_is_drawn_less_often_and_ends_at_the_same_turn(page):
 def test_tokens_are_coloured_by_how_old_their_policy_was(page):
     page.goto("/run/trained/episode/train-000002-001.0.0?view=tokens&turn=0&token=0")
     page.locator(".t.chosen").wait_for()
-    page.keyboard.press("0")
+    page.get_by_role("button", name="staleness").click()
     page.locator(".t.chosen.s7").wait_for()
     assert "colour=staleness" in page.url
     assert "staleness\n2" in page.locator(".pairs").inner_text()

@@ -100,7 +100,7 @@ function trail(at: Place): [string, Place | null][] {
 
 function Help(): JSX.Element {
   return (
-    <aside class="help raised" aria-label="keys">
+    <aside class="help raised" aria-label="keys" tabIndex={0}>
       <h2>Keys</h2>
       <dl>
         {keysNow().map((key) => (

@@ -59,8 +59,7 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       );
   };
   const noted = (episode.label !== null && episode.notes.at(-1)?.text) || "";
-  const colour = (key: string) =>
-    look({ view: "tokens", colour: MODES[(Number(key) + 9) % 10]?.name });
+  const colour = (key: string) => look({ view: "tokens", colour: MODES[Number(key) - 1]?.name });
   return [
     {
       keys: "j k ] [",
@@ -85,8 +84,10 @@ function keys({ run, episode, group, playing, move }: Turning): Key[] {
       act: (key) => look({ view: VIEWS.find((each) => each[0] === key) }),
     },
     {
-      keys: "1 2 3 4 5 6 7 8 9 0",
-      what: `colour tokens: ${MODES.map((mode) => mode.name).join(", ")}`,
+      keys: "1 2 3 4 5 6 7 8 9",
+      what: `colour tokens: ${MODES.slice(0, 9)
+        .map((mode) => mode.name)
+        .join(", ")}`,
       act: colour,
     },
     {
