@@ -33,6 +33,7 @@ TRANSFORMERS = "transformers"
 
 _START_S = 600.0
 _END_S = 30.0
+_TEXTS = ("def solve(xs):\n    return sum(xs) + 1\n", "Add 3 to every number, then sum them.")
 
 
 def defaults() -> tuple[str, ...]:
@@ -124,9 +125,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-_TEXTS = ("def solve(xs):\n    return sum(xs) + 1\n", "Add 3 to every number, then sum them.")
 
 
 def tiny_model(

@@ -73,13 +73,18 @@ def action_key_of(env: Env, message: Message) -> str:
     return key
 
 
+def draws(env: Env) -> bool:
+    """Return whether an environment has panels of its own."""
+    return type(env).panels is not Env.panels
+
+
 def panels_of(env: Env, name: str) -> tuple[Panel, ...]:
     """Return what the environment called `name` draws of the present state.
 
     Raises:
         EnvError: it raised, or gave what is no panel.
     """
-    if type(env).panels is Env.panels:
+    if not draws(env):
         return ()
     what = f"panels of {name}"
     try:

@@ -29,6 +29,7 @@ from agentgym.rollout.answers import (
     checked_reset,
     checked_step,
     checked_terms,
+    draws,
     panels_of,
     state_key_of,
 )
@@ -200,7 +201,7 @@ class Scene:
         self._deadlines, self._clock, self._seat = deadlines, clock, seat
         self._name = trajectory.task.env or type(env).__name__
         self._step_name = f"step of {type(env).__name__}"
-        self._draws = type(env).panels is not Env.panels
+        self._draws = draws(env)  # asked once: most draw nothing, at every step
         self._messages = list(trajectory.prompt)
         self._state_key: str | None = state_key_of(env, self._messages)
         self._started = time.perf_counter()

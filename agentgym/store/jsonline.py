@@ -60,14 +60,19 @@ def quick_json(value: Any) -> bytes | None:
 def is_plain(value: Any) -> bool:
     """Return whether values are of the types that JSON has, so that `quick_json` is as strict.
 
+    What is too deep to be looked at is not.
+
     >>> is_plain({"a": [1, None]}), is_plain({"a": {1}}), is_plain({1: "a"})
     (True, False, False)
     """
     if value is None or isinstance(value, (str, int, float)):
         return True
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and is_plain(each) for key, each in value.items())
-    return isinstance(value, (list, tuple)) and all(map(is_plain, value))
+    try:
+        if isinstance(value, dict):
+            return all(isinstance(key, str) and is_plain(each) for key, each in value.items())
+        return isinstance(value, (list, tuple)) and all(map(is_plain, value))
+    except RecursionError:
+        return False
 
 
 def from_json(line: bytes) -> Any:

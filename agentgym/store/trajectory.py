@@ -6,7 +6,6 @@ first, stop]`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from itertools import chain
 from typing import Any
@@ -95,10 +94,8 @@ def to_line(body: Mapping[str, Any]) -> bytes:
     Raises:
         StoreError: it holds what has no place in JSON.
     """
-    with suppress(RecursionError):  # too deep for one is too deep for the other
-        if is_plain(body["task"]) and is_plain(body["tools"]):
-            return quick_json(body) or to_json(body)
-    return to_json(body)
+    line = quick_json(body) if is_plain(body["task"]) and is_plain(body["tools"]) else None
+    return line or to_json(body)
 
 
 def from_body(body: Mapping[str, Any], columns: Columns) -> Trajectory:

@@ -27,35 +27,31 @@ export function symmetric(values: Iterable<number | null>): Scale {
   return { kind: "diverging", most };
 }
 
-/** A scale from the least to the greatest value. */
-export function fromLeast(values: Iterable<number | null>): Scale {
+/** The least and the greatest value. */
+function extent(values: Iterable<number | null>): [number, number] {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
     if (value === null || !Number.isFinite(value)) continue;
     low = Math.min(low, value);
     high = Math.max(high, value);
   }
-  return { kind: "sequential", low: Math.min(low, high), high: Math.max(low, high) };
+  return [Math.min(low, high), Math.max(low, high)];
+}
+
+/** A scale from the least to the greatest value. */
+export function fromLeast(values: Iterable<number | null>): Scale {
+  const [low, high] = extent(values);
+  return { kind: "sequential", low, high };
 }
 
 /** A scale from 0 down to the least value, which has the strongest colour. */
 export function downFromZero(values: Iterable<number | null>): Scale {
-  const least = fromLeast(values);
-  return {
-    kind: "sequential",
-    low: 0,
-    high: least.kind === "sequential" ? Math.min(0, least.low) : 0,
-  };
+  return { kind: "sequential", low: 0, high: Math.min(0, extent(values)[0]) };
 }
 
 /** A scale from 0 up to the greatest value, which has the strongest colour. */
 export function upFromZero(values: Iterable<number | null>): Scale {
-  const least = fromLeast(values);
-  return {
-    kind: "sequential",
-    low: 0,
-    high: least.kind === "sequential" ? Math.max(0, least.high) : 0,
-  };
+  return { kind: "sequential", low: 0, high: Math.max(0, extent(values)[1]) };
 }
 
 /** Steps of a scale for its legend: the class and a number that has it. */
